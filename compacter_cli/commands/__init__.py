@@ -1,0 +1,1 @@
+"""The subcommands, one file each: a thin Typer wrapper and a plain function."""

@@ -1,0 +1,105 @@
+"""`compacter evaluate`: score a run's adapter again, in a fresh process."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from compacter_cli.console import out, print_json, show_note
+from compacter_cli.options import (
+    AdapterOption,
+    DeviceOption,
+    JsonOption,
+    OfflineOption,
+    RunOption,
+    SetOption,
+)
+from compacter_cli.paper import paper_scores
+from compacter_cli.predictor import adapter_of_run, model_with
+from compacter_cli.recipe import load_recipe
+from compacter_cli.report import scores_table, warnings_of
+from compacter_cli.run import RECIPE, read_result
+from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.sources import check_available, load_rows
+from compacter_cli.tasks import TASKS
+
+Split = Literal["test", "validation", "train"]
+
+
+def command(
+    run: RunOption,
+    split: Annotated[Split, typer.Option("--split", help="Which split to score.")] = "test",
+    adapter: AdapterOption = "best",
+    set_: SetOption = None,
+    device: DeviceOption = None,
+    offline: OfflineOption = False,
+    json_: JsonOption = False,
+):
+    """Score a run's adapter on a split, beside what the run itself recorded.
+
+    Example: compacter evaluate --run runs/glue/rte/compacterpp/t5_mini-s42-0a1b2c3d --split test
+    """
+    directory = adapter_of_run(run, adapter)
+    recipe = load_recipe(str(run / RECIPE), set_ or [])
+    check_available(TASKS[recipe.task], recipe.data, offline)
+    hide_tensorflow()
+    start_keras()
+    found = evaluate(adapter=directory, recipe=recipe, split=split, device=device, offline=offline)
+    recorded = read_result(run) if adapter == "best" else None
+    found["recorded"] = recorded and recorded.get(split, {}).get("metrics")
+    print_json(found) if json_ else show(found)
+
+
+def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
+    """Score an adapter.
+
+    Args:
+        adapter: directory of the adapter.
+        recipe: `Recipe` that names backbone, task and data.
+        split: "test", "validation" or "train", as the paper splits.
+        device: "cpu" or "cuda"; a GPU where there is one.
+        offline: bool. Fetch nothing.
+
+    Returns:
+        The scores as plain data.
+
+    Raises:
+        CompacterError: the adapter is damaged or not of this backbone, or the data is not there.
+    """
+    from compacter_cli.backbone import load_backbone
+    from compacter_cli.checkpoint import load_adapter
+    from compacter_cli.dataset import build_dataset
+    from compacter_cli.runtime import on_device
+    from compacter_cli.scoring import evaluate as score_split
+
+    task = TASKS[recipe.task]
+    loaded = load_adapter(adapter)
+    rows = load_rows(task, recipe.data, offline)
+    with on_device(device) as device:
+        precision = recipe.backbone.precision
+        backbone = load_backbone(recipe.backbone.preset, precision, recipe.method.trains_in_place)
+        model, _ = model_with(backbone, loaded, precision)
+        dataset = build_dataset(
+            task, rows, backbone.vocabulary, recipe.data, recipe.seed, recipe.method.prefixes_task
+        )
+        size = recipe.train.eval_batch_size
+        scores, _ = score_split(model, backbone.vocabulary, task, dataset, split, size, device)
+    return {
+        "task": recipe.task,
+        "method": recipe.method.name,
+        "adapter": str(adapter),
+        "split": split,
+        **scores.as_dict(),
+        "paper": paper_scores(task, recipe.method.name),
+    }
+
+
+def show(found):
+    """Print scores, and whether they are those that the run recorded."""
+    out.print(f"{found['task']}, {found['split']}: {found['count']} examples")
+    out.print(scores_table(found))
+    for warning in warnings_of(found):
+        show_note(warning)
+    if found["recorded"] is not None:
+        same = found["recorded"] == found["metrics"]
+        verdict = "exactly as the run recorded" if same else f"the run recorded {found['recorded']}"
+        out.print(verdict)

@@ -1,0 +1,103 @@
+"""`compacter recipes`: list, show and copy the shipped recipes."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compacter_cli.console import out, print_json, table_of
+from compacter_cli.errors import UsageError
+from compacter_cli.library import find_recipe, shipped_recipes
+from compacter_cli.options import JsonOption
+from compacter_cli.paper import paper_scores
+from compacter_cli.tasks import TASKS
+
+app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
+Name = Annotated[str, typer.Argument(help="A shipped recipe, such as glue/rte_compacterpp.")]
+
+
+@app.command("list")
+def list_command(
+    task: Annotated[
+        str | None, typer.Option("--task", help="Only tasks with this in the name.")
+    ] = None,
+    method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
+    json_: JsonOption = False,
+):
+    """List the shipped recipes with the paper's scores.
+
+    Example: compacter recipes list --task rte
+    """
+    found = list_recipes(task=task, method=method)
+    if json_:
+        print_json(found)
+        return
+    table = table_of("recipe", "method", "preset", "paper (T5-base)", numbers=("paper (T5-base)",))
+    for item in found:
+        paper = "/".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
+        table.add_row(item["recipe"], item["method"], item["preset"], paper)
+    out.print(table)
+
+
+@app.command("show")
+def show_command(name: Name):
+    """Print a shipped recipe as it is.
+
+    Example: compacter recipes show glue/rte_compacterpp
+    """
+    _, text = find_recipe(name)
+    out.print(text, end="", soft_wrap=True)
+
+
+@app.command("copy")
+def copy_command(
+    name: Name, to: Annotated[Path, typer.Argument(help="File or folder to write.")] = Path()
+):
+    """Copy a shipped recipe, to change it; a file that is there is never overwritten.
+
+    Example: compacter recipes copy glue/rte_compacterpp my_rte.toml
+    """
+    written = copy_recipe(name=name, to=to)
+    out.print(f"wrote {written}; next: compacter train --recipe {written}", soft_wrap=True)
+
+
+def list_recipes(*, task=None, method=None):
+    """The shipped recipes as plain data, those of one task or method where asked.
+
+    Raises:
+        UsageError: nothing is left.
+    """
+    found = []
+    for name, file in shipped_recipes().items():
+        tables = tomllib.loads(file.read_text(encoding="utf-8"))
+        item = {
+            "recipe": name,
+            "task": tables["task"],
+            "method": tables["method"]["name"],
+            "preset": tables["backbone"]["preset"],
+            "paper": paper_scores(TASKS[tables["task"]], tables["method"]["name"]),
+        }
+        if (task is None or task in item["task"]) and method in (None, item["method"]):
+            found.append(item)
+    if not found:
+        raise UsageError("no shipped recipe is of that task and method", "compacter recipes list")
+    return found
+
+
+def copy_recipe(*, name, to):
+    """Copy a shipped recipe to a file, or into a folder under its own name; returns the path.
+
+    Raises:
+        UsageError: there is a file already, or it cannot be written.
+    """
+    _, text = find_recipe(name)
+    path = to / f"{Path(name).name.removesuffix('.toml')}.toml" if to.is_dir() else to
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise UsageError(f"{path} exists and is not overwritten", "choose another name") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    return path

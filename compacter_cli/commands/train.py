@@ -1,0 +1,147 @@
+"""`compacter train`: from a recipe to a trained, saved, tested adapter."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compacter_cli import run as runs
+from compacter_cli.backbone import check_available as check_backbone_available
+from compacter_cli.backbones import shape_of
+from compacter_cli.console import err, out, print_json, show_note
+from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, RecipeOption, SetOption
+from compacter_cli.progress import Silent, progress_for
+from compacter_cli.recipe import load_recipe
+from compacter_cli.report import result_table, size_text, trained_line, warnings_of
+from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.sources import check_available as check_rows_available
+from compacter_cli.tasks import TASKS
+
+
+def command(
+    recipe: RecipeOption,
+    set_: SetOption = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Run directory to write.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N.")] = None,
+    device: DeviceOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the plan, train nothing.")
+    ] = False,
+    offline: OfflineOption = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a run that is there already.")
+    ] = False,
+    json_: JsonOption = False,
+):
+    """Train an adapter from a recipe, keep the best epoch, and test it.
+
+    Example: compacter train --recipe glue/rte_compacterpp.toml --set data.folder=my_glue
+    """
+    overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
+    resolved = load_recipe(recipe, overrides)
+    directory = runs.run_directory(resolved, output)
+    if dry_run:
+        show_plan(plan(recipe=resolved, directory=directory, offline=offline), json_)
+        return
+    check_before_training(resolved, directory, offline, overwrite)
+    if not json_:
+        err.print("loading torch and keras ...", style="dim")
+    hide_tensorflow()
+    start_keras()
+    result = train(
+        recipe=resolved,
+        directory=directory,
+        device=device,
+        offline=offline,
+        overwrite=overwrite,
+        progress=Silent() if json_ else progress_for(err),
+    )
+    if json_:
+        print_json(result)
+    else:
+        show_result(result)
+
+
+def check_before_training(recipe, directory, offline=False, overwrite=False):
+    """Everything that can be known to fail without a framework, within seconds."""
+    runs.check_vacant(directory, overwrite)
+    check_backbone_available(recipe.backbone.preset, offline)
+    check_rows_available(TASKS[recipe.task], recipe.data, offline)
+
+
+def train(*, recipe, directory, device=None, offline=False, overwrite=False, progress=None):
+    """Train a recipe into a run directory.
+
+    Args:
+        recipe: resolved `Recipe`.
+        directory: run directory to write; taken ones are refused without `overwrite`.
+        device: "cpu" or "cuda"; a GPU where there is one.
+        offline: bool. Fetch nothing.
+        overwrite: bool. Replace a run that is there already.
+        progress: display, see `compacter_cli.progress`; silent by default.
+
+    Returns:
+        The result as plain data, as in the run's `result.json`.
+
+    Raises:
+        CompacterError: the run cannot be started, or fails.
+        KeyboardInterrupt: Ctrl-C; what was trained is in `last/`.
+    """
+    from compacter_cli.session import Session
+
+    check_before_training(recipe, directory, offline, overwrite)
+    with Session(recipe, directory, device, offline, progress or Silent()) as session:
+        session.start(overwrite)
+        session.train()
+        return session.finish()
+
+
+def plan(*, recipe, directory, offline=False):
+    """What a recipe would do, as plain data, found without a framework.
+
+    Raises:
+        CompacterError: the run could not be started.
+    """
+    import math
+
+    check_before_training(recipe, directory, offline, overwrite=True)
+    task, shape = TASKS[recipe.task], shape_of(recipe.backbone.preset)
+    examples = min(task.rows["train"], recipe.data.max_train_samples or task.rows["train"])
+    size = recipe.train.batch_size * recipe.train.accumulate
+    return {
+        "run": str(directory),
+        "trains": trained_line(recipe.method.count(shape), shape),
+        "updates": math.ceil(examples / size) * recipe.train.epochs,
+        "recipe": runs.plain_recipe(recipe),
+    }
+
+
+def show_plan(found, as_json):
+    """Print a plan: the resolved recipe and what it comes to."""
+    if as_json:
+        print_json(found)
+        return
+    import tomli_w
+
+    recipe = found["recipe"]
+    out.print(tomli_w.dumps(recipe))
+    out.print(found["trains"], soft_wrap=True)
+    out.print(f"{found['updates']:,} updates; the run would go to {found['run']}", soft_wrap=True)
+
+
+def show_result(result):
+    """Print a result: scores, what it took, and the next command."""
+    out.print()
+    out.print(result_table(result))
+    for warning in warnings_of(result["test"]):
+        show_note(f"on the test set, {warning}")
+    out.print(
+        f"\nbest epoch {result['best_epoch']} of {result['epochs']}, "
+        f"{result['trained_parameters']:,} parameters trained "
+        f"({result['trained_percent']:.4f} %), adapter file {size_text(result['adapter_bytes'])}, "
+        f"{result['training_seconds']:.0f} s, peak memory {size_text(result['peak_memory_bytes'])}",
+        soft_wrap=True,
+    )
+    out.print(f"\nnext: compacter evaluate --run {result['run']}", soft_wrap=True)

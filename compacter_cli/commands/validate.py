@@ -1,0 +1,30 @@
+"""`compacter validate`: a recipe checked without loading a framework."""
+
+import tomli_w
+
+from compacter_cli.console import out, print_json
+from compacter_cli.options import JsonOption, RecipeOption, SetOption
+from compacter_cli.recipe import load_recipe
+from compacter_cli.run import plain_recipe
+
+
+def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = False):
+    """Check a recipe and print it with every default filled in.
+
+    Example: compacter validate --recipe my_recipe.toml --set method.n=8
+    """
+    resolved = validate(recipe=recipe, overrides=set_ or [])
+    if json_:
+        print_json(resolved)
+    else:
+        out.print(tomli_w.dumps(resolved), end="")
+        out.print(f"\nvalid: {recipe}", soft_wrap=True)
+
+
+def validate(*, recipe, overrides=()):
+    """The resolved recipe as plain data.
+
+    Raises:
+        RecipeError: it has problems; all of them are listed.
+    """
+    return plain_recipe(load_recipe(recipe, overrides))

@@ -1,0 +1,49 @@
+"""The two rich consoles: results go to stdout, everything else to stderr."""
+
+import json
+import sys
+
+from rich.console import Console
+from rich.table import Table
+
+# No markup: texts of users and TOML sections hold square brackets of their own.
+out = Console(highlight=False, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
+
+
+def show_error(error):
+    """Print a `CompacterError` to stderr: its problems as a table or its one line, and the hint."""
+    problems = getattr(error, "problems", ())
+    err.print("error:", style="bold red", end=" ")
+    if problems:
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        err.print(f"{count} in {error.source}", soft_wrap=True)
+        table = table_of("key", "problem", "hint")
+        for problem in problems:
+            table.add_row(problem.key, problem.message, problem.hint)
+        err.print(table)
+    else:
+        err.print(str(error), soft_wrap=True)
+    if error.hint:
+        err.print("next: ", style="bold", end=" ")
+        err.print(error.hint, soft_wrap=True)
+
+
+def show_note(sentence):
+    """Print a sentence to stderr that a reader should know but need not act on."""
+    err.print("note:", style="yellow", end=" ")
+    err.print(sentence, soft_wrap=True)
+
+
+def table_of(*columns, numbers=(), title=None):
+    """An empty table with the house's look; the columns named in `numbers` align right."""
+    table = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="bold")
+    for column in columns:
+        right = column in numbers
+        table.add_column(column, justify="right" if right else "left", no_wrap=right)
+    return table
+
+
+def print_json(value):
+    """Print `value` as JSON to stdout, with nothing else around it."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")

@@ -1,0 +1,53 @@
+"""Errors a user can act on: one line of what was expected and what came, and what to do next."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class CompacterError(Exception):
+    """A run that failed. `hint` is the next step; the exit code is 1."""
+
+    exit_code = 1
+
+    def __init__(self, message, hint=None):
+        super().__init__(message)
+        self.hint = hint
+
+
+class UsageError(CompacterError):
+    """A command or recipe that cannot be carried out as written. Exit code 2."""
+
+    exit_code = 2
+
+
+class MissingResourceError(CompacterError):
+    """Data or weights that are neither here nor to be had offline. Exit code 3."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a recipe: the dotted key, what is wrong, and what to do."""
+
+    key: str
+    message: str
+    hint: str = ""
+
+
+class RecipeError(UsageError):
+    """A recipe with one or more problems, all of them listed."""
+
+    def __init__(self, source, problems):
+        self.source = source
+        self.problems = tuple(problems)
+        lines = [
+            f"{p.key}: {p.message}" + (f" ({p.hint})" if p.hint else "") for p in self.problems
+        ]
+        super().__init__(f"{source}: " + "; ".join(lines))
+
+
+def did_you_mean(word, known):
+    """`did you mean "x"?` for the nearest of `known`, or an empty string."""
+    near = get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    return f'did you mean "{near[0]}"?' if near else ""

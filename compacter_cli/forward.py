@@ -1,0 +1,217 @@
+"""T5's forward pass in plain torch, over weights by structural name.
+
+    B batch, S source, T target, k hidden, H heads, D size of a head, V vocabulary
+
+The one forward of the project: `T5Model` gives it its weights and the layers of a method, and
+KerasHub's own call is its oracle in the tests. Weights are read as (inputs, outputs).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import keras
+import torch
+from torch.nn import functional
+
+from compacter_cli.backbones import RELATIVE_BUCKETS, T5Shape
+
+MAX_DISTANCE = 128  # beyond it all relative positions share a bucket
+MASKED = -1e9  # added to the scores of positions that must not be seen
+
+
+@dataclass(frozen=True)
+class T5Forward:
+    """One step's view of a T5: its dimensions, its weights as tensors, and what a method adds.
+
+    Attributes:
+        shape: dimensions of the backbone.
+        weights: tensor of every weight by structural name; layer norms are float32.
+        layers: Keras layers of the method by structural name.
+        activation: of the feed-forward.
+        epsilon: of the layer norms.
+        dropout: rate, 0 outside training.
+    """
+
+    shape: T5Shape
+    weights: dict[str, torch.Tensor]
+    layers: dict[str, object]
+    activation: object
+    epsilon: float
+    dropout: float = 0.0
+
+    def encode(self, ids, mask):
+        """Encoder states of source `ids` (B, S): (B, S, k). `mask` is true on real tokens."""
+        hidden = self._drop(self._embed(ids))
+        hidden_keys = _hide(~mask[:, None, None, :], hidden.dtype)
+        bias = self._self_bias("encoder", ids.shape[1], ids.shape[1]) + hidden_keys
+        for block in range(self.shape.num_layers):
+            name = f"encoder.{block}"
+            hidden = self._self_attention(name, hidden, bias)
+            hidden = self._feed_forward(name, hidden)
+        return self._drop(self._norm("encoder", hidden))
+
+    def decode(self, ids, mask, states, source_mask):
+        """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
+        length = ids.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
+        seen = causal[None, None] & mask[:, None, None, :]
+        hidden = self._drop(self._embed(ids))
+        bias = self._self_bias("decoder", length, length) + _hide(~seen, hidden.dtype)
+        source_bias = _hide(~source_mask[:, None, None, :], hidden.dtype)
+        for block in range(self.shape.num_layers):
+            name = f"decoder.{block}"
+            hidden = self._self_attention(name, hidden, bias)
+            keys, values = self._keys_values(f"{name}.cross_attention", states)
+            hidden = self._cross_attention(name, hidden, keys, values, source_bias)
+            hidden = self._feed_forward(name, hidden)
+        return self._drop(self._norm("decoder", hidden))
+
+    def logits(self, hidden):
+        """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
+        if self.shape.tied:
+            scaled = hidden * self.shape.hidden_dim**-0.5
+            return functional.linear(scaled, self.weights["embedding"])
+        return hidden @ self.weights["head"]
+
+    def start_cache(self, states, source_mask):
+        """The cache of greedy decoding: keys and values of `states`, none yet of the target."""
+        blocks = range(self.shape.num_layers)
+        cross = [self._keys_values(f"decoder.{b}.cross_attention", states) for b in blocks]
+        source_bias = _hide(~source_mask[:, None, None, :], states.dtype)
+        return Cache(cross, source_bias, [None for _ in blocks])
+
+    def step(self, ids, cache):
+        """Decoder states of the next token, `ids` (B, 1), appended to `cache`: (B, 1, k)."""
+        hidden = self._embed(ids)
+        bias = self._self_bias("decoder", 1, cache.length + 1, first_query=cache.length)
+        for block in range(self.shape.num_layers):
+            name = f"decoder.{block}"
+            hidden = self._self_attention(name, hidden, bias, cache=cache, block=block)
+            hidden = self._cross_attention(name, hidden, *cache.cross[block], cache.source_bias)
+            hidden = self._feed_forward(name, hidden)
+        return self._norm("decoder", hidden)
+
+    def _embed(self, ids):
+        return functional.embedding(ids, self.weights["embedding"])
+
+    def _norm(self, name, hidden):
+        # T5's layer norm has no mean and no bias; its variance is taken in float32.
+        exact = hidden.float()
+        scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.epsilon)
+        return (self.weights[f"{name}.layer_norm"] * (exact * scale)).to(hidden.dtype)
+
+    def _drop(self, x):
+        return functional.dropout(x, self.dropout) if self.dropout else x
+
+    def _self_attention(self, name, hidden, bias, cache=None, block=None):
+        name = f"{name}.self_attention"
+        x = self._norm(name, hidden)
+        keys, values = self._keys_values(name, x)
+        if cache is not None:
+            keys, values = cache.append(block, keys, values)
+        return hidden + self._drop(self._attend(name, x, keys, values, bias))
+
+    def _cross_attention(self, name, hidden, keys, values, bias):
+        name = f"{name}.cross_attention"
+        x = self._norm(name, hidden)
+        return hidden + self._drop(self._attend(name, x, keys, values, bias))
+
+    def _keys_values(self, name, x):
+        """Keys (B, H, D, S) and values (B, H, S, D) of `x` (B, S, k)."""
+        keys = self._heads(x @ self.weights[f"{name}.key"])
+        values = self._heads(x @ self.weights[f"{name}.value"])
+        return keys.transpose(2, 3), values
+
+    def _attend(self, name, x, keys, values, bias):
+        queries = self._heads(x @ self.weights[f"{name}.query"])  # T5 does not scale the scores
+        scores = queries @ keys + bias
+        shares = self._drop(scores.float().softmax(-1).to(x.dtype))
+        mixed = (shares @ values).transpose(1, 2).flatten(2)
+        return self._adapt(name, mixed @ self.weights[f"{name}.output"])
+
+    def _heads(self, x):
+        return x.unflatten(-1, (self.shape.num_heads, -1)).transpose(1, 2)  # (B, H, length, D)
+
+    def _feed_forward(self, name, hidden):
+        name = f"{name}.feed_forward"
+        x = self._norm(name, hidden)
+        inner = self.activation(x @ self.weights[f"{name}.input"])
+        if self.shape.gated:
+            inner = inner * (x @ self.weights[f"{name}.gate"])
+        x = self._adapt(name, self._drop(inner) @ self.weights[f"{name}.output"])
+        return hidden + self._drop(x)
+
+    def _adapt(self, name, x):
+        adapter = self.layers.get(f"{name}.adapter")
+        if adapter is None:
+            return x
+        inner = adapter.activation(_project(adapter.down, x))
+        return _project(adapter.up, inner) + x
+
+    def _self_bias(self, stack, queries, keys, first_query=0):
+        """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""
+        table = self.weights[f"{stack}.0.self_attention.relative_bias"]
+        positions = torch.arange(keys, device=table.device)
+        distance = positions[None, :] - positions[first_query : first_query + queries, None]
+        buckets = relative_bucket(distance, both_ways=stack == "encoder")
+        return table[buckets].permute(2, 0, 1).unsqueeze(0)
+
+
+@dataclass
+class Cache:
+    """Keys and values of every decoder block, kept while decoding token by token.
+
+    Attributes:
+        cross: (keys, values) of the encoder states, a pair a block.
+        source_bias: hides the source's padding, (B, 1, 1, S).
+        own: (keys, values) of the target so far, `None` before the first token.
+    """
+
+    cross: list
+    source_bias: torch.Tensor
+    own: list = field(default_factory=list)
+
+    @property
+    def length(self):
+        """Target tokens so far."""
+        return 0 if self.own[0] is None else self.own[0][1].shape[2]
+
+    def append(self, block, keys, values):
+        """Add one token's keys and values to a block; returns all of them."""
+        if self.own[block] is not None:
+            before_keys, before_values = self.own[block]
+            keys = torch.cat((before_keys, keys), dim=3)
+            values = torch.cat((before_values, values), dim=2)
+        self.own[block] = (keys, values)
+        return keys, values
+
+
+def _project(layer, x):
+    # Not layer(x): Keras' __call__ costs time and keeps tensors alive until the next collection.
+    if isinstance(layer, keras.layers.Dense):
+        return functional.linear(x, layer.kernel.value.T.to(x.dtype), layer.bias.value.to(x.dtype))
+    return layer.call(x)
+
+
+def relative_bucket(distance, both_ways):
+    """T5's bucket of each `distance` (key position minus query position), an int tensor.
+
+    Half of the 32 buckets are exact small distances, the others grow logarithmically up to 128;
+    the encoder looks both ways with 16 buckets each, the decoder only back.
+    """
+    buckets, offset = RELATIVE_BUCKETS, 0
+    if both_ways:
+        buckets //= 2
+        offset = (distance > 0).long() * buckets
+        distance = distance.abs()
+    else:
+        distance = (-distance).clamp(min=0)
+    exact = buckets // 2
+    far = torch.log(distance.clamp(min=1).float() / exact) / math.log(MAX_DISTANCE / exact)
+    far = (exact + (far * (buckets - exact)).long()).clamp(max=buckets - 1)
+    return offset + torch.where(distance < exact, distance, far)
+
+
+def _hide(unseen, dtype):
+    """A bias of `unseen`'s shape that hides the positions where it is true."""
+    return torch.zeros(unseen.shape, dtype=dtype, device=unseen.device).masked_fill(unseen, MASKED)

@@ -1,0 +1,56 @@
+"""What a fine-tuning method declares, whatever it is."""
+
+import zlib
+from typing import ClassVar
+
+from compacter_cli.section import Section
+
+
+class Method(Section):
+    """Settings of one method, what it trains of the backbone and what it adds to it.
+
+    A subclass is the `[method]` table of a recipe: its fields are the method's own
+    hyperparameters and nothing else. Nothing here needs a framework but `build`.
+    """
+
+    name: str
+    """Name of the method; it decides which other keys the table may hold."""
+
+    title: ClassVar[str]
+    """Name in the paper's tables."""
+    learning_rate: ClassVar[float]
+    """Rate used where the recipe gives none."""
+    trains: ClassVar[tuple[str, ...]] = ()
+    """Which backbone weights train: shell patterns over structural names."""
+    prefixes_task: ClassVar[bool] = True
+    """Whether the task's name is put before every source text."""
+    trains_in_place: ClassVar[bool] = False
+    """Whether training may write to the backbone's own variables instead of to copies."""
+
+    def problems(self, shape):
+        """`Problem`s of these settings on a backbone of dimensions `shape`; none by default."""
+        return []
+
+    def count(self, shape):
+        """Trained parameters by component, exactly: `{"adapters": 57024, ...}`."""
+        raise NotImplementedError
+
+    def closed_form(self, shape):
+        """The paper's formula (section 4), without biases and norms; `None` if it has none."""
+        return
+
+    def build(self, shape, seed, dtype="float32"):
+        """The layers to add, built, by structural name: `{"encoder.0.feed_forward.adapter": ...}`.
+
+        Initial values follow from `seed` and each layer's name alone.
+        """
+        return {}
+
+    def settings(self):
+        """The fields as plain data, for manifests and for comparing two methods."""
+        return self.model_dump(mode="json")
+
+
+def seed_of(seed, name):
+    """The seed of the layer `name` in a run seeded `seed`: a 31-bit integer, stable for ever."""
+    return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF

@@ -1,0 +1,19 @@
+"""Full fine-tuning: every weight of the backbone trains (the paper's T5-base row)."""
+
+from typing import Literal
+
+from compacter_cli.methods.base import Method
+
+
+class Full(Method):
+    """Fine-tune everything; the baseline that all other methods are compared with."""
+
+    name: Literal["full"] = "full"
+
+    title = "T5 (full fine-tuning)"
+    learning_rate = 3e-4
+    trains = ("*",)
+    trains_in_place = True
+
+    def count(self, shape):
+        return {"backbone": shape.parameters()}

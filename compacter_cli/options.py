@@ -1,0 +1,27 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", "-r", help="Path of a recipe, or a shipped name (recipes list).")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a value: section.key=value, read as TOML. Repeatable."),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one.")
+]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Fetch nothing: only what is on this disk.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout and nothing else.")]
+RunOption = Annotated[
+    Path, typer.Option("--run", help="Run directory, as train printed it.", show_default=False)
+]
+AdapterOption = Annotated[
+    str, typer.Option("--adapter", help="Which of the run's adapters: best or last.")
+]

@@ -1,0 +1,131 @@
+"""A trained adapter on its backbone, ready to answer: the Python side of `predict`."""
+
+from pathlib import Path
+
+from compacter_cli.errors import CompacterError, UsageError
+
+
+class Predictor:
+    """A backbone with one adapter at a time.
+
+    Args:
+        backbone: `Backbone`, from `load_backbone`.
+        adapter: directory of an adapter, such as `<run>/best`.
+
+    Attributes:
+        task: the `Task` that the adapter was trained on.
+        model: the `T5Model`.
+
+    Raises:
+        CompacterError: the adapter is damaged, or was trained on another backbone.
+
+    Example:
+        >>> backbone = load_backbone("path/to/preset")
+        >>> predictor = Predictor(backbone, "runs/glue/rte/compacterpp/mine/best")
+        >>> predictor.predict(["sentence1: It rains. sentence2: It is wet."])
+        ['1']
+        >>> predictor.swap("runs/demo/other/best")  # the backbone stays loaded
+    """
+
+    def __init__(self, backbone, adapter):
+        self.backbone = backbone
+        self.swap(adapter)
+
+    def swap(self, adapter):
+        """Put another adapter onto the same backbone; the one before stays on an error."""
+        from compacter_cli.checkpoint import load_adapter
+
+        loaded = load_adapter(adapter)
+        self.model, self.recipe = model_with(self.backbone, loaded)
+        self.task = task_of(loaded.manifest)
+
+    def predict(self, texts, batch_size=100):
+        """The model's answer to each source text.
+
+        Texts are read as they are, but for the task's name where the method puts it in front.
+        """
+        return [self.task.label_of(answer) or answer for answer in self.answers(texts, batch_size)]
+
+    def predict_rows(self, rows, batch_size=100):
+        """The model's answer to each row, a dict with the task's text fields."""
+        for number, row in enumerate(rows, 1):
+            missing = [field for field in self.task.fields if field not in row]
+            if missing:
+                raise UsageError(
+                    f"row {number} lacks the field {missing[0]}; "
+                    f"{self.task.name} reads {', '.join(self.task.fields)}"
+                )
+        return self.predict([self.task.source(row) for row in rows], batch_size)
+
+    def answers(self, texts, batch_size=100):
+        """The target text that the model writes for each source text, such as "1"."""
+        from compacter_cli.dataset import encode_sources, pad
+
+        vocabulary = self.backbone.vocabulary
+        if self.recipe.method.prefixes_task:
+            texts = [f"{self.task.prefix} {text}" for text in texts]
+        sources, _ = encode_sources(texts, vocabulary, self.recipe.data.source_length)
+        _, longest = vocabulary.longest(self.task.targets)
+        device = self.model.named_weights["embedding"].value.device
+        found = []
+        for start in range(0, len(sources), batch_size):
+            ids, mask = pad(sources[start : start + batch_size], device)
+            rows = self.model.greedy(ids, mask, longest).tolist()
+            found += [vocabulary.decode(row) for row in rows]
+        return found
+
+
+def task_of(manifest):
+    """The `Task` that a manifest names."""
+    from compacter_cli.tasks import TASKS
+
+    if manifest["task"] not in TASKS:
+        raise CompacterError(f"the adapter's task {manifest['task']} is unknown to this compacter")
+    return TASKS[manifest["task"]]
+
+
+def model_with(backbone, adapter, precision=None):
+    """`(T5Model with a loaded adapter, its recipe)`; everything about the two is checked.
+
+    `precision` is that of the computation; the recipe's own where left out.
+
+    Raises:
+        CompacterError: another backbone, or tensors that are not those of the adapter's method.
+    """
+    from compacter_cli.checkpoint import check_backbone
+    from compacter_cli.model import T5Model
+    from compacter_cli.recipe import Recipe
+
+    check_backbone(adapter, backbone)
+    try:
+        recipe = Recipe.model_validate(adapter.manifest["recipe"])
+        model = T5Model(
+            backbone.keras,
+            recipe.method,
+            seed=recipe.seed,
+            compute_dtype=precision or recipe.backbone.precision,
+            exact=backbone.exact,
+        )
+        model.assign(adapter.tensors)
+    except ValueError as error:
+        first_line = str(error).partition("\n")[0]
+        raise CompacterError(
+            f"{adapter.directory}: the manifest does not describe this adapter ({first_line})"
+        ) from error
+    return model, recipe
+
+
+def adapter_of_run(run, which="best"):
+    """The adapter directory of a run.
+
+    Raises:
+        UsageError: `run` is no run directory, or the run has saved nothing yet.
+    """
+    from compacter_cli.run import is_run
+
+    if not is_run(run):
+        raise UsageError(f"{run} is no run directory", "give the directory that train printed")
+    directory = Path(run) / which
+    if not directory.is_dir() and not directory.with_name(f"{which}.previous").is_dir():
+        raise UsageError(f"{run} has no {which} adapter: the run ended before its first epoch")
+    return directory

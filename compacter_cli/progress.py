@@ -1,0 +1,85 @@
+"""What a training run shows while it goes on: a bar on a terminal, plain lines elsewhere."""
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from compacter_cli.report import scores_line
+
+
+class Silent:
+    """Shows nothing; what the other displays extend."""
+
+    def start(self, lines, updates):
+        """The run begins: its opening lines and number of updates."""
+
+    def update(self, update):
+        """One optimizer step is done."""
+
+    def epoch(self, epoch):
+        """One epoch is done and scored."""
+
+    def stop(self):
+        """The run ends, well or not."""
+
+
+class Plain(Silent):
+    """A line for every epoch, and one for about every tenth of the updates."""
+
+    def __init__(self, console):
+        self._console = console
+
+    def start(self, lines, updates):
+        self._updates = updates
+        for line in lines:
+            self._print(line)
+
+    def update(self, update):
+        if update.step % max(1, self._updates // 10) == 0:
+            self._print(f"step {update.step}/{self._updates}  {_step_line(update)}")
+
+    def epoch(self, epoch):
+        self._print(_epoch_line(epoch))
+
+    def _print(self, line):
+        self._console.print(line, soft_wrap=True)
+
+
+class Live(Plain):
+    """A progress bar with the latest loss and rate, and a line for every epoch above it."""
+
+    def start(self, lines, updates):
+        super().start(lines, updates)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[latest]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._task = self._bar.add_task("", total=updates, latest="")
+        self._bar.start()
+
+    def update(self, update):
+        self._bar.update(self._task, completed=update.step, latest=_step_line(update))
+
+    def stop(self):
+        if hasattr(self, "_bar"):
+            self._bar.stop()
+
+
+def progress_for(console):
+    """The display that fits a console."""
+    return Live(console) if console.is_terminal else Plain(console)
+
+
+def _step_line(update):
+    return f"loss {update.loss:.4f}  rate {update.learning_rate:.2e}"
+
+
+def _epoch_line(epoch):
+    best = "  best so far" if epoch.best else ""
+    return (
+        f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation "
+        f"{scores_line(epoch.validation)}{best}"
+    )

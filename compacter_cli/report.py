@@ -1,0 +1,140 @@
+"""What a run says at its beginning and its end; nothing here prints."""
+
+from compacter_cli.backbones import PAPER_ROWS
+from compacter_cli.console import table_of
+from compacter_cli.paper import paper_scores
+
+# Components of `Method.count` as people read them.
+COMPONENTS = {
+    "backbone": "the whole backbone",
+    "adapters": "adapter weights",
+    "rule": "shared rule A",
+    "biases": "adapter biases",
+    "layer_norms": "layer norms",
+}
+
+
+def opening_lines(recipe, shape, dataset, updates, device, directory):
+    """What a run is about to do, in a few lines."""
+    train, count = recipe.train, recipe.method.count(shape)
+    per_epoch = updates // train.epochs
+    return [
+        f"{recipe.method.title} on {recipe.task}, {recipe.backbone.preset} "
+        f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {device}",
+        trained_line(count, shape),
+        f"{len(dataset.train):,} train, {len(dataset.validation):,} validation, "
+        f"{len(dataset.test):,} test examples; {truncation_line(dataset, recipe.data)}",
+        f"{updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
+        f"{train.batch_size * train.accumulate} examples, rate {train.learning_rate:g}"
+        + warmup_note(train, updates),
+        f"writing to {directory}",
+    ]
+
+
+def trained_line(count, shape):
+    """`trains 104,704 parameters (0.0470 %): adapter weights 38,016, ...`."""
+    total = sum(count.values())
+    parts = ", ".join(f"{COMPONENTS[name]} {size:,}" for name, size in count.items() if size)
+    return f"trains {total:,} parameters ({100 * total / shape.parameters():.4f} %): {parts}"
+
+
+def truncation_line(dataset, section):
+    """How many sources were cut, of all splits."""
+    cut = sum(split.truncated for split in (dataset.train, dataset.validation, dataset.test))
+    return f"{cut:,} sources cut at {section.source_length} tokens" if cut else "no source cut"
+
+
+def warmup_note(train, updates):
+    """What the schedule amounts to where the warm-up takes all or most of the run."""
+    if train.warmup_steps >= updates:
+        reached = train.learning_rate * (updates - 1) / train.warmup_steps
+        return (
+            f"; the {train.warmup_steps} warm-up steps are the whole run, "
+            f"so the rate only rises, to {reached:.2g}"
+        )
+    return f"; {train.warmup_steps} warm-up steps, then linear decay"
+
+
+def scores_line(scores):
+    """`accuracy 53.24 (majority 52.52)`, and invalid answers where there are any."""
+    parts = [
+        f"{name} {value:.2f} (majority {scores.majority[name]:.2f})"
+        for name, value in scores.metrics.items()
+    ]
+    invalid = f", {scores.invalid} of {scores.count} answers invalid" if scores.invalid else ""
+    return ", ".join(parts) + invalid
+
+
+def result_of(recipe, shape, epochs, best, test, **more):
+    """The run's result as plain data: what `result.json` holds and `--json` prints."""
+    from compacter_cli.tasks import TASKS
+
+    trained = sum(recipe.method.count(shape).values())
+    return {
+        "task": recipe.task,
+        "method": recipe.method.name,
+        "preset": recipe.backbone.preset,
+        "seed": recipe.seed,
+        "trained_parameters": trained,
+        "trained_percent": 100 * trained / shape.parameters(),
+        "backbone_parameters": shape.parameters(),
+        "epochs": epochs,
+        "best_epoch": best.number,
+        "validation": best.validation.as_dict(),
+        "test": test.as_dict(),
+        "paper": paper_scores(TASKS[recipe.task], recipe.method.name),
+        **more,
+    }
+
+
+def result_table(result):
+    """A result as a table: each metric on both splits, beside the majority's and the paper's."""
+    numbers = ("validation", "test", "majority (test)", "paper (T5-base)")
+    table = table_of("metric", *numbers, numbers=numbers)
+    paper = result["paper"] or [None] * len(result["test"]["metrics"])
+    for (name, value), published in zip(result["test"]["metrics"].items(), paper, strict=False):
+        table.add_row(
+            name,
+            f"{result['validation']['metrics'][name]:.2f}",
+            f"{value:.2f}",
+            f"{result['test']['majority'][name]:.2f}",
+            "-" if published is None else f"{published:.2f}",
+        )
+    return table
+
+
+def scores_table(found):
+    """Scores of one split as a table, beside the majority's and the paper's."""
+    numbers = ("score", "majority", "paper (T5-base)")
+    table = table_of("metric", *numbers, numbers=numbers)
+    paper = found["paper"] or [None] * len(found["metrics"])
+    for (name, value), published in zip(found["metrics"].items(), paper, strict=True):
+        published = "-" if published is None else f"{published:.2f}"
+        table.add_row(name, f"{value:.2f}", f"{found['majority'][name]:.2f}", published)
+    return table
+
+
+def warnings_of(scores):
+    """Sentences on scores that look better than they are."""
+    found = []
+    if scores["metrics"] == scores["majority"]:
+        found.append("no better than always answering the most frequent label")
+    if scores["invalid"]:
+        found.append(f"{scores['invalid']} of {scores['count']} answers were no label at all")
+    return found
+
+
+def size_text(count):
+    """Bytes as people read them."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.2f} {unit}"
+    return f"{count} bytes"
+
+
+def denominators(shape):
+    """The parameter counts a percentage can be taken of: the paper's, if its rows fit, and ours."""
+    rows = {"backbone": shape.parameters()}
+    if shape.vocabulary_size >= PAPER_ROWS:
+        rows = {"paper": shape.parameters(PAPER_ROWS), **rows}
+    return rows

@@ -1,0 +1,139 @@
+"""The run directory: what a run leaves behind, and that nothing in it is lost by accident."""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import compacter_cli
+from compacter_cli.errors import CompacterError, UsageError
+
+RECIPE, RESULT, METRICS, ENVIRONMENT = (
+    "recipe.toml",
+    "result.json",
+    "metrics.jsonl",
+    "environment.json",
+)
+
+
+def run_directory(recipe, output=None):
+    """Where a recipe's run goes: `output`, or <root>/<task>/<method>/<preset>-s<seed>-<hash>."""
+    if output is not None:
+        return Path(output)
+    plain = plain_recipe(recipe)
+    plain.pop("output")
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    preset = Path(recipe.backbone.preset).name
+    name = f"{preset}-s{recipe.seed}-{digest}"
+    return Path(recipe.output.root) / recipe.task / recipe.method.name / name
+
+
+def check_vacant(directory, overwrite=False):
+    """Raise `UsageError` unless a run may be written to `directory`."""
+    directory = Path(directory)
+    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+        return
+    if not is_run(directory):
+        raise UsageError(
+            f"{directory} exists and is not a run, so it is never overwritten",
+            "choose another --output",
+        )
+    if not overwrite:
+        state = "finished" if (directory / RESULT).is_file() else "unfinished"
+        raise UsageError(
+            f"{directory} holds a run already ({state})",
+            "choose another --output or --seed, or give --overwrite to replace it",
+        )
+
+
+def is_run(directory):
+    """Whether `directory` is a run directory."""
+    return (Path(directory) / RECIPE).is_file()
+
+
+def start_run(directory, recipe, environment, overwrite=False):
+    """Claim `directory` and write the recipe and environment into it.
+
+    Raises:
+        UsageError: it is taken, or cannot be written.
+    """
+    directory = Path(directory)
+    check_vacant(directory, overwrite)
+    try:
+        if directory.exists():
+            shutil.rmtree(directory)
+        directory.mkdir(parents=True)
+        (directory / RECIPE).write_text(recipe_text(recipe), encoding="utf-8")
+        write_json(directory / ENVIRONMENT, environment)
+    except FileExistsError:
+        raise UsageError(f"{directory} was taken by another run just now") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {directory}: {error.strerror}", "choose another --output"
+        ) from error
+    return directory
+
+
+def plain_recipe(recipe):
+    """A recipe as plain data, keys without a value left out (TOML knows no null)."""
+    return recipe.model_dump(mode="json", exclude_none=True)
+
+
+def recipe_text(recipe):
+    """A recipe as TOML."""
+    import tomli_w
+
+    return tomli_w.dumps(plain_recipe(recipe))
+
+
+def write_json(path, value):
+    """Write JSON beside `path` and move it there, so that no reader sees half of it."""
+    path = Path(path)
+    fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
+    fresh.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(fresh, path)
+
+
+def append_metrics(directory, **entry):
+    """Add one line to the run's metrics.jsonl."""
+    with open(Path(directory) / METRICS, "a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+
+
+def read_result(directory):
+    """The run's result.json, or `None` where the run did not finish."""
+    path = Path(directory) / RESULT
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise CompacterError(f"{path} is damaged: {error}") from error
+
+
+def environment(device):
+    """Versions and machine, for the record beside the weights."""
+    import torch
+
+    packages = ("keras", "keras-hub", "torch", "tensorflow-datasets", "sentencepiece", "numpy")
+    return {
+        "compacter": compacter_cli.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in packages},
+        "device": device,
+        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
+        "threads": torch.get_num_threads(),
+        "command": sys.argv[1:],
+    }
+
+
+def _version(package):
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,37 @@
+"""tensorflow_datasets without its TensorFlow and without its talking."""
+
+import contextlib
+import sys
+from tempfile import TemporaryDirectory
+
+from compacter_cli.runtime import tensorflow_as_installed
+
+
+@contextlib.contextmanager
+def quiet_tfds():
+    """tensorflow_datasets, with what it prints sent to stderr."""
+    with tensorflow_as_installed(), contextlib.redirect_stdout(sys.stderr):
+        import tensorflow_datasets
+
+        tensorflow_datasets.disable_progress_bar()
+        yield tensorflow_datasets
+
+
+@contextlib.contextmanager
+def tfds_builder(task, data_dir=None):
+    """The task's TFDS builder, for ArrayRecord below `data_dir`."""
+    with quiet_tfds() as tfds, TemporaryDirectory() as unused:
+        where = str(data_dir or unused)
+        yield tfds.builder(task.original.tfds, data_dir=where, file_format="array_record")
+
+
+def plain_row(row):
+    """A TFDS row as plain Python values."""
+    return {
+        key: value.decode("utf-8") if isinstance(value, bytes) else _number(value)
+        for key, value in row.items()
+    }
+
+
+def _number(value):
+    return value.item() if hasattr(value, "item") else value

@@ -1,0 +1,16 @@
+"""Argument checks that the hypercomplex layers share."""
+
+
+def check_positive(argument, value):
+    """Raise `ValueError` unless `value` is an integer of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"`{argument}` must be an integer of at least 1. Received: {value!r}")
+
+
+def check_divisible(argument, value, n):
+    """Raise `ValueError` unless the hypercomplex division `n` divides `value`."""
+    if value % n:
+        raise ValueError(
+            f"`{argument}` must be divisible by the hypercomplex division n={n}. "
+            f"Received: {argument}={value} ({value} % {n} = {value % n})"
+        )
