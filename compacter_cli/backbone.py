@@ -56,7 +56,8 @@ def cached_directory(preset):
     root = Path(os.environ.get("KAGGLEHUB_CACHE", "~/.cache/kagglehub")).expanduser()
     versions = root.joinpath("models/keras/t5/keras", preset).glob("*/config.json")
     numbered = [path.parent for path in versions if re.fullmatch(r"\d+", path.parent.name)]
-    complete = [folder for folder in numbered if any(folder.glob("model.weights.*"))]
+    needed = ("model.weights.*", "assets/tokenizer/vocabulary.spm")
+    complete = [folder for folder in numbered if all(any(folder.glob(p)) for p in needed)]
     return max(complete, key=lambda folder: int(folder.name), default=None)
 
 

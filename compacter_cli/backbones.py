@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
-from compacter_cli.errors import MissingResourceError, UsageError, did_you_mean
+from compacter_cli.errors import MissingResourceError, UsageError, did_you_mean, user_path
 
 RELATIVE_BUCKETS = 32  # of T5's relative position bias, in every size
 PAPER_ROWS = 32_100  # rows of the embedding in the paper's T5, cut from 32,128 to its vocabulary
@@ -98,7 +97,7 @@ def local_directory(preset):
     Raises:
         MissingResourceError: `preset` is written as a path, and no preset is there.
     """
-    path = Path(preset).expanduser()
+    path = user_path(preset)
     if path.is_dir():
         if (path / "config.json").is_file():
             return path

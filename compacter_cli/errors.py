@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class CompacterError(Exception):
@@ -45,6 +46,18 @@ class RecipeError(UsageError):
             f"{p.key}: {p.message}" + (f" ({p.hint})" if p.hint else "") for p in self.problems
         ]
         super().__init__(f"{source}: " + "; ".join(lines))
+
+
+def user_path(text):
+    """The path that a user wrote, its `~` expanded.
+
+    Raises:
+        UsageError: it names the home of a user who does not exist.
+    """
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{text}: {error}") from None
 
 
 def did_you_mean(word, known):

@@ -2,9 +2,8 @@
 
 from difflib import get_close_matches
 from importlib.resources import files
-from pathlib import Path
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, user_path
 
 
 def shipped_recipes():
@@ -27,8 +26,8 @@ def find_recipe(name):
     Raises:
         UsageError: there is neither; it names the three nearest shipped recipes.
     """
-    path = Path(name).expanduser()
-    if path.is_file():
+    path = user_path(name)
+    if _is_file(path):
         return str(path), _read(path, name)
     shipped = shipped_recipes()
     plain = name.removesuffix(".toml")
@@ -41,8 +40,15 @@ def find_recipe(name):
     )
 
 
+def _is_file(path):
+    try:
+        return path.is_file()
+    except OSError:  # a name too long for a file
+        return False
+
+
 def _read(path, name):
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors begin with a mark
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the recipe {name}: {error}") from error
+        raise UsageError(f"cannot read the recipe {name}: {error}", "save it as UTF-8") from error

@@ -2,10 +2,11 @@
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.errors import CompacterError, MissingResourceError, user_path
 from compacter_cli.tfds_access import plain_row, tfds_builder
 
 LARGEST_MEMBER = 1 << 30  # bytes of one unpacked file; QQP's, the largest of GLUE, is 0.05 of it
@@ -42,7 +43,7 @@ def existing_archive(archive):
     Raises:
         MissingResourceError: there is no such file.
     """
-    path = Path(archive).expanduser()
+    path = user_path(archive)
     if not path.is_file():
         raise MissingResourceError(f"data.archive: there is no file {path}")
     return path
@@ -80,9 +81,10 @@ def extract(task, path, folder):
                 if sizes[name] > LARGEST_MEMBER:
                     raise CompacterError(f"{path}: {name} unpacks to {sizes[name]:,} bytes")
                 archive.extract(name, folder)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        kind = "damaged or locked zip" if zipfile.is_zipfile(path) else "not a zip file"
         raise CompacterError(
-            f"{path}: not a zip file ({error})", "it may be a saved web page: download it again"
+            f"{path}: {kind} ({error})", "download it again; a saved web page is no zip"
         ) from error
 
 
@@ -121,7 +123,10 @@ def _parse_split(builder, arguments, path):
         raise CompacterError(f"{path}: the column {error} is missing from its header") from error
     except (ValueError, TypeError) as error:
         line = (rows[-1]["idx"] if rows else -1) + 3  # the header, and lines count from 1
-        raise CompacterError(f"{path}, near line {line}: {error}") from error
+        expected = ", ".join(builder.info.features["label"].names)
+        raise CompacterError(
+            f"{path}, near line {line}: {error}", f"expected labels: {expected}"
+        ) from error
     return rows
 
 

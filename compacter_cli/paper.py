@@ -12,11 +12,15 @@ def paper_tables():
     return tomllib.loads(text)
 
 
-def paper_scores(task, method):
-    """The paper's score or scores of a method on a task, as a list, or `None` where it has none."""
+def paper_scores(task, method, n=None):
+    """The paper's score or scores of a method on a task, as a list, or `None` where it has none.
+
+    With `n`, the method's hypercomplex division, only a row of the same n counts.
+    """
     tables = paper_tables()
     for benchmark, table in (("glue", "table1"), ("super_glue", "table2")):
-        if task.name.startswith(f"{benchmark}/") and method in tables[table]:
-            score = tables[table][method]["scores"].get(task.paper)
+        row = tables[table].get(method)
+        if row and task.name.startswith(f"{benchmark}/") and n in (None, row.get("n")):
+            score = row["scores"].get(task.paper)
             return None if score is None else score if isinstance(score, list) else [score]
     return None

@@ -115,6 +115,19 @@ def model_with(backbone, adapter, precision=None):
     return model, recipe
 
 
+def check_recipe(adapter, recipe):
+    """Raise `UsageError` unless a loaded adapter is of a recipe's task and method."""
+    method = recipe.method.settings()
+    pairs = (("task", adapter.manifest["task"], recipe.task),
+             ("method", adapter.manifest["method"], method))  # fmt: skip
+    for what, trained, asked in pairs:
+        if trained != asked:
+            raise UsageError(
+                f"{adapter.directory}: the adapter's {what} is {trained}, the recipe's {asked}",
+                "leave task and method as the run has them",
+            )
+
+
 def adapter_of_run(run, which="best"):
     """The adapter directory of a run.
 

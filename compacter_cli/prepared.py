@@ -6,24 +6,36 @@ import zipfile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, user_path
 from compacter_cli.original_files import LocalFiles, extract
 from compacter_cli.tfds_access import plain_row, quiet_tfds, tfds_builder
+
+_DESCRIPTIONS = ("dataset_info.json", "features.json")  # what TFDS writes beside the shards
 
 
 def tfds_root(data_dir=None):
     """The TFDS data directory: `data_dir`, or TFDS' own default."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
-    return Path(data_dir or default).expanduser()
+    return user_path(data_dir or default)
 
 
 def prepared_directory(task, data_dir=None):
-    """The prepared directory of the task's version, or `None`; `data_dir` may name it itself."""
+    """The prepared directory of the task's version, or `None`; `data_dir` may name it itself.
+
+    Raises:
+        CompacterError: it is there, but half of it is missing.
+    """
     name, _, version = task.original.tfds.partition(":")
     root = tfds_root(data_dir)
     for candidate in (root / name / version, root):
-        if (candidate / "dataset_info.json").is_file() and (candidate / "features.json").is_file():
+        missing = [file for file in _DESCRIPTIONS if not (candidate / file).is_file()]
+        if not missing:
             return candidate
+        if any(candidate.glob(f"{name.partition('/')[0]}-*")):  # shards alone
+            raise CompacterError(
+                f"{candidate}: the prepared data lacks {' and '.join(missing)}",
+                "delete that directory to prepare it again, or copy it whole",
+            )
     return None
 
 
@@ -71,14 +83,29 @@ def _read_split(builder, split):
 
 
 def _records(path):
-    """The records of a TFRECORD file: length, its checksum, data, its checksum."""
+    """The records of a TFRECORD file: length, its checksum, data, its checksum.
+
+    Raises:
+        ValueError: a checksum is wrong.
+        EOFError: the file ends in the middle of a record.
+    """
     with open(path, "rb") as file:
-        while header := file.read(12):
-            (length,) = struct.unpack("<Q", header[:8]) if len(header) == 12 else (0,)
-            data, checksum = file.read(length), file.read(4)
-            if len(header) < 12 or len(data) < length or len(checksum) < 4:
-                raise EOFError(f"{path} ends in the middle of a record")
+        while header := file.read(8):
+            _check_masked_crc(path, header, file.read(4))
+            data = file.read(struct.unpack("<Q", header)[0])
+            _check_masked_crc(path, data, file.read(4))
             yield data
+
+
+def _check_masked_crc(path, data, stored):
+    import google_crc32c
+
+    if len(stored) < 4:
+        raise EOFError(f"{path} ends in the middle of a record")
+    crc = google_crc32c.value(data)
+    masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+    if stored != struct.pack("<I", masked):
+        raise ValueError(f"{path} is damaged: a record's checksum does not fit")
 
 
 def _download(task, data_dir):
@@ -100,7 +127,10 @@ def _download(task, data_dir):
         _add_missing_test_file(task, Path(folder), Path(archive))
         manager = LocalFiles(folder, Path(archive).stat().st_size)
         builder._make_download_manager = lambda **_: manager
-        builder.download_and_prepare()
+        try:
+            builder.download_and_prepare()
+        except Exception as error:  # TFDS raises many kinds
+            raise CompacterError(f"cannot prepare {task.name} in {data_dir}: {error}") from error
         return Path(builder.data_dir)
 
 

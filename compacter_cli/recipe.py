@@ -2,7 +2,6 @@
 
 import copy
 import tomllib
-from pathlib import Path
 from typing import Annotated, Literal, Union
 
 from pydantic import (
@@ -16,17 +15,26 @@ from pydantic import (
 )
 
 from compacter_cli.backbones import RANDOM_TINY, shape_of
-from compacter_cli.errors import CompacterError, Problem, RecipeError, UsageError, did_you_mean
+from compacter_cli.errors import (
+    CompacterError,
+    Problem,
+    RecipeError,
+    UsageError,
+    did_you_mean,
+    user_path,
+)
 from compacter_cli.library import find_recipe
 from compacter_cli.methods import METHODS
 from compacter_cli.section import Section
 from compacter_cli.tasks import TASKS
 
+Text = Annotated[str, Field(min_length=1)]
+
 
 class BackboneSection(Section):
     """The pretrained T5."""
 
-    preset: str
+    preset: Text
     """A KerasHub name (t5_base_multi) or the directory of a local preset."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the computation and of frozen weights; what trains is always float32."""
@@ -46,13 +54,13 @@ class DataSection(Section):
     """Where the examples come from and how they are cut. Without `folder` or `archive` the
     prepared TFDS directory is read, and TFDS downloads what is not there."""
 
-    data_dir: str | None = None
+    data_dir: Text | None = None
     """TFDS data directory; its own default is TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    folder: str | None = None
+    folder: Text | None = None
     """A folder of original files, holding glue/RTE/train.tsv and so on."""
-    archive: str | None = None
+    archive: Text | None = None
     """The benchmark's original zip of this task."""
-    seed: int = 42
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides the splits; with the run's `seed`, the composition of the batches."""
     source_length: PositiveInt = 128
     """Longest source in tokens, its end token included; longer texts are cut and counted."""
@@ -91,7 +99,7 @@ class TrainSection(Section):
 class OutputSection(Section):
     """Where the run is written."""
 
-    root: str = "runs"
+    root: Text = "runs"
     """Runs go to <root>/<task>/<method>/<preset>-s<seed>-<hash of the recipe>."""
 
 
@@ -120,7 +128,7 @@ class Recipe(Section):
         """This recipe with nothing left to its surroundings: the method's learning rate where none
         is given, and local paths made absolute, so that it can be run again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
-        if preset != RANDOM_TINY and Path(preset).expanduser().is_dir():
+        if preset != RANDOM_TINY and user_path(preset).is_dir():
             preset = _absolute(preset)
         paths = {
             key: _absolute(value)
@@ -138,7 +146,7 @@ class Recipe(Section):
 
 
 def _absolute(path):
-    return str(Path(path).expanduser().absolute())
+    return str(user_path(path).absolute())
 
 
 def load_recipe(name, overrides=()):
@@ -219,8 +227,11 @@ def _checks_of_the_rest(tables, error):
             table.pop(location[-1], None)
     try:
         return cross_checks(Recipe.model_validate(rest))
-    except (ValidationError, CompacterError):
+    except ValidationError:
         return []
+    except CompacterError as other:
+        message = str(other).removeprefix("backbone.preset: ")
+        return [Problem("backbone.preset", message, other.hint or "")]
 
 
 def _label_problems(recipe):
@@ -259,6 +270,8 @@ def _problem(item):
         name = item["input"].get("name", "") if isinstance(item["input"], dict) else ""
         hint = did_you_mean(name, METHODS) or _list(METHODS)
         return Problem("method.name", f'unknown method "{name}"' if name else "missing", hint)
+    if kind in ("model_type", "model_attributes_type"):
+        return Problem(key, f"must be a table, [{key}]. Received: {_shown(item['input'])}")
     if kind == "value_error":
         return Problem(key, str(item["ctx"]["error"]))
     message = item["msg"].replace("Input should be", "must be")

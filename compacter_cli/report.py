@@ -82,7 +82,9 @@ def result_of(recipe, shape, epochs, best, test, **more):
         "best_epoch": best.number,
         "validation": best.validation.as_dict(),
         "test": test.as_dict(),
-        "paper": paper_scores(TASKS[recipe.task], recipe.method.name),
+        "paper": paper_scores(
+            TASKS[recipe.task], recipe.method.name, getattr(recipe.method, "n", None)
+        ),
         **more,
     }
 

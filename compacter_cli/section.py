@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A table of a recipe: typed, frozen, strict; an unknown key is an error."""
 
+    # Not use_attribute_docstrings: it parses every class's source again, at each start of the
+    # program; the docstrings under the fields are for readers. Validators are built when needed.
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+        extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True
     )

@@ -4,9 +4,8 @@ Reading runs no TensorFlow operation. Original files go through the TFDS builder
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.errors import CompacterError, MissingResourceError, user_path
 from compacter_cli.network import can_reach
 from compacter_cli.original_files import (
     existing_archive,
@@ -35,7 +34,7 @@ def check_available(task, section, offline=False):
     if isinstance(task, GeneratedTask):
         return
     if section.folder is not None:
-        original_files(task, Path(section.folder).expanduser())
+        original_files(task, user_path(section.folder))
     elif section.archive is not None:
         existing_archive(section.archive)
     elif prepared_directory(task, section.data_dir) is None:
@@ -63,7 +62,7 @@ def load_rows(task, section, offline=False):
     if isinstance(task, GeneratedTask):
         found = task.generate(), {"way": "generated"}
     elif section.folder is not None:
-        found = rows_from_folder(task, Path(section.folder).expanduser())
+        found = rows_from_folder(task, user_path(section.folder))
     elif section.archive is not None:
         found = rows_from_archive(task, existing_archive(section.archive))
     else:
@@ -88,15 +87,22 @@ def _check_rows(task, rows):
         found = rows.splits[split]
         where = f"{task.name} {split} ({rows.origin.get('path', rows.origin['way'])})"
         if len(found) != expected:
-            absent = sorted(set(range(expected)) - {row["idx"] for row in found})
-            first = f"; the first row missing is number {absent[0]}" if absent else ""
             raise CompacterError(
-                f"{where}: expected {expected:,} rows, got {len(found):,}{first}",
-                "TFDS drops malformed rows in silence: compare the file with the original",
+                f"{where}: expected {expected:,} rows, got {len(found):,}{_gap(found)}",
+                "compare the file with the original; a row without all its columns is not read",
             )
-        odd = [row for row in found if row["label"] not in range(len(task.labels))]
+        odd = next((row for row in found if row["label"] not in range(len(task.labels))), None)
         if odd:
+            why = "; is the label column missing?" if odd["label"] == -1 else ""
             raise CompacterError(
-                f"{where}: row {odd[0]['idx']} has the label {odd[0]['label']!r}, "
-                f"expected 0 to {len(task.labels) - 1}"
+                f"{where}: row {odd['idx']} has the label {odd['label']!r}, "
+                f"expected 0 to {len(task.labels) - 1}{why}"
             )
+
+
+def _gap(found):
+    """Where the rows' numbers first skip one, for a message; a lost line leaves no gap."""
+    for place, row in enumerate(found):
+        if row["idx"] != place:
+            return f"; the first row missing is number {place}"
+    return ""

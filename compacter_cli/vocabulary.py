@@ -31,6 +31,8 @@ class Vocabulary:
             self._pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
         except RuntimeError as error:
             raise UsageError(f"not a SentencePiece vocabulary: {error}") from error
+        if not len(self):
+            raise UsageError("not a SentencePiece vocabulary: it holds no pieces")
 
     def __len__(self):
         return self._pieces.get_piece_size()
@@ -49,7 +51,7 @@ class Vocabulary:
         for token in ids:
             if token == END:
                 break
-            if token != PAD and token < len(self):
+            if PAD < token < len(self):
                 kept.append(int(token))
         return self._pieces.decode(kept)
 

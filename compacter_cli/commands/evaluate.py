@@ -14,7 +14,7 @@ from compacter_cli.options import (
     SetOption,
 )
 from compacter_cli.paper import paper_scores
-from compacter_cli.predictor import adapter_of_run, model_with
+from compacter_cli.predictor import adapter_of_run, check_recipe, model_with
 from compacter_cli.recipe import load_recipe
 from compacter_cli.report import scores_table, warnings_of
 from compacter_cli.run import RECIPE, read_result
@@ -73,6 +73,7 @@ def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
 
     task = TASKS[recipe.task]
     loaded = load_adapter(adapter)
+    check_recipe(loaded, recipe)
     rows = load_rows(task, recipe.data, offline)
     with on_device(device) as device:
         precision = recipe.backbone.precision
@@ -89,7 +90,7 @@ def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
         "adapter": str(adapter),
         "split": split,
         **scores.as_dict(),
-        "paper": paper_scores(task, recipe.method.name),
+        "paper": paper_scores(task, recipe.method.name, getattr(recipe.method, "n", None)),
     }
 
 

@@ -76,7 +76,9 @@ def list_recipes(*, task=None, method=None):
             "task": tables["task"],
             "method": tables["method"]["name"],
             "preset": tables["backbone"]["preset"],
-            "paper": paper_scores(TASKS[tables["task"]], tables["method"]["name"]),
+            "paper": paper_scores(
+                TASKS[tables["task"]], tables["method"]["name"], tables["method"].get("n")
+            ),
         }
         if (task is None or task in item["task"]) and method in (None, item["method"]):
             found.append(item)

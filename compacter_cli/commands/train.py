@@ -126,7 +126,7 @@ def show_plan(found, as_json):
     import tomli_w
 
     recipe = found["recipe"]
-    out.print(tomli_w.dumps(recipe))
+    out.print(tomli_w.dumps(recipe), soft_wrap=True)
     out.print(found["trains"], soft_wrap=True)
     out.print(f"{found['updates']:,} updates; the run would go to {found['run']}", soft_wrap=True)
 

@@ -2,7 +2,7 @@
 
 import tomli_w
 
-from compacter_cli.console import out, print_json
+from compacter_cli.console import err, out, print_json
 from compacter_cli.options import JsonOption, RecipeOption, SetOption
 from compacter_cli.recipe import load_recipe
 from compacter_cli.run import plain_recipe
@@ -17,8 +17,8 @@ def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = Fa
     if json_:
         print_json(resolved)
     else:
-        out.print(tomli_w.dumps(resolved), end="")
-        out.print(f"\nvalid: {recipe}", soft_wrap=True)
+        out.print(tomli_w.dumps(resolved), end="", soft_wrap=True)
+        err.print(f"valid: {recipe}", soft_wrap=True)
 
 
 def validate(*, recipe, overrides=()):

@@ -1,0 +1,154 @@
+"""`compacter recipes`: list, show, copy; a copy never overwrites."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from compacter_cli.commands.recipes import copy_recipe, list_recipes
+from compacter_cli.console import err, out
+from compacter_cli.errors import UsageError
+from compacter_cli.library import shipped_recipes
+from compacter_cli.main import app
+from compacter_cli.recipe import load_recipe
+
+NAME = "glue/rte_compacterpp"
+FILE = Path(__file__).parents[2] / "recipes" / f"{NAME}.toml"
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Runs `compacter recipes` in an empty folder, on a terminal of 80 columns."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(out, "_width", 80)
+    monkeypatch.setattr(err, "_width", 80)
+    return lambda *arguments: CliRunner().invoke(app, ["recipes", *arguments])
+
+
+# list
+
+
+def test_list_shows_every_recipe_with_the_papers_score(run):
+    result = run("list")
+    assert result.exit_code == 0
+    rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[1:]}
+    assert set(rows) == set(shipped_recipes())
+    assert rows[NAME] == [NAME, "compacterpp", "t5_base_multi", "74.82"]
+    assert rows["glue/rte_compacter"][-1] == "77.70"
+    assert rows["demo/smoke_compacterpp"] == [
+        *("demo/smoke_compacterpp", "compacterpp", "random/tiny", "-")
+    ]
+
+
+def test_list_fits_80_columns(run):
+    lines = run("list").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not any("…" in line for line in lines)
+
+
+def test_list_narrows_by_part_of_the_task_and_by_method():
+    assert [item["recipe"] for item in list_recipes(task="smoke")] == ["demo/smoke_compacterpp"]
+    assert {item["task"] for item in list_recipes(task="rte")} == {"glue/rte"}
+    found = list_recipes(method="compacterpp")
+    assert {item["method"] for item in found} == {"compacterpp"}  # and not compacter's
+    assert {"demo/smoke_compacterpp", NAME} <= {item["recipe"] for item in found}
+    both = list_recipes(task="glue/rte", method="compacterpp")
+    assert [item["recipe"] for item in both] == [NAME]
+
+
+def test_list_options_reach_the_function(run):
+    found = json.loads(run("list", "--task", "rte", "--method", "compacter", "--json").stdout)
+    assert found == [
+        {
+            "recipe": "glue/rte_compacter",
+            "task": "glue/rte",
+            "method": "compacter",
+            "preset": "t5_base_multi",
+            "paper": [77.7],
+        }
+    ]
+
+
+@pytest.mark.parametrize("option", ["--task", "--method"])
+def test_a_list_of_nothing_exits_2(run, option):
+    result = run("list", option, "zzz")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "compacter recipes list" in result.stderr
+
+
+# show
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}.toml"])
+def test_show_prints_the_file_as_it_is(run, name):
+    result = run("show", name)
+    assert result.exit_code == 0
+    assert result.stdout == FILE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", shipped_recipes())
+def test_show_breaks_no_line_of_any_recipe(run, name):
+    expected = shipped_recipes()[name].read_text(encoding="utf-8")
+    assert run("show", name).stdout == expected
+
+
+@pytest.mark.parametrize("command", ["show", "copy"])
+def test_a_miss_names_the_nearest_and_exits_2(run, command, tmp_path):
+    result = run(command, "glue/rte_compacterp")
+    assert result.exit_code == 2
+    assert f"nearest: {NAME}" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+# copy
+
+
+def test_copy_writes_the_file_byte_for_byte_under_the_name_given(run, tmp_path):
+    result = run("copy", NAME, "my_rte.toml")
+    assert result.exit_code == 0
+    assert (tmp_path / "my_rte.toml").read_bytes() == FILE.read_bytes()
+    assert "compacter train --recipe my_rte.toml" in result.stdout
+
+
+def test_copy_to_nowhere_in_particular_takes_the_recipes_own_name(run, tmp_path):
+    assert run("copy", NAME).exit_code == 0
+    assert (tmp_path / "rte_compacterpp.toml").read_bytes() == FILE.read_bytes()
+
+
+@pytest.mark.parametrize("name", [NAME, f"{NAME}.toml"])
+def test_copy_into_a_folder_keeps_the_name(tmp_path, name):
+    written = copy_recipe(name=name, to=tmp_path)
+    assert written == tmp_path / "rte_compacterpp.toml"
+    assert load_recipe(str(written)) == load_recipe(NAME)
+
+
+def test_copy_never_overwrites(run, tmp_path):
+    path = tmp_path / "rte_compacterpp.toml"
+    path.write_text("mine", encoding="utf-8")
+    for to in (".", "rte_compacterpp.toml"):
+        result = run("copy", NAME, to)
+        assert result.exit_code == 2
+        assert "not overwritten" in result.stderr
+        assert path.read_text(encoding="utf-8") == "mine"
+
+
+def test_copy_into_a_folder_that_is_not_there_exits_2(run, tmp_path):
+    result = run("copy", NAME, "no/such/folder/my.toml")
+    assert result.exit_code == 2
+    assert "cannot write" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_copy_follows_no_dangling_link(tmp_path):
+    (tmp_path / "link.toml").symlink_to(tmp_path / "elsewhere.toml")
+    with pytest.raises(UsageError):
+        copy_recipe(name=NAME, to=tmp_path / "link.toml")
+    assert not (tmp_path / "elsewhere.toml").exists()
+
+
+def test_without_a_subcommand_the_help_is_shown(run):
+    result = run()
+    for name in ("list", "show", "copy"):
+        assert name in result.output

@@ -1,0 +1,44 @@
+"""Errors: their exit codes, their one line, and the nearest name."""
+
+import pytest
+
+from compacter_cli.errors import (
+    CompacterError,
+    MissingResourceError,
+    Problem,
+    RecipeError,
+    UsageError,
+    did_you_mean,
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"), [(CompacterError, 1), (UsageError, 2), (MissingResourceError, 3)]
+)
+def test_every_kind_has_its_exit_code_message_and_hint(kind, code):
+    error = kind("what came", "what to do")
+    assert (error.exit_code, str(error), error.hint) == (code, "what came", "what to do")
+    assert kind("what came").hint is None
+    assert isinstance(error, CompacterError)
+
+
+def test_a_recipe_error_lists_every_problem_in_one_line():
+    error = RecipeError(
+        "my.toml", iter([Problem("a.b", "is bad", "mend it"), Problem("c", "is worse")])
+    )
+    assert str(error) == "my.toml: a.b: is bad (mend it); c: is worse"
+    assert [problem.key for problem in error.problems] == ["a.b", "c"]
+    assert (error.exit_code, error.hint, error.source) == (2, None, "my.toml")
+
+
+def test_the_nearest_name_is_suggested():
+    assert did_you_mean("epoch", ["seed", "epochs", "dropout"]) == 'did you mean "epochs"?'
+
+
+@pytest.mark.parametrize("word", ["", "zzz", 7, None])
+def test_nothing_is_suggested_where_nothing_is_near(word):
+    assert did_you_mean(word, ["seed", "epochs"]) == ""
+
+
+def test_nothing_is_suggested_out_of_nothing():
+    assert did_you_mean("seed", []) == ""

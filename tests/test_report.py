@@ -1,0 +1,195 @@
+"""What a run says: every figure by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from compacter_cli.backbones import PRESETS, RANDOM_TINY_SHAPE
+from compacter_cli.console import err
+from compacter_cli.methods import METHODS
+from compacter_cli.recipe import load_recipe
+from compacter_cli.report import (
+    COMPONENTS,
+    denominators,
+    opening_lines,
+    result_of,
+    result_table,
+    scores_line,
+    scores_table,
+    size_text,
+    trained_line,
+    truncation_line,
+    warmup_note,
+    warnings_of,
+)
+from compacter_cli.scoring import Scores
+
+BASE = PRESETS["t5_base_multi"]
+
+
+class Sized(SimpleNamespace):
+    """A split of which only its size and its cut sources are asked."""
+
+    def __len__(self):
+        return self.size
+
+
+def _dataset(*cut):
+    sizes = (2490, 138, 139)
+    splits = [Sized(size=size, truncated=n) for size, n in zip(sizes, cut, strict=True)]
+    return SimpleNamespace(**dict(zip(("train", "validation", "test"), splits, strict=True)))
+
+
+def _scores(value, majority=50.0, invalid=0):
+    return Scores({"accuracy": value}, {"accuracy": majority}, count=139, invalid=invalid)
+
+
+def _cells(table):
+    return [list(column.cells) for column in table.columns]
+
+
+def test_the_opening_lines_of_the_papers_rte_run():
+    recipe = load_recipe("glue/rte_compacterpp")
+    lines = opening_lines(recipe, BASE, _dataset(3, 1, 0), 500, "cpu", "runs/x")
+    assert lines[0] == (
+        "Compacter++ on glue/rte, t5_base_multi (222,903,552 parameters), float32 on cpu"
+    )
+    assert lines[1].startswith("trains 104,704 parameters (0.0470 %): adapter weights 38,016")
+    assert "2,490 train, 138 validation, 139 test examples; 4 sources cut at 128" in lines[2]
+    assert lines[3].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
+    assert "the 500 warm-up steps are the whole run" in lines[3]
+    assert lines[4] == "writing to runs/x"
+
+
+def test_the_updates_batch_counts_accumulation():
+    recipe = load_recipe("glue/rte_compacterpp", ["train.batch_size=50", "train.accumulate=2"])
+    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[3]
+
+
+def test_every_trained_component_is_named_and_they_add_up():
+    recipe = load_recipe("glue/rte_compacter")
+    assert trained_line(recipe.method.count(BASE), BASE) == (
+        "trains 161,728 parameters (0.0726 %): adapter weights 76,032, shared rule A 64, "
+        "adapter biases 38,016, layer norms 47,616"
+    )
+    assert 76_032 + 64 + 38_016 + 47_616 == 161_728
+
+
+def test_a_component_of_no_parameters_is_left_out():
+    recipe = load_recipe("glue/rte_adapter")
+    assert COMPONENTS["rule"] not in trained_line(recipe.method.count(BASE), BASE)
+
+
+def test_full_fine_tuning_trains_all():
+    recipe = load_recipe("glue/rte_full")
+    assert trained_line(recipe.method.count(BASE), BASE) == (
+        "trains 222,903,552 parameters (100.0000 %): the whole backbone 222,903,552"
+    )
+
+
+def test_cut_sources_of_all_splits_are_counted():
+    section = SimpleNamespace(source_length=128)
+    assert truncation_line(_dataset(1000, 20, 3), section) == "1,023 sources cut at 128 tokens"
+    assert truncation_line(_dataset(0, 0, 0), section) == "no source cut"
+
+
+def test_a_warmup_that_is_the_whole_run_says_how_far_the_rate_comes():
+    train = SimpleNamespace(warmup_steps=500, learning_rate=3e-3)
+    # The first update has rate 0, the 500th 499/500 of the peak.
+    assert warmup_note(train, 500).endswith("so the rate only rises, to 0.003")
+    # 101 updates: 100/500 of 3e-3
+    assert warmup_note(train, 101).endswith("so the rate only rises, to 0.0006")
+
+
+def test_a_warmup_that_ends_is_followed_by_decay():
+    train = SimpleNamespace(warmup_steps=500, learning_rate=3e-3)
+    assert warmup_note(train, 501) == "; 500 warm-up steps, then linear decay"
+
+
+def test_a_score_stands_beside_the_majoritys():
+    assert scores_line(_scores(53.237, 52.518)) == "accuracy 53.24 (majority 52.52)"
+    assert scores_line(_scores(50.0, invalid=7)).endswith(", 7 of 139 answers invalid")
+
+
+def test_warnings_name_what_looks_better_than_it_is():
+    assert warnings_of(_scores(60.0).as_dict()) == []
+    (sentence,) = warnings_of(_scores(50.0).as_dict())
+    assert "most frequent label" in sentence
+    (sentence,) = warnings_of(_scores(60.0, invalid=3).as_dict())
+    assert "3 of 139" in sentence
+    assert len(warnings_of(_scores(50.0, invalid=3).as_dict())) == 2
+
+
+@pytest.fixture
+def result():
+    best = SimpleNamespace(number=7, validation=_scores(80.0))
+    recipe = load_recipe("glue/rte_compacterpp")
+    return result_of(recipe, BASE, 20, best, _scores(75.5, 51.0), run="runs/x")
+
+
+def test_a_result_holds_what_was_run_and_what_came_of_it(result):
+    assert result["task"] == "glue/rte"
+    assert result["method"] == "compacterpp"
+    assert (result["preset"], result["seed"]) == ("t5_base_multi", 42)
+    assert result["trained_parameters"] == 104_704
+    assert result["trained_percent"] == pytest.approx(100 * 104_704 / 222_903_552)
+    assert result["backbone_parameters"] == 222_903_552
+    assert (result["epochs"], result["best_epoch"]) == (20, 7)
+    assert result["validation"]["metrics"] == {"accuracy": 80.0}
+    assert result["test"]["metrics"] == {"accuracy": 75.5}
+    assert result["paper"] == [74.82]
+    assert result["run"] == "runs/x"
+
+
+def test_a_result_as_a_table(result):
+    assert _cells(result_table(result)) == [
+        ["accuracy"],
+        ["80.00"],
+        ["75.50"],
+        ["51.00"],
+        ["74.82"],
+    ]
+
+
+def test_a_table_without_a_figure_of_the_paper(result):
+    assert _cells(result_table({**result, "paper": None}))[-1] == ["-"]
+
+
+def test_scores_as_a_table():
+    found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
+    assert _cells(scores_table(found)) == [["accuracy"], ["75.50"], ["51.00"], ["74.82"]]
+    assert _cells(scores_table({**found, "paper": None}))[-1] == ["-"]
+
+
+def test_tables_of_results_fit_a_plain_terminal(result):
+    found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
+    for table in (result_table(result), scores_table(found)):
+        assert err.measure(table).maximum <= 80
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.00 kB"),
+        (11_056, "11.06 kB"),
+        (419_000_000, "419.00 MB"),
+        (1_500_000_000, "1.50 GB"),
+    ],
+)
+def test_bytes_as_people_read_them(count, text):
+    assert size_text(count) == text
+
+
+def test_denominators_are_the_papers_and_the_backbones_own():
+    assert denominators(BASE) == {"paper": 222_882_048, "backbone": 222_903_552}
+
+
+def test_a_backbone_of_fewer_rows_has_no_papers_denominator():
+    assert list(denominators(RANDOM_TINY_SHAPE)) == ["backbone"]
+
+
+@pytest.mark.parametrize("method", METHODS.values())
+def test_every_component_that_a_method_counts_has_a_name(method):
+    assert set(method().count(BASE)) <= set(COMPONENTS)

@@ -1,0 +1,156 @@
+"""Where rows come from: said at once where they cannot be had, checked where they can."""
+
+import dataclasses
+import zipfile
+
+import pytest
+
+from compacter_cli import sources
+from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.recipe import DataSection
+from compacter_cli.sources import check_available, load_rows
+from compacter_cli.tasks import TASKS
+
+RTE = TASKS["glue/rte"]
+NOT_HERE = "glue/rte is not prepared in"
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Hosts that were asked for; none of them can be reached."""
+    hosts = []
+    monkeypatch.setattr(sources, "can_reach", lambda host: hosts.append(host) or False)
+    return hosts
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A directory that looks prepared, down to its two files of metadata."""
+    directory = tmp_path / "tfds" / "glue" / "rte" / "2.0.0"
+    directory.mkdir(parents=True)
+    for name in ("dataset_info.json", "features.json"):
+        (directory / name).write_text("{}", encoding="utf-8")
+    return tmp_path / "tfds"
+
+
+def test_offline_with_nothing_names_every_way_out_and_asks_no_network(asked, tmp_path):
+    with pytest.raises(MissingResourceError) as caught:
+        load_rows(RTE, DataSection(data_dir=str(tmp_path)), offline=True)
+    assert asked == []
+    assert str(caught.value) == f"{NOT_HERE} {tmp_path} and --offline is given"
+    for way in ("connect", "data.data_dir", "data.archive", "RTE.zip", "data.folder"):
+        assert way in caught.value.hint
+    assert "glue/RTE/train.tsv" in caught.value.hint
+    assert caught.value.exit_code == 3
+
+
+def test_without_network_it_says_so_and_names_the_host(asked, tmp_path):
+    with pytest.raises(MissingResourceError) as caught:
+        load_rows(RTE, DataSection(data_dir=str(tmp_path)))
+    assert asked == ["dl.fbaipublicfiles.com"]
+    assert "dl.fbaipublicfiles.com cannot be reached" in str(caught.value)
+    assert "data.folder" in caught.value.hint
+
+
+def test_nothing_is_written_where_nothing_can_be_had(asked, tmp_path):
+    with pytest.raises(MissingResourceError):
+        load_rows(RTE, DataSection(data_dir=str(tmp_path / "new")))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reachable_host_passes_the_check(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "can_reach", lambda host: True)
+    check_available(RTE, DataSection(data_dir=str(tmp_path)))
+
+
+def test_the_default_data_directory_is_tfds_own(asked, tmp_path, monkeypatch):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "mine"))
+    with pytest.raises(MissingResourceError, match="mine and"):
+        check_available(RTE, DataSection())
+    monkeypatch.delenv("TFDS_DATA_DIR")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(MissingResourceError) as caught:
+        check_available(RTE, DataSection())
+    assert str(tmp_path / "tensorflow_datasets") in str(caught.value)
+
+
+def test_what_is_on_this_disk_needs_no_network(asked, tmp_path, rte_folder, prepared, monkeypatch):
+    archive = tmp_path / "RTE.zip"
+    archive.write_bytes(b"not looked into yet")
+    for section in (
+        DataSection(folder=str(rte_folder)),
+        DataSection(archive=str(archive)),
+        DataSection(data_dir=str(prepared)),
+    ):
+        check_available(RTE, section, offline=True)
+        check_available(RTE, section)
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+    check_available(RTE, DataSection())
+    assert asked == []
+
+
+def test_a_generated_task_is_always_there(asked):
+    check_available(TASKS["demo/smoke"], DataSection(folder="/nowhere"), offline=True)
+    assert asked == []
+
+
+@pytest.mark.parametrize("way", ["folder", "archive"])
+def test_a_way_that_is_given_is_the_only_one_tried(asked, prepared, tmp_path, way):
+    section = DataSection(**{way: str(tmp_path / "nowhere"), "data_dir": str(prepared)})
+    with pytest.raises(MissingResourceError, match=f"data.{way}"):
+        load_rows(RTE, section)
+    assert asked == []
+
+
+def test_a_home_path_of_a_folder_is_expanded(rte_folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(rte_folder.parent))
+    rows = load_rows(RTE, DataSection(folder=f"~/{rte_folder.name}"))
+    assert len(rows.splits["train"]) == 2490
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """Rows given in place of those of a folder."""
+
+    def faked(train, validation, labels=("no", "yes")):
+        task = dataclasses.replace(RTE, labels=labels, rows={"train": 2, "validation": 2})
+        found = {"train": train, "validation": validation}, {"way": "folder", "path": "/here"}
+        monkeypatch.setattr(sources, "original_files", lambda *_: None)
+        monkeypatch.setattr(sources, "rows_from_folder", lambda *_: found)
+        return load_rows(task, DataSection(folder="/here"))
+
+    return faked
+
+
+def _rows(*labels):
+    return [{"idx": number, "label": label} for number, label in enumerate(labels)]
+
+
+def test_right_counts_and_labels_pass(faked):
+    assert faked(_rows(0, 1), _rows(1, 0)).splits["train"] == _rows(0, 1)
+
+
+def test_the_split_with_a_missing_row_is_named(faked):
+    with pytest.raises(CompacterError, match="expected 2 rows, got 1") as caught:
+        faked(_rows(0, 1), _rows(0, 1)[1:])
+    assert str(caught.value).startswith("glue/rte validation (/here)")
+    assert "the first row missing is number 0" in str(caught.value)
+
+
+@pytest.mark.parametrize("label", [-1, 2])
+def test_a_label_of_no_class_is_named_with_its_row(faked, label):
+    with pytest.raises(CompacterError) as caught:
+        faked(_rows(0, label), _rows(0, 1))
+    assert f"glue/rte train (/here): row 1 has the label {label}, expected 0 to 1" in str(
+        caught.value
+    )
+
+
+def test_the_same_rows_come_of_a_folder_and_its_zip(rte_folder, tmp_path):
+    with zipfile.ZipFile(tmp_path / "RTE.zip", "w") as archive:
+        for path in (rte_folder / "glue" / "RTE").iterdir():
+            archive.write(path, f"RTE/{path.name}")
+    folder = load_rows(RTE, DataSection(folder=str(rte_folder)))
+    zipped = load_rows(RTE, DataSection(archive=str(tmp_path / "RTE.zip")))
+    assert folder.splits == zipped.splits
+    assert folder.origin["way"] != zipped.origin["way"]
