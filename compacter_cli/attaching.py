@@ -9,6 +9,7 @@ from compacter_cli.checkpoint import load_adapter
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import Method
 from compacter_cli.methods.placement import (
+    adapted_sites,
     backbone_weights,
     select,
     shape_of_backbone,
@@ -83,6 +84,8 @@ def attach(backbone, adapter, *, seed=0):
     layers = method.build(shape_of_backbone(backbone), seed, backbone.dtype_policy)
     if not any(name.endswith(_SUFFIX) for name in layers):
         raise ValueError(f"only adapters can be attached; {method.name} adds no layers")
+    if taken := adapted_sites(backbone):
+        raise ValueError(f"{taken[0]} already has an adapter; detach it first")
     attached = _put_in(backbone, weights, layers, select(weights, method.trains))
     for name, value in values.items():
         attached.trained[name].assign(value)

@@ -124,15 +124,24 @@ def plain(projection):
     return projection.projection if isinstance(projection, AdaptedProjection) else projection
 
 
-def wrap_output(backbone, site, adapter):
-    """Put `adapter` behind the output projection of the sub-layer named `site`.
+def adapted_sites(backbone):
+    """Structural names of the sub-layers that have an adapter behind their output projection."""
+    sites = [
+        f"{stack}.{number}.{sublayer}"
+        for stack in ("encoder", "decoder")
+        for number in range(backbone.num_layers)
+        for sublayer in ("self_attention", "feed_forward")
+    ]
+    return [
+        site
+        for site in sites
+        if isinstance(_owner_of_output(backbone, site).output_projector, AdaptedProjection)
+    ]
 
-    Raises:
-        ValueError: an adapter sits there already.
-    """
+
+def wrap_output(backbone, site, adapter):
+    """Put `adapter` behind the output projection of the sub-layer named `site`."""
     owner = _owner_of_output(backbone, site)
-    if isinstance(owner.output_projector, AdaptedProjection):
-        raise ValueError(f"{site} already has an adapter; detach it first")
     projection = owner.output_projector
     with _unlocked(owner):
         owner._tracker.untrack(projection)  # it is tracked again as a part of the new layer

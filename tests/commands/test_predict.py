@@ -1,0 +1,214 @@
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from compacter_cli.commands import predict as command
+from compacter_cli.commands.predict import odd_texts, predict, read_texts
+from compacter_cli.dataset import paper_splits
+from compacter_cli.errors import UsageError
+from compacter_cli.main import app
+from compacter_cli.recipe import load_recipe
+from compacter_cli.run import read_result
+from compacter_cli.tasks import TASKS
+
+SMOKE, RTE = TASKS["demo/smoke"], TASKS["glue/rte"]
+LABELS = {"metals only", "a fruit"}
+
+
+def call(*args):
+    return CliRunner().invoke(app, ["predict", "--device", "cpu", *map(str, args)])
+
+
+def assert_one_line(result, code):
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith("error: ")
+    assert all(line.startswith("next: ") for line in lines[1:])
+    return lines[0]
+
+
+@pytest.fixture
+def unloaded(monkeypatch):
+    """Fails a test that goes on to load a backbone."""
+    monkeypatch.setattr(command, "predict", lambda **_: pytest.fail("loaded the backbone"))
+
+
+# Answers.
+
+
+def test_texts_are_answered_with_label_names(keras, smoke_run):
+    result = call(
+        "--run", smoke_run, "--json",
+        "--text", "sentence: iron apple zinc", "--text", "sentence: iron copper zinc",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)  # nothing but JSON
+    assert [item["text"] for item in found] == [
+        "sentence: iron apple zinc",
+        "sentence: iron copper zinc",
+    ]
+    assert {key for item in found for key in item} == {"text", "prediction"}
+    assert {item["prediction"] for item in found} <= LABELS
+
+
+def test_a_table_shows_predictions_and_texts(keras, smoke_run):
+    result = call("--run", smoke_run, "--text", "sentence: iron [bold]apple zinc")
+    assert result.exit_code == 0, result.output
+    assert "[bold]apple" in result.stdout  # no markup
+    assert any(label in result.stdout for label in LABELS)
+
+
+def test_a_file_of_rows_is_answered_as_the_run_was_tested(keras, smoke_run, tmp_path):
+    rows = paper_splits(SMOKE.generate(), 42)["test"]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = call("--run", smoke_run, "--file", path, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [item["text"] for item in found] == [SMOKE.source(row) for row in rows]
+    right = sum(
+        item["prediction"] == SMOKE.labels[row["label"]]
+        for item, row in zip(found, rows, strict=True)
+    )
+    assert right == pytest.approx(read_result(smoke_run)["test"]["metrics"]["accuracy"])
+
+
+def test_the_function_answers_in_the_order_of_the_texts(keras, smoke_run):
+    recipe = load_recipe(str(smoke_run / "recipe.toml"))
+    texts = [SMOKE.source(row) for row in SMOKE.generate()["validation"]]
+    adapter = smoke_run / "best"
+    forward = predict(adapter=adapter, recipe=recipe, texts=texts, device="cpu")
+    backward = predict(adapter=adapter, recipe=recipe, texts=texts[::-1], device="cpu")
+    assert forward == backward[::-1]
+    assert len(set(forward)) > 1
+
+
+def test_texts_unlike_those_of_the_training_are_noted(keras, smoke_run):
+    result = call("--run", smoke_run, "--text", "an apple", "--json")
+    assert result.exit_code == 0
+    assert len(json.loads(result.stdout)) == 1
+    assert "note: 1 of 1 texts are not written as in training: sentence: ..." in result.stderr
+
+
+# What is read.
+
+
+def test_a_text_file_is_a_source_a_line_without_blank_ones(tmp_path):
+    path = tmp_path / "texts.txt"
+    path.write_text("\ufeffsentence: iron\r\n\r\n  \nsentence: apple\n", encoding="utf-8")
+    assert read_texts(SMOKE, [], path) == ["sentence: iron", "sentence: apple"]
+
+
+def test_rows_of_a_jsonl_file_are_written_as_the_task_writes_them(tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        '{"sentence2": "It is wet.", "idx": 3, "sentence1": "It \\"rains\\"."}\n'
+        "\n"
+        '{"sentence1": "a\\nb", "sentence2": "ä"}',
+        encoding="utf-8",
+    )
+    assert read_texts(RTE, [], path) == [
+        'sentence1: It "rains". sentence2: It is wet.',
+        "sentence1: a\nb sentence2: ä",
+    ]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_line_separator_inside_a_row_is_a_part_of_its_text(tmp_path, separator):
+    text = f"one{separator}two"  # json.dumps(..., ensure_ascii=False) writes it as it is
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"sentence": text}, ensure_ascii=False), encoding="utf-8")
+    assert json.loads(path.read_text(encoding="utf-8")) == {"sentence": text}
+    assert read_texts(SMOKE, [], path) == [f"sentence: {text}"]
+
+
+def test_texts_are_taken_as_they_are():
+    assert read_texts(SMOKE, ["b", "a", "b"], None) == ["b", "a", "b"]
+
+
+def test_texts_written_as_in_training_are_not_odd():
+    assert odd_texts(RTE, ["sentence1: a sentence2: b"]) == []
+    (said,) = odd_texts(RTE, ["sentence1: a sentence2: b", "a b", "sentence2: b"])
+    assert said.startswith("2 of 3 texts")
+    assert said.endswith("sentence1: ... sentence2: ...")
+
+
+# What is refused.
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_neither_text_nor_file_exits_2(smoke_run):
+    assert "expected either --text or --file" in assert_one_line(call("--run", smoke_run), 2)
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_both_text_and_file_exit_2(smoke_run, tmp_path):
+    (tmp_path / "texts.txt").write_text("sentence: iron\n")
+    result = call("--run", smoke_run, "--text", "x", "--file", tmp_path / "texts.txt")
+    assert "expected either --text or --file" in assert_one_line(result, 2)
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize("name", ["rows.jsonl", "texts.txt"])
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_file_exits_2(smoke_run, tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    assert "is empty" in assert_one_line(call("--run", smoke_run, "--file", tmp_path / name), 2)
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_missing_file_exits_2(smoke_run, tmp_path):
+    line = assert_one_line(call("--run", smoke_run, "--file", tmp_path / "no.txt"), 2)
+    assert str(tmp_path / "no.txt") in line
+    assert "No such file" in line
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_file_that_is_no_utf8_exits_2(smoke_run, tmp_path):
+    (tmp_path / "texts.txt").write_bytes("sentence: ä\n".encode("latin-1"))
+    assert "cannot read" in assert_one_line(
+        call("--run", smoke_run, "--file", tmp_path / "texts.txt"), 2
+    )
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_missing_field_exits_2_with_row_and_field(smoke_run, tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text('{"sentence": "iron"}\n{"text": "apple"}\n')
+    result = call("--run", smoke_run, "--file", path)
+    line = assert_one_line(result, 2)
+    assert "rows.jsonl, row 2: the field 'sentence' is missing" in line
+    assert "rows need sentence" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["{", "not json", "[1, 2]", '"text"', "3", "null", "true"])
+def test_a_row_that_is_no_object_is_refused_by_its_number(tmp_path, line):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"sentence": "iron"}}\n{line}\n')
+    with pytest.raises(UsageError, match=r"rows\.jsonl, row 2: not a JSON object"):
+        read_texts(SMOKE, [], path)
+
+
+def test_a_directory_that_is_no_run_exits_2(tmp_path):
+    assert "is no run directory" in assert_one_line(call("--run", tmp_path, "--text", "x"), 2)
+
+
+def test_a_corrupt_adapter_exits_1_in_one_line(keras, smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run, tmp_path / "run")
+    path = run / "best" / "adapter.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+    result = call("--run", run, "--text", "sentence: iron")
+    assert "is damaged" in assert_one_line(result, 1)
+
+
+def test_a_preset_that_is_missing_offline_exits_3(smoke_run, tmp_path, monkeypatch, unloaded):
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    result = call(
+        "--run", smoke_run, "--text", "sentence: iron", "--offline",
+        "--set", "backbone.preset=t5_small_multi",
+    )  # fmt: skip
+    assert "t5_small_multi" in assert_one_line(result, 3)

@@ -1,0 +1,216 @@
+"""What every method promises: its exact names, and training that touches nothing else."""
+
+import numpy as np
+import pytest
+import torch
+
+from compacter_cli.backbones import T5Shape
+from compacter_cli.dataset import collate
+from compacter_cli.methods import METHODS
+from compacter_cli.methods.base import seed_of
+from compacter_cli.methods.placement import backbone_weights
+from compacter_cli.model import T5Model, named_variables
+
+every_method = pytest.mark.parametrize("name", METHODS)
+SHAPE = T5Shape(64, 32, 48, 1, 4, 8)
+NORMS = {
+    "encoder.0.self_attention.layer_norm",
+    "encoder.0.feed_forward.layer_norm",
+    "encoder.layer_norm",
+    "decoder.0.self_attention.layer_norm",
+    "decoder.0.cross_attention.layer_norm",
+    "decoder.0.feed_forward.layer_norm",
+    "decoder.layer_norm",
+}
+PROJECTIONS = ("self_attention", "query key value output"), ("feed_forward", "input output")
+BACKBONE = {
+    "embedding",
+    "encoder.0.self_attention.relative_bias",
+    "decoder.0.self_attention.relative_bias",
+    *(f"decoder.0.cross_attention.{part}" for part in ("query", "key", "value", "output")),
+    *(
+        f"{stack}.0.{sublayer}.{part}"
+        for stack in ("encoder", "decoder")
+        for sublayer, parts in PROJECTIONS
+        for part in parts.split()
+    ),
+}
+
+
+def added(sublayers, parts):
+    return {
+        f"{stack}.0.{sublayer}.adapter.{side}.{part}"
+        for stack in ("encoder", "decoder")
+        for sublayer in sublayers
+        for side in ("down", "up")
+        for part in parts
+    }
+
+
+TRAINED = {  # of one block a stack
+    "full": NORMS | BACKBONE,
+    "adapter": NORMS | added(("self_attention", "feed_forward"), ("kernel", "bias")),
+    "compacter": NORMS | {"rule.A"} | added(("self_attention", "feed_forward"), ("s", "t", "bias")),
+    "compacterpp": NORMS | {"rule.A"} | added(("feed_forward",), ("s", "t", "bias")),
+}
+
+
+def settings(name):
+    return METHODS[name](**({} if name == "full" else {"bottleneck": 8}))
+
+
+_MADE = {}
+
+
+@pytest.fixture
+def shared_backbone(tiny_backbone):
+    """One backbone of each kind for all tests here that leave its values alone."""
+
+    def get(kind="v1_0"):
+        if kind not in _MADE:
+            _MADE[kind] = tiny_backbone(kind, num_layers=1)
+        return _MADE[kind]
+
+    return get
+
+
+@pytest.fixture
+def batch():
+    """Four examples to learn by heart."""
+    generator = torch.Generator().manual_seed(5)
+
+    def ids(length):
+        return [*torch.randint(2, 64, (length,), generator=generator).tolist(), 1]
+
+    return collate([ids(n) for n in (9, 5, 7, 3)], [ids(n) for n in (2, 1, 3, 2)], "cpu")
+
+
+def fine_tune(model, batch, steps, rate=3e-2):
+    """The losses before every step; the rate is high, as the model is tiny."""
+    optimizer = torch.optim.AdamW(model.trained_tensors().values(), lr=rate, weight_decay=0.0)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad(set_to_none=True)
+        loss = model.loss_of(batch, training=True)
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+def copy_of(weights):
+    return {name: variable.numpy().copy() for name, variable in weights.items()}
+
+
+def changed(weights, before):
+    return {n for n, values in before.items() if not np.array_equal(weights[n].numpy(), values)}
+
+
+def test_every_method_is_tested_here():
+    assert set(TRAINED) == set(METHODS)
+    for name, method in METHODS.items():
+        assert settings(name).name == name
+        assert method.title
+
+
+@every_method
+def test_the_names_that_train_are_exactly_these(shared_backbone, name):
+    model = T5Model(shared_backbone(), settings(name))
+    assert set(model.trained) == TRAINED[name]
+    assert len(model.trained) == len(TRAINED[name])
+    trainable = {id(variable) for variable in model.trainable_variables}
+    for weight, variable in model.named_weights.items():
+        assert (weight in TRAINED[name]) == (id(variable) in trainable), weight
+    assert len(trainable) == len(TRAINED[name])
+    sizes = [tensor.numel() for tensor in model.trained_tensors().values()]
+    assert sum(settings(name).count(model.shape).values()) == sum(sizes)
+
+
+@every_method
+def test_a_gated_backbone_adds_its_gates_and_head_to_full_alone(shared_backbone, name):
+    model = T5Model(shared_backbone("gated"), settings(name))
+    gates = {"head", "encoder.0.feed_forward.gate", "decoder.0.feed_forward.gate"}
+    assert set(model.trained) == TRAINED[name] | (gates if name == "full" else set())
+
+
+@every_method
+def test_ten_steps_learn_and_change_only_what_trains(shared_backbone, batch, name):
+    backbone = shared_backbone()
+    model = T5Model(backbone, settings(name))
+    before, of_backbone = copy_of(model.named_weights), copy_of(backbone_weights(backbone))
+    losses = fine_tune(model, batch, steps=10)
+    with torch.no_grad():
+        losses.append(model.loss_of(batch).item())
+    assert losses[-1] < 0.95 * losses[0], losses
+    assert changed(model.named_weights, before) == TRAINED[name]
+    assert changed(backbone_weights(backbone), of_backbone) == set()
+
+
+@every_method
+def test_training_in_place_changes_the_backbone_by_what_it_trains_of_it(
+    tiny_backbone, shared_backbone, batch, name
+):
+    backbone = tiny_backbone(num_layers=1)
+    model = T5Model(backbone, settings(name), in_place=True)
+    beside = T5Model(shared_backbone(), settings(name))
+    before = copy_of(backbone_weights(backbone))
+    assert fine_tune(model, batch, 2) == fine_tune(beside, batch, 2)
+    of_backbone = TRAINED[name] & set(before)
+    assert changed(backbone_weights(backbone), before) == of_backbone
+    if METHODS[name].trains_in_place:
+        assert of_backbone == set(before)
+
+
+@every_method
+def test_two_models_on_one_backbone_do_not_disturb_each_other(shared_backbone, batch, name):
+    backbone = shared_backbone()
+    alone = fine_tune(T5Model(backbone, settings(name)), batch, 3)
+    first = T5Model(backbone, settings(name))
+    second = T5Model(backbone, settings("compacter"), seed=1)
+    with torch.no_grad():
+        loss = second.loss_of(batch).item()
+    before = copy_of(second.named_weights)
+    assert fine_tune(first, batch, 3) == alone
+    assert changed(second.named_weights, before) == set()
+    with torch.no_grad():
+        assert second.loss_of(batch).item() == loss
+    trained = [set(map(id, model.trained_tensors().values())) for model in (first, second)]
+    assert not trained[0] & trained[1]
+
+
+@every_method
+def test_initial_values_follow_from_the_seed(name):
+    def built(seed):
+        return copy_of(named_variables(settings(name).build(SHAPE, seed)))
+
+    torch.manual_seed(0)
+    one = built(7)
+    torch.manual_seed(1)  # no global generator has a say
+    again, other = built(7), built(8)
+    assert set(one) == TRAINED[name] - NORMS - BACKBONE
+    for weight, values in one.items():
+        assert np.array_equal(values, again[weight]), weight
+        assert np.array_equal(values, other[weight]) == weight.endswith(".bias"), weight
+
+
+@every_method
+def test_an_untrained_adapter_hardly_changes_the_backbone(shared_backbone, batch, name):
+    """It starts near the identity, so that training starts at the pretrained model."""
+    backbone = shared_backbone()
+    with torch.no_grad():
+        plain = T5Model(backbone).loss_of(batch).item()
+        assert T5Model(backbone, settings(name)).loss_of(batch).item() == pytest.approx(
+            plain, rel=1e-2
+        )
+
+
+@pytest.mark.parametrize(
+    ("seed", "layer", "expected"),
+    [
+        (42, "rule", 754_922_396),
+        (42, "encoder.0.feed_forward.adapter", 1_781_819_472),
+        (0, "rule", 297_102_603),
+    ],
+)
+def test_seeds_of_layers_are_stable_for_ever(seed, layer, expected):
+    assert seed_of(seed, layer) == expected
