@@ -14,13 +14,34 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from pydantic import BaseModel, ValidationError
 
 import compacter_cli
 from compacter_cli.errors import CompacterError
 
 FORMAT, VERSION = "compacter-adapter", 1
 WEIGHTS, MANIFEST = "adapter.safetensors", "adapter.json"
-_REQUIRED = ("format", "version", "method", "task", "backbone", "tensors", "sha256", "recipe")
+
+
+class _Backbone(BaseModel):
+    preset: str
+    fingerprint: str
+    vocabulary_sha256: str
+
+
+class _Tensor(BaseModel):
+    shape: list[int]
+
+
+class _Manifest(BaseModel):
+    """What a manifest must hold, and of which kind; it may hold more."""
+
+    task: str
+    method: dict
+    backbone: _Backbone
+    tensors: dict[str, _Tensor]
+    sha256: str
+    recipe: dict
 
 
 @dataclass(frozen=True)
@@ -72,6 +93,7 @@ def save_adapter(directory, tensors, manifest):
     directory = Path(directory)
     fresh = directory.with_name(f"{directory.name}.new-{os.getpid()}")
     try:
+        shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed while saving
         fresh.mkdir(parents=True)
         data = safetensors.torch.save({n: t.detach().cpu() for n, t in tensors.items()})
         _write_durably(fresh / WEIGHTS, data)
@@ -139,7 +161,10 @@ def load_adapter(directory):
     path = directory / WEIGHTS
     if not path.is_file():
         raise CompacterError(f"{path} is missing", "the manifest alone is no adapter")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CompacterError(f"cannot read {path}: {error.strerror}") from error
     found = hashlib.sha256(data).hexdigest()
     if found != manifest["sha256"]:
         written, size = str(manifest["sha256"]), manifest.get("bytes", "?")
@@ -178,9 +203,13 @@ def read_manifest(directory):
             f"{path} has format version {manifest.get('version')}, this compacter reads {VERSION}",
             "install the version that wrote it: " + str(manifest.get("created_by", "unknown")),
         )
-    missing = [key for key in _REQUIRED if key not in manifest]
-    if missing:
-        raise CompacterError(f"{path} is damaged: it lacks {', '.join(missing)}")
+    try:
+        _Manifest.model_validate(manifest, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        what = f"it lacks {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
+        raise CompacterError(f"{path} is damaged: {what}") from error
     return manifest
 
 

@@ -36,8 +36,8 @@ class Predictor:
         from compacter_cli.checkpoint import load_adapter
 
         loaded = load_adapter(adapter)
-        self.model, self.recipe = model_with(self.backbone, loaded)
-        self.task = task_of(loaded.manifest)
+        task, (model, recipe) = task_of(loaded.manifest), model_with(self.backbone, loaded)
+        self.task, self.model, self.recipe = task, model, recipe
 
     def predict(self, texts, batch_size=100):
         """The model's answer to each source text.

@@ -2,6 +2,7 @@
 
 import functools
 import io
+import random
 
 from compacter_cli.backbones import RANDOM_TINY_SHAPE
 from compacter_cli.tasks.smoke import SMOKE
@@ -39,6 +40,7 @@ def tiny_backbone():
     import numpy as np
 
     shape = RANDOM_TINY_SHAPE
+    state = random.getstate()  # Keras draws default seeds from it
     backbone = keras_hub.models.T5Backbone(
         vocabulary_size=shape.vocabulary_size,
         num_layers=shape.num_layers,
@@ -51,6 +53,7 @@ def tiny_backbone():
         tie_embedding_weights=True,
         dtype="float32",
     )
+    random.setstate(state)
     generator = np.random.default_rng(WEIGHT_SEED)
     for variable in backbone.weights:
         if keras.ops.ndim(variable) == 2:

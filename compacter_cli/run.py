@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -64,18 +65,28 @@ def start_run(directory, recipe, environment, overwrite=False):
     directory = Path(directory)
     check_vacant(directory, overwrite)
     try:
-        if directory.exists():
-            shutil.rmtree(directory)
-        directory.mkdir(parents=True)
-        (directory / RECIPE).write_text(recipe_text(recipe), encoding="utf-8")
+        directory.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            _clear(directory)
+        with open(directory / RECIPE, "x", encoding="utf-8") as file:  # the claim
+            file.write(recipe_text(recipe))
         write_json(directory / ENVIRONMENT, environment)
     except FileExistsError:
         raise UsageError(f"{directory} was taken by another run just now") from None
     except OSError as error:
         raise UsageError(
-            f"cannot write to {directory}: {error.strerror}", "choose another --output"
+            f"cannot write to {directory}: {error.strerror or error}", "choose another --output"
         ) from error
     return directory
+
+
+def _clear(directory):
+    """Delete what an earlier run left; the directory itself may be a link or the working one."""
+    for entry in directory.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def plain_recipe(recipe):
@@ -94,14 +105,31 @@ def write_json(path, value):
     """Write JSON beside `path` and move it there, so that no reader sees half of it."""
     path = Path(path)
     fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
-    fresh.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(fresh, path)
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with _writing(path):
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
 
 
 def append_metrics(directory, **entry):
     """Add one line to the run's metrics.jsonl."""
-    with open(Path(directory) / METRICS, "a", encoding="utf-8") as file:
+    path = Path(directory) / METRICS
+    with _writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
+
+
+@contextmanager
+def _writing(path):
+    try:
+        yield
+    except OSError as error:
+        raise CompacterError(
+            f"cannot write {path}: {error.strerror}",
+            "free some space; the adapters saved so far are whole",
+        ) from error
 
 
 def read_result(directory):

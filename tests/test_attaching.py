@@ -1,6 +1,8 @@
 """`attach`: KerasHub's own T5 with a method's layers is `T5Model` with the same layers."""
 
 import importlib.metadata
+import json
+import shutil
 import subprocess
 import sys
 
@@ -215,6 +217,22 @@ def test_a_saved_adapter_is_refused_by_another_backbone(smoke_run, tiny_backbone
     with pytest.raises(CompacterError, match="was trained on another backbone: fingerprint") as e:
         attach(backbone, smoke_run / "best")
     assert e.value.hint == "load it onto random/tiny"
+    assert len(backbone.weights) == len(backbone.trainable_variables) == before
+
+
+@pytest.mark.parametrize("changes", [{"n": 2}, {"rank": 2}, {"name": "compacter"}, {"nn": 4}])
+def test_a_manifest_that_does_not_describe_the_adapter_is_refused(smoke_run, tmp_path, changes):
+    shutil.copytree(smoke_run / "best", tmp_path / "best")
+    path = tmp_path / "best" / "adapter.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["recipe"]["method"] |= changes
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(CompacterError, match="the manifest does not describe this adapter"):
+        Predictor(load_backbone("random/tiny"), tmp_path / "best")
+    backbone = smoke_backbone()
+    before = len(backbone.weights)
+    with pytest.raises(CompacterError):
+        attach(backbone, tmp_path / "best")
     assert len(backbone.weights) == len(backbone.trainable_variables) == before
 
 

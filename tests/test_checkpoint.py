@@ -436,7 +436,8 @@ KILLER = textwrap.dedent("""
     from compacter_cli import checkpoint
 
     root, fsync = Path(sys.argv[1]), os.fsync
-    BASE = {"task": "t", "method": {}, "backbone": {}, "recipe": {}, "tensors": {}}
+    BACKBONE = {"preset": "p", "fingerprint": "f", "vocabulary_sha256": "v"}
+    BASE = {"task": "t", "method": {}, "backbone": BACKBONE, "recipe": {}, "tensors": {}}
 
     def save(directory, version):
         w = torch.full((300,), float(version))

@@ -1,6 +1,7 @@
 """`LPHMDense` against equation 5 written out with Kronecker products, built and contracted."""
 
 import math
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -115,6 +116,13 @@ def test_the_default_contracts_on_a_cpu_where_the_docstring_says(monkeypatch, k,
         monkeypatch.setattr(layer, "kernel", lambda: called.append(1) or torch.zeros(k, d))
         layer(torch.ones(1, k))
     assert bool(called) != contracts
+
+
+def test_the_default_builds_elsewhere_than_on_a_cpu_under_torch():
+    layer = LPHMDense(24, n=4)
+    assert layer._contracts(SimpleNamespace(shape=(1, 768), is_cpu=True))
+    assert not layer._contracts(SimpleNamespace(shape=(1, 768), is_cpu=False))  # a GPU's tensor
+    assert not layer._contracts(SimpleNamespace(shape=(1, 768)))  # another backend's
 
 
 def test_built_and_contracted_agree_at_the_paper_s_size():

@@ -6,6 +6,7 @@ import pytest
 
 from compacter_cli.methods.placement import (
     AdaptedProjection,
+    adapted_sites,
     backbone_weights,
     plain,
     select,
@@ -146,12 +147,21 @@ def test_wrapping_an_output_puts_the_layer_behind_it(tiny_backbone, site):
     assert any(variable is adapter.factor for variable in backbone.trainable_variables)
     # The weights keep their names, and the adapter's own are not taken for the backbone's.
     assert {name: id(v) for name, v in backbone_weights(backbone).items()} == named
-    with pytest.raises(ValueError, match=f"{site} already has an adapter; detach it first"):
-        wrap_output(backbone, site, Double())
 
     unwrap_output(backbone, site)
     assert owner(backbone, site).output_projector is projection
     assert len(backbone.weights) == len(named)
+
+
+def test_adapted_sites_are_those_with_an_adapter(tiny_backbone):
+    backbone = tiny_backbone(num_layers=2)
+    assert adapted_sites(backbone) == []
+    sites = ["encoder.1.self_attention", "decoder.0.feed_forward"]
+    for site in sites:
+        wrap_output(backbone, site, Double())
+    assert adapted_sites(backbone) == sites
+    unwrap_output(backbone, sites[0])
+    assert adapted_sites(backbone) == sites[1:]
 
 
 def test_plain_leaves_a_projection_as_it_is():
