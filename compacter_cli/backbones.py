@@ -32,6 +32,12 @@ class T5Shape:
         """Two norms in an encoder block, three in a decoder block, one at the end of each stack."""
         return (5 * self.num_layers + 2) * self.hidden_dim
 
+    @property
+    def weight_tensors(self):
+        """Number of weight tensors: 8 in an encoder block, 13 in a decoder block, one more where
+        the feed-forward is gated, and embedding, relative biases, last norms and untied head."""
+        return 5 + (not self.tied) + self.num_layers * (21 + 2 * self.gated)
+
     def parameters(self, rows=None):
         """All parameters, with `rows` of embedding instead of the vocabulary's where given."""
         k, inner = self.hidden_dim, self.num_heads * self.key_value_dim

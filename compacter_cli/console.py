@@ -35,12 +35,16 @@ def show_note(sentence):
     err.print(sentence, soft_wrap=True)
 
 
-def table_of(*columns, numbers=(), title=None):
-    """An empty table with the house's look; the columns named in `numbers` align right."""
-    table = Table(box=None, pad_edge=False, title=title, title_justify="left", header_style="bold")
+def table_of(*columns, numbers=(), tight=False):
+    """An empty table with the house's look; the columns named in `numbers` align right.
+
+    `tight` leaves one space between columns instead of two, for tables of many numbers.
+    """
+    padding = (0, 1, 0, 0) if tight else (0, 1)
+    table = Table(box=None, pad_edge=False, padding=padding, header_style="bold")
     for column in columns:
         right = column in numbers
-        table.add_column(column, justify="right" if right else "left", no_wrap=right)
+        table.add_column(column, justify="right" if right else "left", no_wrap=right or tight)
     return table
 
 

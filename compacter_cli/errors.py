@@ -29,11 +29,15 @@ class MissingResourceError(CompacterError):
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a recipe: the dotted key, what is wrong, and what to do."""
+    """One thing wrong with a recipe: the dotted key, what is wrong, and what to do.
+
+    `short` says it in a few characters, for a table's cell.
+    """
 
     key: str
     message: str
     hint: str = ""
+    short: str = ""
 
 
 class RecipeError(UsageError):

@@ -25,8 +25,9 @@ class T5Forward:
 
     Attributes:
         shape: dimensions of the backbone.
-        weights: tensor of every weight by structural name; layer norms are float32.
-        layers: Keras layers of the method by structural name.
+        weights: tensor of every weight by structural name; layer norms are float32. `<name>.bias`
+            is added behind the weight it is named after, and `head` is the output head's own.
+        layers: Keras layers of the method by structural name: adapters and a prompt.
         activation: of the feed-forward.
         epsilon: of the layer norms.
         dropout: rate, 0 outside training.
@@ -40,15 +41,23 @@ class T5Forward:
     dropout: float = 0.0
 
     def encode(self, ids, mask):
-        """Encoder states of source `ids` (B, S): (B, S, k). `mask` is true on real tokens."""
-        hidden = self._drop(self._embed(ids))
+        """`(states, mask)` of source `ids` (B, S): (B, S, k) and what of it is real, (B, S).
+
+        `mask` is true on real tokens. A prompt makes both longer by its own length.
+        """
+        hidden = self._embed(ids)
+        if prompt := self.layers.get("prompt"):
+            hidden = prompt.call(hidden)
+            mask = functional.pad(mask, (prompt.length, 0), value=True)
+        hidden = self._drop(hidden)
+        length = hidden.shape[1]
         hidden_keys = _hide(~mask[:, None, None, :], hidden.dtype)
-        bias = self._self_bias("encoder", ids.shape[1], ids.shape[1]) + hidden_keys
+        bias = self._self_bias("encoder", length, length) + hidden_keys
         for block in range(self.shape.num_layers):
             name = f"encoder.{block}"
             hidden = self._self_attention(name, hidden, bias)
             hidden = self._feed_forward(name, hidden)
-        return self._drop(self._norm("encoder", hidden))
+        return self._drop(self._norm("encoder", hidden)), mask
 
     def decode(self, ids, mask, states, source_mask):
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
@@ -68,10 +77,12 @@ class T5Forward:
 
     def logits(self, hidden):
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
-        if self.shape.tied:
-            scaled = hidden * self.shape.hidden_dim**-0.5
-            return functional.linear(scaled, self.weights["embedding"])
-        return hidden @ self.weights["head"]
+        if not self.shape.tied:
+            return self._linear("head", hidden)
+        # A tied head may have been given a copy of the embedding, to train.
+        table = self.weights.get("head", self.weights["embedding"])
+        scaled = hidden * self.shape.hidden_dim**-0.5
+        return functional.linear(scaled, table, self.weights.get("head.bias"))
 
     def start_cache(self, states, source_mask):
         """The cache of greedy decoding: keys and values of `states`, none yet of the target."""
@@ -98,7 +109,14 @@ class T5Forward:
         # T5's layer norm has no mean and no bias; its variance is taken in float32.
         exact = hidden.float()
         scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.epsilon)
-        return (self.weights[f"{name}.layer_norm"] * (exact * scale)).to(hidden.dtype)
+        normed = self.weights[f"{name}.layer_norm"] * (exact * scale)
+        bias = self.weights.get(f"{name}.layer_norm.bias")
+        return (normed if bias is None else normed + bias).to(hidden.dtype)
+
+    def _linear(self, name, x):
+        y = x @ self.weights[name]
+        bias = self.weights.get(f"{name}.bias")
+        return y if bias is None else y + bias
 
     def _drop(self, x):
         return functional.dropout(x, self.dropout) if self.dropout else x
@@ -118,16 +136,16 @@ class T5Forward:
 
     def _keys_values(self, name, x):
         """Keys (B, H, D, S) and values (B, H, S, D) of `x` (B, S, k)."""
-        keys = self._heads(x @ self.weights[f"{name}.key"])
-        values = self._heads(x @ self.weights[f"{name}.value"])
+        keys = self._heads(self._linear(f"{name}.key", x))
+        values = self._heads(self._linear(f"{name}.value", x))
         return keys.transpose(2, 3), values
 
     def _attend(self, name, x, keys, values, bias):
-        queries = self._heads(x @ self.weights[f"{name}.query"])  # T5 does not scale the scores
+        queries = self._heads(self._linear(f"{name}.query", x))  # T5 does not scale the scores
         scores = queries @ keys + bias
         shares = self._drop(scores.float().softmax(-1).to(x.dtype))
         mixed = (shares @ values).transpose(1, 2).flatten(2)
-        return self._adapt(name, mixed @ self.weights[f"{name}.output"])
+        return self._adapt(name, self._linear(f"{name}.output", mixed))
 
     def _heads(self, x):
         return x.unflatten(-1, (self.shape.num_heads, -1)).transpose(1, 2)  # (B, H, length, D)
@@ -135,10 +153,10 @@ class T5Forward:
     def _feed_forward(self, name, hidden):
         name = f"{name}.feed_forward"
         x = self._norm(name, hidden)
-        inner = self.activation(x @ self.weights[f"{name}.input"])
+        inner = self.activation(self._linear(f"{name}.input", x))
         if self.shape.gated:
-            inner = inner * (x @ self.weights[f"{name}.gate"])
-        x = self._adapt(name, self._drop(inner) @ self.weights[f"{name}.output"])
+            inner = inner * (self._linear(f"{name}.gate", x))
+        x = self._adapt(name, self._linear(f"{name}.output", self._drop(inner)))
         return hidden + self._drop(x)
 
     def _adapt(self, name, x):

@@ -4,6 +4,7 @@ from types import MappingProxyType
 
 import keras
 import torch
+from compacter_layers import AddedBias
 from torch.nn import functional
 
 from compacter_cli.forward import T5Forward
@@ -73,8 +74,10 @@ class T5Model(keras.Model):
         weights = backbone_weights(self.backbone)
         for variable in weights.values():
             variable.trainable = False
+        layers = self.method.build(self.shape, seed, policy, weights) if self.method else {}
         selectors = self.method.trains if self.method else ()
-        trained = select(weights, selectors)
+        copied = "head" in selectors and self.shape.tied
+        trained = select(weights, [name for name in selectors if not copied or name != "head"])
         # The model's own: what trains, and in bfloat16 the layer norms, which stay float32.
         lossy = self._torch_dtype != torch.float32
         own = [n for n in weights if n in trained or (lossy and n.endswith("layer_norm"))]
@@ -83,9 +86,10 @@ class T5Model(keras.Model):
             if in_place and weights[name].dtype == "float32":
                 weights[name].trainable = name in trained
             else:
-                values = exact.get(name, weights[name].value)
-                weights[name] = self._copy_of(values, name, name in trained)
-        layers = self.method.build(self.shape, seed, policy) if self.method else {}
+                weights[name] = self._copy_of(weights[name], name, name in trained, exact)
+        if copied:
+            weights["head"] = self._copy_of(weights["embedding"], "head", True, {})
+            trained.append("head")
         added = named_variables(layers)
         self.trained = (*trained, *added)
         self._added_layers = list(layers.values())  # Keras tracks lists, and would a dict's keys
@@ -94,7 +98,8 @@ class T5Model(keras.Model):
         self.named_weights = MappingProxyType({**weights, **added})
         self._check_trainable_set()
 
-    def _copy_of(self, values, name, trainable):
+    def _copy_of(self, source, name, trainable, exact):
+        values = exact.get(name, source.value)
         variable = self.add_weight(
             name=name.replace(".", "_"),
             shape=values.shape,
@@ -133,12 +138,15 @@ class T5Model(keras.Model):
 
     def forward_pass(self, training=False):
         """The `T5Forward` of the weights as they are now, cast for the computation."""
+        weights = {name: variable.value for name, variable in self._backbone_weights.items()}
+        if subspace := self._layers_by_name.get("said"):
+            weights = subspace.call(weights)
+        for name, layer in self._layers_by_name.items():
+            if isinstance(layer, AddedBias):
+                weights[f"{name}.bias"] = layer.bias.value
         return T5Forward(
             shape=self.shape,
-            weights={
-                name: self._for_compute(name, variable.value)
-                for name, variable in self._backbone_weights.items()
-            },
+            weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
             layers=self._layers_by_name,
             activation=self.backbone.activation,
             epsilon=self.backbone.layer_norm_epsilon,
@@ -146,13 +154,15 @@ class T5Model(keras.Model):
         )
 
     def _for_compute(self, name, tensor):
-        return tensor if name.endswith("layer_norm") else tensor.to(self._torch_dtype)
+        # Layer norms, and biases behind them, are computed in float32.
+        return tensor if "layer_norm" in name else tensor.to(self._torch_dtype)
 
     def call(self, inputs, training=False):
         """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks."""
-        source_mask = inputs["encoder_padding_mask"].bool()
         forward = self.forward_pass(training)
-        states = forward.encode(inputs["encoder_token_ids"].long(), source_mask)
+        states, source_mask = forward.encode(
+            inputs["encoder_token_ids"].long(), inputs["encoder_padding_mask"].bool()
+        )
         hidden = forward.decode(
             inputs["decoder_token_ids"].long(),
             inputs["decoder_padding_mask"].bool(),
@@ -162,7 +172,10 @@ class T5Model(keras.Model):
         return forward.logits(hidden)
 
     def encode(self, ids, mask, training=False):
-        """Encoder states (B, S, k) of source ids (B, S); `mask` is true on real tokens."""
+        """`(states, mask)` of source ids (B, S): (B, S, k) and (B, S), true on real tokens.
+
+        Both are longer than the ids where the method puts a prompt before them.
+        """
         return self.forward_pass(training).encode(ids, mask)
 
     def decode(self, ids, mask, states, source_mask, training=False):
@@ -177,10 +190,10 @@ class T5Model(keras.Model):
         target moved right by one, its first input being the pad token.
         """
         forward = self.forward_pass(training)
-        states = forward.encode(batch.source_ids, batch.source_mask)
+        states, source_mask = forward.encode(batch.source_ids, batch.source_mask)
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
-        hidden = forward.decode(inputs, seen, states, batch.source_mask)
+        hidden = forward.decode(inputs, seen, states, source_mask)
         logits = forward.logits(hidden[batch.target_mask])
         targets = batch.target_ids[batch.target_mask]
         return functional.cross_entropy(logits.float(), targets, reduction="sum")
@@ -190,13 +203,14 @@ class T5Model(keras.Model):
         return self.summed_loss(batch, training) / batch.target_tokens
 
     @torch.no_grad()
-    def greedy(self, ids, mask, max_tokens):
+    def greedy(self, ids, mask, max_tokens, forward=None):
         """Greedy continuation of source ids (B, S): token ids (B, at most max_tokens).
 
         Positions after a row's end token are padding; decoding stops when every row has ended.
+        `forward` saves making the weights anew for every batch, where they have not changed.
         """
-        forward = self.forward_pass()
-        cache = forward.start_cache(forward.encode(ids, mask), mask)
+        forward = forward or self.forward_pass()
+        cache = forward.start_cache(*forward.encode(ids, mask))
         token = torch.full((len(ids), 1), PAD, dtype=torch.long, device=ids.device)
         ended = torch.zeros_like(token, dtype=torch.bool)
         tokens = []

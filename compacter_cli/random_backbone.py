@@ -34,26 +34,11 @@ def tiny_vocabulary():
 
 
 def tiny_backbone():
-    """A KerasHub `T5Backbone` of random weights; the caller's random state is left as it was."""
+    """The backbone `random/tiny`, the same in every process."""
     import keras
-    import keras_hub
     import numpy as np
 
-    shape = RANDOM_TINY_SHAPE
-    state = random.getstate()  # Keras draws default seeds from it
-    backbone = keras_hub.models.T5Backbone(
-        vocabulary_size=shape.vocabulary_size,
-        num_layers=shape.num_layers,
-        num_heads=shape.num_heads,
-        hidden_dim=shape.hidden_dim,
-        intermediate_dim=shape.intermediate_dim,
-        key_value_dim=shape.key_value_dim,
-        activation="relu",
-        use_gated_activation=False,
-        tie_embedding_weights=True,
-        dtype="float32",
-    )
-    random.setstate(state)
+    backbone = random_backbone(RANDOM_TINY_SHAPE)
     generator = np.random.default_rng(WEIGHT_SEED)
     for variable in backbone.weights:
         if keras.ops.ndim(variable) == 2:
@@ -61,3 +46,22 @@ def tiny_backbone():
             scale = fan_in**-0.5
             variable.assign(generator.normal(0.0, scale, variable.shape))
     return backbone
+
+
+def random_backbone(shape, dropout=0.1):
+    """A KerasHub `T5Backbone` of dimensions `shape` with KerasHub's random weights."""
+    import keras_hub
+
+    return keras_hub.models.T5Backbone(
+        vocabulary_size=shape.vocabulary_size,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        hidden_dim=shape.hidden_dim,
+        intermediate_dim=shape.intermediate_dim,
+        key_value_dim=shape.key_value_dim,
+        activation="gelu" if shape.gated else "relu",
+        use_gated_activation=shape.gated,
+        tie_embedding_weights=shape.tied,
+        dropout=dropout,
+        dtype="float32",
+    )

@@ -1,27 +1,43 @@
 """What a run says at its beginning and its end; nothing here prints."""
 
-from compacter_cli.backbones import PAPER_ROWS
 from compacter_cli.console import table_of
 from compacter_cli.paper import paper_scores
 
-# Components of `Method.count` as people read them.
+# Components of `Method.count` as people read them, and the column they stand in.
 COMPONENTS = {
-    "backbone": "the whole backbone",
-    "adapters": "adapter weights",
-    "rule": "shared rule A",
-    "biases": "adapter biases",
-    "layer_norms": "layer norms",
+    "backbone": ("the whole backbone", None),
+    "adapters": ("adapter weights", "adapters"),
+    "rule": ("rule A", "rule A"),
+    "biases": ("adapter biases", "biases"),
+    "linear_biases": ("biases of linear layers", "biases"),
+    "norm_biases": ("biases of layer norms", "biases"),
+    "head_bias": ("bias of the output head", "biases"),
+    "layer_norms": ("layer norms", "norms"),
+    "prompts": ("prompt vectors", "prompts"),
+    "subspace": ("subspace vector", "subspace"),
+    "scales": ("scales, one a weight tensor", "subspace"),
+    "output_layer": ("output layer", None),
 }
+
+
+def component_groups(components):
+    """Components summed by the column they stand in."""
+    groups = {}
+    for name, size in components.items():
+        column = COMPONENTS[name][1]
+        if column:
+            groups[column] = groups.get(column, 0) + size
+    return groups
 
 
 def opening_lines(recipe, shape, dataset, updates, device, directory):
     """What a run is about to do, in a few lines."""
-    train, count = recipe.train, recipe.method.count(shape)
+    train = recipe.train
     per_epoch = updates // train.epochs
     return [
         f"{recipe.method.title} on {recipe.task}, {recipe.backbone.preset} "
         f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {device}",
-        trained_line(count, shape),
+        *method_lines(recipe.method, shape),
         f"{len(dataset.train):,} train, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples; {truncation_line(dataset, recipe.data)}",
         f"{updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
@@ -31,11 +47,24 @@ def opening_lines(recipe, shape, dataset, updates, device, directory):
     ]
 
 
-def trained_line(count, shape):
-    """`trains 104,704 parameters (0.0470 %): adapter weights 38,016, ...`."""
-    total = sum(count.values())
-    parts = ", ".join(f"{COMPONENTS[name]} {size:,}" for name, size in count.items() if size)
-    return f"trains {total:,} parameters ({100 * total / shape.parameters():.4f} %): {parts}"
+def method_lines(method, shape):
+    """What a method adds to a backbone, what it trains and what it leaves frozen, a line each."""
+    count = {name: size for name, size in method.count(shape).items() if size}
+    inside = {"backbone", "layer_norms"} | (set() if shape.tied else {"output_layer"})
+    added = {name: size for name, size in count.items() if name not in inside}
+    kept = {name: size for name, size in count.items() if name in inside}
+    total, frozen = sum(count.values()), shape.parameters() - sum(kept.values())
+    share = 100 * total / shape.parameters()
+    return [
+        f"adds     {_listed(added) or 'nothing'}",
+        f"trains   {total:,} parameters ({share:.4f} %): "
+        + " and ".join(filter(None, (added and "what it adds", _listed(kept)))),
+        f"freezes  {frozen:,} of the backbone's {shape.parameters():,}",
+    ]
+
+
+def _listed(components):
+    return ", ".join(f"{COMPONENTS[name][0]} {size:,}" for name, size in components.items())
 
 
 def truncation_line(dataset, section):
@@ -132,11 +161,3 @@ def size_text(count):
         if count >= step:
             return f"{count / step:.2f} {unit}"
     return f"{count} bytes"
-
-
-def denominators(shape):
-    """The parameter counts a percentage can be taken of: the paper's, if its rows fit, and ours."""
-    rows = {"backbone": shape.parameters()}
-    if shape.vocabulary_size >= PAPER_ROWS:
-        rows = {"paper": shape.parameters(PAPER_ROWS), **rows}
-    return rows

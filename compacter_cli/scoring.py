@@ -57,11 +57,15 @@ METRICS = {"accuracy": accuracy}
 
 def answer(model, vocabulary, split, batch_size, max_tokens, device):
     """The model's greedy answers to a split, as text, in the split's order."""
+    import torch
+
     from compacter_cli.dataset import batches
 
     answers = []
+    with torch.no_grad():
+        forward = model.forward_pass()  # once: some methods compute every weight
     for batch in batches(split, batch_size, device):
-        ids = model.greedy(batch.source_ids, batch.source_mask, max_tokens)
+        ids = model.greedy(batch.source_ids, batch.source_mask, max_tokens, forward)
         answers += [vocabulary.decode(row) for row in ids.tolist()]
     return answers
 

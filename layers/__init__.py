@@ -1,16 +1,40 @@
-"""The layers of the Compacter paper as plain Keras layers, for any model and any backend."""
+"""The layers of the Compacter paper and its rivals as plain Keras layers.
+
+All run on any Keras backend but `FastfoodProjection` and `IntrinsicSubspace`, whose kernel is
+torch's; they are imported on first use.
+"""
 
 from compacter_layers.adapter import Adapter, gelu_tanh
+from compacter_layers.added_bias import AddedBias
 from compacter_layers.hypercomplex_rule import HypercomplexRule
+from compacter_layers.low_rank_dense import LowRankDense
 from compacter_layers.lphm_dense import LPHMDense
 from compacter_layers.phm_dense import PHMDense
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
+from compacter_layers.soft_prompt import SoftPrompt
 
 __all__ = [
     "Adapter",
+    "AddedBias",
+    "FastfoodProjection",
     "HypercomplexRule",
+    "IntrinsicSubspace",
     "LPHMDense",
+    "LowRankDense",
     "PHMDense",
     "SliceGlorotUniform",
+    "SoftPrompt",
     "gelu_tanh",
 ]
+
+
+def __getattr__(name):
+    if name == "FastfoodProjection":
+        from compacter_layers.fastfood_projection import FastfoodProjection
+
+        return FastfoodProjection
+    if name == "IntrinsicSubspace":
+        from compacter_layers.intrinsic_subspace import IntrinsicSubspace
+
+        return IntrinsicSubspace
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

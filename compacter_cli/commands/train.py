@@ -12,7 +12,7 @@ from compacter_cli.console import err, out, print_json, show_note
 from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, RecipeOption, SetOption
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.recipe import load_recipe
-from compacter_cli.report import result_table, size_text, trained_line, warnings_of
+from compacter_cli.report import method_lines, result_table, size_text, warnings_of
 from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.sources import check_available as check_rows_available
 from compacter_cli.tasks import TASKS
@@ -112,7 +112,7 @@ def plan(*, recipe, directory, offline=False):
     size = recipe.train.batch_size * recipe.train.accumulate
     return {
         "run": str(directory),
-        "trains": trained_line(recipe.method.count(shape), shape),
+        "method": method_lines(recipe.method, shape),
         "updates": math.ceil(examples / size) * recipe.train.epochs,
         "recipe": runs.plain_recipe(recipe),
     }
@@ -127,7 +127,8 @@ def show_plan(found, as_json):
 
     recipe = found["recipe"]
     out.print(tomli_w.dumps(recipe), soft_wrap=True)
-    out.print(found["trains"], soft_wrap=True)
+    for line in found["method"]:
+        out.print(line, soft_wrap=True)
     out.print(f"{found['updates']:,} updates; the run would go to {found['run']}", soft_wrap=True)
 
 

@@ -1,13 +1,29 @@
 """The fine-tuning methods, one file each, in the order of the paper's tables."""
 
 from compacter_cli.methods.adapter import Adapter
+from compacter_cli.methods.adapterdrop import AdapterDrop
+from compacter_cli.methods.bitfit import BitFit
 from compacter_cli.methods.compacter import Compacter
 from compacter_cli.methods.compacterpp import CompacterPP
 from compacter_cli.methods.full import Full
+from compacter_cli.methods.lowrank import LowRank
+from compacter_cli.methods.pfeiffer import Pfeiffer
+from compacter_cli.methods.phm import PHM
+from compacter_cli.methods.prompt_r import PromptR
+from compacter_cli.methods.prompt_t import PromptT
+from compacter_cli.methods.said import SAID
 
 METHODS = {
     "full": Full,
     "adapter": Adapter,
+    "pfeiffer": Pfeiffer,
+    "adapterdrop": AdapterDrop,
+    "lowrank": LowRank,
+    "prompt_r": PromptR,
+    "prompt_t": PromptT,
+    "said": SAID,
+    "bitfit": BitFit,
+    "phm": PHM,
     "compacter": Compacter,
     "compacterpp": CompacterPP,
 }

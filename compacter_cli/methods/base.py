@@ -20,35 +20,58 @@ class Method(Section):
     """Name in the paper's tables."""
     learning_rate: ClassVar[float]
     """Rate used where the recipe gives none."""
-    trains: ClassVar[tuple[str, ...]] = ()
-    """Which backbone weights train: shell patterns over structural names."""
     prefixes_task: ClassVar[bool] = True
     """Whether the task's name is put before every source text."""
     trains_in_place: ClassVar[bool] = False
     """Whether training may write to the backbone's own variables instead of to copies."""
+
+    @property
+    def trains(self):
+        """Which backbone weights train: shell patterns over structural names."""
+        return ()
 
     def problems(self, shape):
         """`Problem`s of these settings on a backbone of dimensions `shape`; none by default."""
         return []
 
     def count(self, shape):
-        """Trained parameters by component, exactly: `{"adapters": 57024, ...}`."""
+        """Trained parameters by component, exactly: `{"adapters": 38016, ...}`."""
         raise NotImplementedError
 
     def closed_form(self, shape):
         """The paper's formula (section 4), without biases and norms; `None` if it has none."""
         return
 
-    def build(self, shape, seed, dtype="float32"):
+    def build(self, shape, seed, dtype="float32", weights=None):
         """The layers to add, built, by structural name: `{"encoder.0.feed_forward.adapter": ...}`.
 
-        Initial values follow from `seed` and each layer's name alone.
+        Initial values follow from `seed` and each layer's name, and where a method starts from
+        the backbone, from `weights`, its variables by structural name.
         """
         return {}
 
     def settings(self):
         """The fields as plain data, for manifests and for comparing two methods."""
         return self.model_dump(mode="json")
+
+
+class Efficient(Method):
+    """A method that freezes the backbone but for what it declares, and adds what it trains."""
+
+    train_output_layer: bool = False
+    """Train the output head too, as the paper's appendix C; a tied one as a copy of its own."""
+
+    @property
+    def trains(self):
+        return ("head",) if self.train_output_layer else ()
+
+    def count(self, shape):
+        output = shape.vocabulary_size * shape.hidden_dim if self.train_output_layer else 0
+        return {**self.count_added(shape), "output_layer": output}
+
+    def count_added(self, shape):
+        """Trained parameters by component, the output layer left out."""
+        raise NotImplementedError
 
 
 def seed_of(seed, name):

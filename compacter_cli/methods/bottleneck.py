@@ -1,27 +1,20 @@
 """What the adapter methods share: where bottlenecks sit and what trains beside them."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Method, seed_of
+from compacter_cli.methods.base import Efficient, seed_of
 
 Activation = Literal[
-    "gelu_tanh",
-    "gelu",
-    "relu",
-    "silu",
-    "tanh",
-    "sigmoid",
-    "elu",
-    "leaky_relu",
-    "softplus",
-    "linear",
-]
+    "gelu_tanh", "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "elu", "selu",
+    "leaky_relu", "softplus", "softsign", "mish", "hard_sigmoid", "hard_silu", "linear",
+]  # fmt: skip
+After = Literal["both", "self_attention", "feed_forward"]
 
 
-class Bottleneck(Method):
+class Bottleneck(Efficient):
     """A bottleneck adapter on a sub-layer's output, before its dropout and residual.
 
     All layer norms train with it; embeddings and output head stay frozen (paper, section 5).
@@ -31,28 +24,54 @@ class Bottleneck(Method):
     """Bottleneck dimension d; the paper tries 96, 48 and 24."""
     activation: Activation = "gelu_tanh"
     """Activation between the two projections."""
+    after: After = "both"
+    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
+    dropped_blocks: NonNegativeInt = 0
+    """How many of the lowest blocks of either stack get no adapter."""
+    train_layer_norms: bool = True
+    """Train the weights of all layer norms, as the paper does."""
 
-    trains = ("*.layer_norm",)
     prefixes_task = False
-    sublayers: ClassVar[tuple[str, ...]] = ("self_attention", "feed_forward")
+
+    @property
+    def trains(self):
+        return (*(("*.layer_norm",) if self.train_layer_norms else ()), *super().trains)
+
+    @property
+    def sublayers(self):
+        """The sub-layers that get an adapter, in the order of the forward pass."""
+        return ("self_attention", "feed_forward") if self.after == "both" else (self.after,)
+
+    def problems(self, shape):
+        if self.dropped_blocks < shape.num_layers:
+            return []
+        return [
+            Problem(
+                "method.dropped_blocks",
+                f"must be less than the {shape.num_layers} blocks of a stack, or no adapter is "
+                f"left. Received: {self.dropped_blocks}",
+                f"set it to {shape.num_layers - 1} or less",
+                short=f"{self.dropped_blocks} of {shape.num_layers} blocks dropped",
+            )
+        ]
 
     def sites(self, shape):
         """Structural names of the sub-layers that get an adapter."""
         return [
             f"{stack}.{block}.{sublayer}"
             for stack in ("encoder", "decoder")
-            for block in range(shape.num_layers)
+            for block in range(self.dropped_blocks, shape.num_layers)
             for sublayer in self.sublayers
         ]
 
-    def count(self, shape):
+    def count_added(self, shape):
         k, d = shape.hidden_dim, self.bottleneck
         adapters = len(self.sites(shape))
         return {
             "adapters": adapters * self.projection_weights(k, d),
             "rule": self.rule_weights(shape),
             "biases": adapters * (k + d),
-            "layer_norms": shape.layer_norm_parameters,
+            "layer_norms": shape.layer_norm_parameters if self.train_layer_norms else 0,
         }
 
     def projection_weights(self, k, d):
@@ -64,12 +83,10 @@ class Bottleneck(Method):
         return 0
 
     def closed_form(self, shape):
-        adapters = len(self.sites(shape))
-        return adapters * self.projection_weights(
-            shape.hidden_dim, self.bottleneck
-        ) + self.rule_weights(shape)
+        projections = self.projection_weights(shape.hidden_dim, self.bottleneck)
+        return len(self.sites(shape)) * projections + self.rule_weights(shape)
 
-    def build(self, shape, seed, dtype="float32"):
+    def build(self, shape, seed, dtype="float32", weights=None):
         import keras
         from compacter_layers import Adapter, gelu_tanh
 
@@ -96,55 +113,3 @@ class Bottleneck(Method):
     def projection(self, units, generator, dtype, **shared):
         """One projection to `units` dimensions, its values drawn from `generator`."""
         raise NotImplementedError
-
-
-class Hypercomplex(Bottleneck):
-    """A bottleneck whose projections are sums of n Kronecker products with a shared rule A."""
-
-    n: PositiveInt = 4
-    """Hypercomplex division; the paper tries 4, 8 and 12. It must divide d and k."""
-    rank: PositiveInt = 1
-    """Rank r of each B_i = s_i t_i (equation 5)."""
-
-    learning_rate = 3e-3
-
-    def problems(self, shape):
-        dimensions = (("bottleneck", "the bottleneck d", self.bottleneck),
-                      ("n", "the backbone's hidden dimension k", shape.hidden_dim))  # fmt: skip
-        return [
-            Problem(
-                f"method.{key}",
-                f"n must divide {what}: {value} % {self.n} = {value % self.n}",
-                f"n can be {_divisors(shape.hidden_dim, self.bottleneck)} here",
-            )
-            for key, what, value in dimensions
-            if value % self.n
-        ]
-
-    def projection_weights(self, k, d):
-        return 2 * self.rank * (k + d)
-
-    def rule_weights(self, shape):
-        return self.n**3
-
-    def shared_layers(self, seed, dtype):
-        import keras
-        from compacter_layers import HypercomplexRule
-
-        initializer = keras.initializers.RandomNormal(stddev=1e-4, seed=seed_of(seed, "rule"))
-        return {"rule": HypercomplexRule(self.n, initializer=initializer, dtype=dtype)}
-
-    def projection(self, units, generator, dtype, rule):
-        from compacter_layers import LPHMDense, SliceGlorotUniform
-
-        initializer = SliceGlorotUniform(seed=generator)
-        return LPHMDense(
-            units, self.n, self.rank, rule=rule, factor_initializer=initializer, dtype=dtype
-        )
-
-
-def _divisors(*values):
-    from math import gcd
-
-    common = gcd(*values)
-    return ", ".join(str(n) for n in range(1, common + 1) if common % n == 0)

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from compacter_cli.methods.bottleneck import Hypercomplex
+from compacter_cli.methods.hypercomplex import LowRankHypercomplex
 
 
-class Compacter(Hypercomplex):
+class Compacter(LowRankHypercomplex):
     """Low-rank hypercomplex projections, one rule for the model: 4L(k + d) + n^3 (section 4)."""
 
     name: Literal["compacter"] = "compacter"

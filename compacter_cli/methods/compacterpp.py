@@ -2,13 +2,15 @@
 
 from typing import Literal
 
-from compacter_cli.methods.bottleneck import Hypercomplex
+from compacter_cli.methods.bottleneck import After
+from compacter_cli.methods.hypercomplex import LowRankHypercomplex
 
 
-class CompacterPP(Hypercomplex):
+class CompacterPP(LowRankHypercomplex):
     """Low-rank hypercomplex projections after the feed-forward alone: 2L(k + d) + n^3."""
 
     name: Literal["compacterpp"] = "compacterpp"
+    after: After = "feed_forward"
+    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
 
     title = "Compacter++"
-    sublayers = ("feed_forward",)

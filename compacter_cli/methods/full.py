@@ -12,8 +12,11 @@ class Full(Method):
 
     title = "T5 (full fine-tuning)"
     learning_rate = 3e-4
-    trains = ("*",)
     trains_in_place = True
+
+    @property
+    def trains(self):
+        return ("*",)
 
     def count(self, shape):
         return {"backbone": shape.parameters()}

@@ -1,0 +1,55 @@
+"""BitFit: only biases train, and T5 has none, so they are added (section 5.1, footnote 7)."""
+
+from typing import Literal
+
+from compacter_cli.methods.base import Efficient
+
+
+class BitFit(Efficient):
+    """A bias behind every linear layer, every layer norm and the output head, all zero at first."""
+
+    name: Literal["bitfit"] = "bitfit"
+
+    title = "BitFit"
+    learning_rate = 3e-4
+
+    def widths(self, shape):
+        """Output width of everything that gets a bias, by structural name."""
+        k, inner = shape.hidden_dim, shape.num_heads * shape.key_value_dim
+        attention = {"query": inner, "key": inner, "value": inner, "output": k, "layer_norm": k}
+        wide = {"input": shape.intermediate_dim}
+        if shape.gated:
+            wide["gate"] = shape.intermediate_dim
+        feed_forward = {**wide, "output": k, "layer_norm": k}
+        widths = {"head": shape.vocabulary_size}
+        for stack, sublayers in (
+            ("encoder", ("self_attention",)),
+            ("decoder", ("self_attention", "cross_attention")),
+        ):
+            widths[f"{stack}.layer_norm"] = k
+            for block in range(shape.num_layers):
+                for sublayer in sublayers:
+                    for role, width in attention.items():
+                        widths[f"{stack}.{block}.{sublayer}.{role}"] = width
+                for role, width in feed_forward.items():
+                    widths[f"{stack}.{block}.feed_forward.{role}"] = width
+        return widths
+
+    def count_added(self, shape):
+        widths = self.widths(shape)
+        norms = sum(width for name, width in widths.items() if name.endswith("layer_norm"))
+        head = widths["head"]
+        return {
+            "linear_biases": sum(widths.values()) - norms - head,
+            "norm_biases": norms,
+            "head_bias": head,
+        }
+
+    def build(self, shape, seed, dtype="float32", weights=None):
+        from compacter_layers import AddedBias
+
+        layers = {}
+        for name, width in self.widths(shape).items():
+            layers[name] = AddedBias(dtype=dtype)
+            layers[name].build((None, width))
+        return layers

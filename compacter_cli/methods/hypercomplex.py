@@ -1,0 +1,69 @@
+"""What the methods with Kronecker-factored projections share: n, and that it must divide."""
+
+from math import gcd
+
+from pydantic import PositiveInt
+
+from compacter_cli.errors import Problem
+from compacter_cli.methods.base import seed_of
+from compacter_cli.methods.bottleneck import Bottleneck
+
+
+class Hypercomplex(Bottleneck):
+    """A bottleneck whose projections are sums of n Kronecker products."""
+
+    n: PositiveInt = 4
+    """Hypercomplex division; the paper tries 4, 8 and 12. It must divide d and k."""
+
+    learning_rate = 3e-3
+
+    def problems(self, shape):
+        k, d = shape.hidden_dim, self.bottleneck
+        divided = (
+            ("method.bottleneck", "the bottleneck d", d),
+            ("method.n", "the backbone's hidden dimension k", k),
+        )
+        hint = f"n can be {', '.join(str(n) for n in _divisors(gcd(k, d)))} here"
+        own = [
+            Problem(
+                key,
+                f"n must divide {what}: {value} % {self.n} = {value % self.n}",
+                hint,
+                short=f"{value} % {self.n}",
+            )
+            for key, what, value in divided
+            if value % self.n
+        ]
+        return [*super().problems(shape), *own]
+
+
+class LowRankHypercomplex(Hypercomplex):
+    """Hypercomplex projections of rank-r factors, with one rule for the whole model."""
+
+    rank: PositiveInt = 1
+    """Rank r of each B_i = s_i t_i (equation 5)."""
+
+    def projection_weights(self, k, d):
+        return 2 * self.rank * (k + d)
+
+    def rule_weights(self, shape):
+        return self.n**3
+
+    def shared_layers(self, seed, dtype):
+        import keras
+        from compacter_layers import HypercomplexRule
+
+        initializer = keras.initializers.RandomNormal(stddev=1e-4, seed=seed_of(seed, "rule"))
+        return {"rule": HypercomplexRule(self.n, initializer=initializer, dtype=dtype)}
+
+    def projection(self, units, generator, dtype, rule):
+        from compacter_layers import LPHMDense, SliceGlorotUniform
+
+        initializer = SliceGlorotUniform(seed=generator)
+        return LPHMDense(
+            units, self.n, self.rank, rule=rule, factor_initializer=initializer, dtype=dtype
+        )
+
+
+def _divisors(value):
+    return [n for n in range(1, value + 1) if value % n == 0]

@@ -1,0 +1,27 @@
+"""Adapter-LowRank: each projection is a product of two thin matrices (section 5.1)."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from compacter_cli.methods.bottleneck import Bottleneck
+
+
+class LowRank(Bottleneck):
+    """Dense adapters of rank r: 4L r (k + d) weights for L blocks of both stacks."""
+
+    name: Literal["lowrank"] = "lowrank"
+    rank: PositiveInt = 1
+    """Rank r of each projection."""
+
+    title = "Adapter-LowRank"
+    learning_rate = 3e-3
+
+    def projection_weights(self, k, d):
+        return 2 * self.rank * (k + d)
+
+    def projection(self, units, generator, dtype):
+        from compacter_layers import LowRankDense, SliceGlorotUniform
+
+        initializer = SliceGlorotUniform(seed=generator)
+        return LowRankDense(units, self.rank, factor_initializer=initializer, dtype=dtype)

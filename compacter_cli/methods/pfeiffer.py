@@ -1,0 +1,19 @@
+"""Pfeiffer's adapters: dense bottlenecks after self-attention alone (section 5.1)."""
+
+from typing import Literal
+
+from compacter_cli.methods.adapter import Adapter
+from compacter_cli.methods.bottleneck import After
+
+
+class Pfeiffer(Adapter):
+    """Half of `adapter`: the paper found the place after self-attention to do best.
+
+    Other libraries mean the place after the feed-forward by this name: `after = "feed_forward"`.
+    """
+
+    name: Literal["pfeiffer"] = "pfeiffer"
+    after: After = "self_attention"
+    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
+
+    title = "Pfeiffer-Adapter"

@@ -1,0 +1,20 @@
+"""Prompt tuning from random vectors (PROMPT TUNING-R, section 5.1)."""
+
+from typing import Literal
+
+from compacter_cli.methods.base import seed_of
+from compacter_cli.methods.prompt import PromptTuning
+
+
+class PromptR(PromptTuning):
+    """Prompts that start uniformly between -0.5 and 0.5."""
+
+    name: Literal["prompt_r"] = "prompt_r"
+
+    title = "Prompt Tuning-R"
+    learning_rate = 3e-2
+
+    def initializer(self, seed, weights):
+        import keras
+
+        return keras.initializers.RandomUniform(-0.5, 0.5, seed=seed_of(seed, "prompt"))

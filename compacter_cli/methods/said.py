@@ -1,0 +1,54 @@
+"""Intrinsic-SAID: all weights move inside one small random subspace (section 5.1)."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from compacter_cli.errors import Problem
+from compacter_cli.methods.base import Efficient, seed_of
+
+
+class SAID(Efficient):
+    """theta_i = theta_i,0 + lambda_i P_i(v) for every weight tensor i of the backbone.
+
+    d' counts the m scales lambda (one a tensor) and the d' - m entries of v. The projections P_i
+    are Fastfood transforms drawn from the run's seed, and drawn again on loading: an adapter file
+    holds d' numbers.
+    """
+
+    name: Literal["said"] = "said"
+    intrinsic_dim: PositiveInt = 20_000
+    """d', the number of trained parameters, the scales included."""
+
+    title = "Intrinsic-SAID"
+    learning_rate = 3e-2
+
+    def problems(self, shape):
+        tensors = shape.weight_tensors
+        if self.intrinsic_dim > tensors:
+            return []
+        return [
+            Problem(
+                "method.intrinsic_dim",
+                f"d' = {self.intrinsic_dim} must be more than the backbone's {tensors} weight "
+                "tensors, whose scales it counts",
+                f"set it to {tensors + 1} or more",
+                short=f"d' <= {tensors}",
+            )
+        ]
+
+    def count_added(self, shape):
+        return {
+            "subspace": self.intrinsic_dim - shape.weight_tensors,
+            "scales": shape.weight_tensors,
+        }
+
+    def build(self, shape, seed, dtype="float32", weights=None):
+        from compacter_layers import IntrinsicSubspace
+
+        sizes = {name: tuple(variable.shape) for name, variable in weights.items()}
+        subspace = IntrinsicSubspace(
+            self.intrinsic_dim - len(sizes), sizes, seed=seed_of(seed, "said")
+        )
+        subspace.build()
+        return {"said": subspace}

@@ -1,0 +1,60 @@
+"""Trained vectors put before a sequence of embeddings."""
+
+import keras
+from compacter_layers.checks import check_positive
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="compacter")
+class SoftPrompt(keras.layers.Layer):
+    """Prepends `length` trained vectors to every sequence (prompt tuning, paper section 5.1).
+
+    Args:
+        length: int. Number of prompt vectors.
+        initializer: Keras initializer of `prompt`. Default: uniform between -0.5 and 0.5.
+
+    Attributes:
+        prompt: variable of shape `(length, k)`.
+
+    Input shape: `(batch, sequence, k)`. Output shape: `(batch, length + sequence, k)`.
+
+    Raises:
+        ValueError: `length` is not a positive integer.
+
+    Example:
+        >>> SoftPrompt(100)(keras.ops.ones((2, 128, 768))).shape
+        (2, 228, 768)
+    """
+
+    def __init__(self, length, initializer=None, **kwargs):
+        super().__init__(**kwargs)
+        check_positive("length", length)
+        self.length = length
+        self.initializer = keras.initializers.get(
+            initializer or keras.initializers.RandomUniform(-0.5, 0.5)
+        )
+
+    def build(self, input_shape):
+        self.prompt = self.add_weight(
+            name="prompt", shape=(self.length, input_shape[-1]), initializer=self.initializer
+        )
+        self.built = True
+
+    def call(self, inputs):
+        prompt = ops.cast(self.prompt, inputs.dtype)
+        shape = (ops.shape(inputs)[0], self.length, inputs.shape[-1])
+        return ops.concatenate([ops.broadcast_to(prompt, shape), inputs], axis=1)
+
+    def compute_output_shape(self, input_shape):
+        batch, sequence, k = input_shape
+        return (batch, None if sequence is None else sequence + self.length, k)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "length": self.length,
+                "initializer": keras.initializers.serialize(self.initializer),
+            }
+        )
+        return config
