@@ -84,9 +84,11 @@ def attach(backbone, adapter, *, seed=0):
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     layers = method.build(shape_of_backbone(backbone), seed, policy, weights)
     if not any(name.endswith(_SUFFIX) for name in layers):
-        raise ValueError(f"only adapters can be attached; {method.name} adds none")
+        raise ValueError(f"only adapters can be attached; {method.name} adds no layers")
     if "head" in method.trains and "head" not in weights:
         raise ValueError("a tied output head cannot be trained in KerasHub's own model")
+    if taken := adapted_sites(backbone):
+        raise ValueError(f"{taken[0]} already has an adapter; detach it first")
     attached = _put_in(backbone, weights, layers, select(weights, method.trains))
     for name, value in values.items():
         attached.trained[name].assign(value)

@@ -54,18 +54,18 @@ class FastfoodProjection(keras.layers.Layer):
         used = min(dimension, padded)
         norm = math.sqrt(self.size * float(np.square(gauss, dtype=np.float64).sum()))
         index_type = np.int16 if table <= 1 << 15 else np.int32
-        device = keras.src.backend.torch.core.get_device()
+        self._table = table
         self._constants = (
-            torch.from_numpy(signs[:used].astype(np.float32)).to(device),
-            torch.from_numpy((permutation % table).astype(index_type)).to(device),
-            torch.from_numpy((gauss / norm).astype(np.float32)).to(device),
-            table,
-            self.size,
+            torch.from_numpy(signs[:used].astype(np.float32)),
+            torch.from_numpy((permutation % table).astype(index_type)),
+            torch.from_numpy((gauss / norm).astype(np.float32)),
         )
         self.built = True
 
     def call(self, inputs):
-        return _Fastfood.apply(inputs, *self._constants)
+        if self._constants[0].device != inputs.device:  # drawn on the CPU, moved once
+            self._constants = tuple(tensor.to(inputs.device) for tensor in self._constants)
+        return _Fastfood.apply(inputs, *self._constants, self._table, self.size)
 
     def compute_output_shape(self, input_shape):
         return (self.size,)
