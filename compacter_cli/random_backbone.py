@@ -38,7 +38,9 @@ def tiny_backbone():
     import keras
     import numpy as np
 
+    state = random.getstate()  # Keras draws default seeds from it
     backbone = random_backbone(RANDOM_TINY_SHAPE)
+    random.setstate(state)
     generator = np.random.default_rng(WEIGHT_SEED)
     for variable in backbone.weights:
         if keras.ops.ndim(variable) == 2:
