@@ -74,13 +74,7 @@ def attach(backbone, adapter, *, seed=0):
         >>> lm.compile(optimizer=keras.optimizers.AdamW(3e-3)); lm.fit(...)
     """
     weights = backbone_weights(backbone)
-    values = {}
-    if isinstance(adapter, Method):
-        method = adapter
-    else:
-        loaded = load_adapter(adapter)
-        _check_fingerprint(loaded, weights)
-        method, values = Recipe.model_validate(loaded.manifest["recipe"]).method, loaded.tensors
+    method, values = (adapter, {}) if isinstance(adapter, Method) else _loaded(adapter, weights)
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     layers = method.build(shape_of_backbone(backbone), seed, policy, weights)
     if not any(name.endswith(_SUFFIX) for name in layers):
@@ -108,7 +102,9 @@ def _put_in(backbone, weights, layers, trained_names):
     return Attached(backbone, layers, trained, originals)
 
 
-def _check_fingerprint(loaded, weights):
+def _loaded(directory, weights):
+    """`(method, its trained tensors)` of a saved adapter of the backbone of `weights`."""
+    loaded = load_adapter(directory)
     wanted, found = loaded.manifest["backbone"]["fingerprint"], fingerprint_of(weights)
     if wanted != found:
         raise CompacterError(
@@ -116,3 +112,10 @@ def _check_fingerprint(loaded, weights):
             f"this one has {found[:12]}…",
             f"load it onto {loaded.manifest['backbone']['preset']}",
         )
+    try:
+        method = Recipe.model_validate(loaded.manifest["recipe"]).method
+    except ValueError as error:
+        raise CompacterError(f"{loaded.directory}: its recipe is not valid: {error}") from error
+    if method.settings() != loaded.manifest["method"]:
+        raise CompacterError(f"{loaded.directory}: its method and its recipe's method differ")
+    return method, loaded.tensors

@@ -155,7 +155,7 @@ def test_decoding_step_by_step_is_decoding_at_once(shared_backbone, token_batch,
     target = batch["decoder_token_ids"]
     with torch.no_grad():
         forward = T5Model(shared_backbone(kind)).forward_pass()
-        states = forward.encode(source, source_mask)
+        states, source_mask = forward.encode(source, source_mask)
         at_once = forward.decode(target, torch.ones_like(target).bool(), states, source_mask)
         cache = forward.start_cache(states, source_mask)
         assert cache.length == 0

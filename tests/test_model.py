@@ -143,7 +143,7 @@ def test_call_encode_and_decode_agree(shared_backbone, token_batch):
     model, inputs = T5Model(shared_backbone()), token_batch()
     source_mask = inputs["encoder_padding_mask"].bool()
     with torch.no_grad():
-        states = model.encode(inputs["encoder_token_ids"], source_mask)
+        states, source_mask = model.encode(inputs["encoder_token_ids"], source_mask)
         logits = model.decode(
             inputs["decoder_token_ids"],
             inputs["decoder_padding_mask"].bool(),

@@ -4,20 +4,19 @@ from types import SimpleNamespace
 
 import pytest
 
-from compacter_cli.backbones import PRESETS, RANDOM_TINY_SHAPE
+from compacter_cli.backbones import PRESETS
 from compacter_cli.console import err
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe import load_recipe
 from compacter_cli.report import (
     COMPONENTS,
-    denominators,
+    method_lines,
     opening_lines,
     result_of,
     result_table,
     scores_line,
     scores_table,
     size_text,
-    trained_line,
     truncation_line,
     warmup_note,
     warnings_of,
@@ -54,37 +53,45 @@ def test_the_opening_lines_of_the_papers_rte_run():
     assert lines[0] == (
         "Compacter++ on glue/rte, t5_base_multi (222,903,552 parameters), float32 on cpu"
     )
-    assert lines[1].startswith("trains 104,704 parameters (0.0470 %): adapter weights 38,016")
-    assert "2,490 train, 138 validation, 139 test examples; 4 sources cut at 128" in lines[2]
-    assert lines[3].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
-    assert "the 500 warm-up steps are the whole run" in lines[3]
-    assert lines[4] == "writing to runs/x"
+    assert lines[1].startswith("adds     adapter weights 38,016")
+    assert lines[2].startswith("trains   104,704 parameters (0.0470 %)")
+    assert "2,490 train, 138 validation, 139 test examples; 4 sources cut at 128" in lines[4]
+    assert lines[5].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
+    assert "the 500 warm-up steps are the whole run" in lines[5]
+    assert lines[6] == "writing to runs/x"
 
 
 def test_the_updates_batch_counts_accumulation():
     recipe = load_recipe("glue/rte_compacterpp", ["train.batch_size=50", "train.accumulate=2"])
-    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[3]
+    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[5]
 
 
-def test_every_trained_component_is_named_and_they_add_up():
-    recipe = load_recipe("glue/rte_compacter")
-    assert trained_line(recipe.method.count(BASE), BASE) == (
-        "trains 161,728 parameters (0.0726 %): adapter weights 76,032, shared rule A 64, "
-        "adapter biases 38,016, layer norms 47,616"
-    )
+def test_what_is_added_trained_and_frozen_adds_up():
+    assert method_lines(load_recipe("glue/rte_compacter").method, BASE) == [
+        "adds     adapter weights 76,032, rule A 64, adapter biases 38,016",
+        "trains   161,728 parameters (0.0726 %): what it adds and layer norms 47,616",
+        "freezes  222,855,936 of the backbone's 222,903,552",
+    ]
     assert 76_032 + 64 + 38_016 + 47_616 == 161_728
+    assert 222_855_936 + 47_616 == 222_903_552
 
 
 def test_a_component_of_no_parameters_is_left_out():
-    recipe = load_recipe("glue/rte_adapter")
-    assert COMPONENTS["rule"] not in trained_line(recipe.method.count(BASE), BASE)
+    assert "rule A" not in method_lines(load_recipe("glue/rte_adapter").method, BASE)[0]
 
 
-def test_full_fine_tuning_trains_all():
-    recipe = load_recipe("glue/rte_full")
-    assert trained_line(recipe.method.count(BASE), BASE) == (
-        "trains 222,903,552 parameters (100.0000 %): the whole backbone 222,903,552"
-    )
+def test_full_fine_tuning_adds_nothing_and_trains_all():
+    assert method_lines(load_recipe("glue/rte_full").method, BASE) == [
+        "adds     nothing",
+        "trains   222,903,552 parameters (100.0000 %): the whole backbone 222,903,552",
+        "freezes  0 of the backbone's 222,903,552",
+    ]
+
+
+def test_a_method_that_only_adds_freezes_the_whole_backbone():
+    lines = method_lines(load_recipe("glue/rte_bitfit").method, BASE)
+    assert lines[1].endswith(": what it adds")
+    assert lines[2] == "freezes  222,903,552 of the backbone's 222,903,552"
 
 
 def test_cut_sources_of_all_splits_are_counted():
@@ -180,14 +187,6 @@ def test_tables_of_results_fit_a_plain_terminal(result):
 )
 def test_bytes_as_people_read_them(count, text):
     assert size_text(count) == text
-
-
-def test_denominators_are_the_papers_and_the_backbones_own():
-    assert denominators(BASE) == {"paper": 222_882_048, "backbone": 222_903_552}
-
-
-def test_a_backbone_of_fewer_rows_has_no_papers_denominator():
-    assert list(denominators(RANDOM_TINY_SHAPE)) == ["backbone"]
 
 
 @pytest.mark.parametrize("method", METHODS.values())

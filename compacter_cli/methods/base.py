@@ -66,8 +66,10 @@ class Efficient(Method):
         return ("head",) if self.train_output_layer else ()
 
     def count(self, shape):
-        output = shape.vocabulary_size * shape.hidden_dim if self.train_output_layer else 0
-        return {**self.count_added(shape), "output_layer": output}
+        count = self.count_added(shape)
+        if self.train_output_layer:
+            count["output_layer"] = shape.vocabulary_size * shape.hidden_dim
+        return count
 
     def count_added(self, shape):
         """Trained parameters by component, the output layer left out."""

@@ -117,7 +117,9 @@ def test_settings_of_the_paper():
     assert not Adapter().prefixes_task
     assert not Adapter().trains_in_place
     assert Adapter().settings() == {
-        "name": "adapter", "bottleneck": 24, "activation": "gelu_tanh"
+        "name": "adapter", "bottleneck": 24, "activation": "gelu_tanh",
+        "after": "both", "dropped_blocks": 0, "train_layer_norms": True,
+        "train_output_layer": False,
     }  # fmt: skip
 
 

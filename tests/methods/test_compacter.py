@@ -99,7 +99,9 @@ def test_settings_of_the_paper():
     assert not Compacter().prefixes_task
     assert not Compacter().trains_in_place
     assert Compacter().settings() == {
-        "name": "compacter", "bottleneck": 24, "activation": "gelu_tanh", "n": 4, "rank": 1
+        "name": "compacter", "bottleneck": 24, "activation": "gelu_tanh", "n": 4, "rank": 1,
+        "after": "both", "dropped_blocks": 0, "train_layer_norms": True,
+        "train_output_layer": False,
     }  # fmt: skip
 
 

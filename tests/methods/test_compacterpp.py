@@ -68,7 +68,9 @@ def test_settings_of_the_paper():
     assert not CompacterPP().prefixes_task
     assert not CompacterPP().trains_in_place
     assert CompacterPP().settings() == {
-        "name": "compacterpp", "bottleneck": 24, "activation": "gelu_tanh", "n": 4, "rank": 1
+        "name": "compacterpp", "bottleneck": 24, "activation": "gelu_tanh", "n": 4, "rank": 1,
+        "after": "feed_forward", "dropped_blocks": 0, "train_layer_norms": True,
+        "train_output_layer": False,
     }  # fmt: skip
 
 
