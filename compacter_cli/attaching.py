@@ -17,7 +17,7 @@ from compacter_cli.methods.placement import (
     wrap_output,
 )
 from compacter_cli.model import named_variables
-from compacter_cli.recipe import Recipe
+from compacter_cli.predictor import recipe_of_adapter
 
 _SUFFIX = ".adapter"
 
@@ -112,10 +112,4 @@ def _loaded(directory, weights):
             f"this one has {found[:12]}…",
             f"load it onto {loaded.manifest['backbone']['preset']}",
         )
-    try:
-        method = Recipe.model_validate(loaded.manifest["recipe"]).method
-    except ValueError as error:
-        raise CompacterError(f"{loaded.directory}: its recipe is not valid: {error}") from error
-    if method.settings() != loaded.manifest["method"]:
-        raise CompacterError(f"{loaded.directory}: its method and its recipe's method differ")
-    return method, loaded.tensors
+    return recipe_of_adapter(loaded).method, loaded.tensors

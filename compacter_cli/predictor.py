@@ -94,11 +94,10 @@ def model_with(backbone, adapter, precision=None):
     """
     from compacter_cli.checkpoint import check_backbone
     from compacter_cli.model import T5Model
-    from compacter_cli.recipe import Recipe
 
     check_backbone(adapter, backbone)
+    recipe = recipe_of_adapter(adapter)
     try:
-        recipe = Recipe.model_validate(adapter.manifest["recipe"])
         model = T5Model(
             backbone.keras,
             recipe.method,
@@ -108,11 +107,32 @@ def model_with(backbone, adapter, precision=None):
         )
         model.assign(adapter.tensors)
     except ValueError as error:
-        first_line = str(error).partition("\n")[0]
-        raise CompacterError(
-            f"{adapter.directory}: the manifest does not describe this adapter ({first_line})"
-        ) from error
+        raise _undescribed(adapter, error) from error
     return model, recipe
+
+
+def recipe_of_adapter(adapter):
+    """The `Recipe` in a loaded adapter's manifest.
+
+    Raises:
+        CompacterError: it is none, or its method is not the manifest's.
+    """
+    from compacter_cli.recipe import Recipe
+
+    try:
+        recipe = Recipe.model_validate(adapter.manifest["recipe"])
+    except ValueError as error:
+        raise _undescribed(adapter, error) from error
+    if recipe.method.settings() != adapter.manifest["method"]:
+        raise _undescribed(adapter, "its method is not its recipe's")
+    return recipe
+
+
+def _undescribed(adapter, why):
+    first_line = str(why).partition("\n")[0]
+    return CompacterError(
+        f"{adapter.directory}: the manifest does not describe this adapter ({first_line})"
+    )
 
 
 def check_recipe(adapter, recipe):
