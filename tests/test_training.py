@@ -412,6 +412,7 @@ def test_a_stop_ends_the_training_after_its_update_without_an_evaluation(tiny_mo
     [
         ([50.0, 70.0, 70.0, 60.0, 80.0], [True, True, False, False, True]),
         ([40.0, 40.0, 40.0], [True, False, False]),
+        ([60.0, 40.0, 50.0], [True, False, False]),
         ([0.0, 0.0], [True, False]),
         ([-0.5, -0.7, -0.2], [True, False, True]),
     ],

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from compacter_cli.backbone import check_available as check_backbone_available
 from compacter_cli.console import out, print_json, show_note
 from compacter_cli.options import (
     AdapterOption,
@@ -40,6 +41,7 @@ def command(
     """
     directory = adapter_of_run(run, adapter)
     recipe = load_recipe(str(run / RECIPE), set_ or [])
+    check_backbone_available(recipe.backbone.preset, offline)
     check_available(TASKS[recipe.task], recipe.data, offline)
     hide_tensorflow()
     start_keras()
