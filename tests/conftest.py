@@ -7,6 +7,8 @@ import pytest
 from compacter_cli.runtime import hide_tensorflow, start_keras
 
 os.environ["KERAS_BACKEND"] = "torch"
+# Tiny models gain nothing from threads, and lose much where another program wants a core.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 hide_tensorflow()  # as the command line does
 
 TINY = {
