@@ -40,12 +40,17 @@ def backbone(keras):
 def untrained(backbone, tmp_path):
     """Makes the directory of an adapter that nobody trained: `untrained("name", method="full")`."""
 
-    def make(folder, seed=0, shift=0.0, **method):
+    def make(folder, seed=0, shift=0.0, precision="float32", **method):
         from compacter_cli.model import T5Model
 
         tables = {"name": "compacterpp", **method}
         recipe = recipe_of(
-            {"task": SMOKE.name, "backbone": {"preset": "random/tiny"}, "method": tables}, folder
+            {
+                "task": SMOKE.name,
+                "backbone": {"preset": "random/tiny", "precision": precision},
+                "method": tables,
+            },
+            folder,
         )
         model = T5Model(backbone.keras, recipe.method, seed=seed)
         tensors = {n: t.detach() + shift for n, t in model.trained_tensors().items()}
@@ -234,6 +239,14 @@ def test_a_bfloat16_backbone_takes_an_adapter_of_its_float32_self(smoke_run):
     for name, tensor in predictor.model.trained_tensors().items():
         assert torch.equal(tensor, exact[name]), name
     assert len(predictor.predict(TEXTS)) == 4
+
+
+def test_an_adapter_computes_in_the_precision_of_its_recipe_unless_told(backbone, untrained):
+    adapter = untrained("rounded", precision="bfloat16")
+    assert Predictor(backbone, adapter).model.compute_dtype == "bfloat16"
+    model, recipe = model_with(backbone, load_adapter(adapter), "float32")
+    assert model.compute_dtype == "float32"
+    assert recipe.backbone.precision == "bfloat16"
 
 
 # Swaps that fail.

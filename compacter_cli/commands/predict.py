@@ -102,7 +102,8 @@ def read_texts(task, texts, file):
 
 def _read_file(task, file):
     try:
-        lines = [line for line in file.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        # Not splitlines, which also breaks at separators that belong to a text.
+        lines = [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {file}: {error}") from error
     if file.suffix != ".jsonl":

@@ -283,7 +283,7 @@ def test_a_dry_run_prints_the_plan(tmp_path, monkeypatch, untrained):
     result = call("--dry-run", "--seed", 9, "--set", "train.epochs=3")
     assert result.exit_code == 0, result.output
     recipe = load_recipe(DEMO, [*SMALL, "seed=9", "train.epochs=3"])
-    for text in ("seed = 9", "epochs = 3", "trains 1,888 parameters (1.0910 %)", "6 updates"):
+    for text in ("seed = 9", "epochs = 3", "trains   1,888 parameters (1.0910 %)", "6 updates"):
         assert text in result.stdout
     assert str(run_directory(recipe)) in result.stdout
     assert list(tmp_path.iterdir()) == []
