@@ -78,7 +78,11 @@ class Echo:
     def __init__(self):
         self.calls = []
 
-    def greedy(self, ids, mask, max_tokens):
+    def forward_pass(self):
+        return "the weights as they are"
+
+    def greedy(self, ids, mask, max_tokens, forward):
+        assert forward == "the weights as they are"  # made once, not for every batch
         self.calls.append((tuple(ids.shape), int(mask.sum()), max_tokens))
         return ids[:, :1]
 
