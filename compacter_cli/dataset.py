@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from compacter_cli.errors import CompacterError
+from compacter_cli.splits import permutation
+from compacter_cli.token_cache import encode
 from compacter_cli.vocabulary import END, PAD
 
 
@@ -14,14 +16,14 @@ class Split:
         name: "train", "validation" or "test".
         sources: token ids of each source, end token included, cut to the source length.
         targets: token ids of each target, end token included.
-        labels: target text of each example.
+        rows: the row of each example.
         truncated: how many sources were cut.
     """
 
     name: str
     sources: list[list[int]]
     targets: list[list[int]]
-    labels: list[str]
+    rows: list[dict]
     truncated: int
 
     def __len__(self):
@@ -30,12 +32,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A task's three splits as the paper makes them, and the longest target in tokens."""
+    """A task's three splits as the paper makes them.
+
+    Attributes:
+        answer_length: tokens after which an answer is complete, end token included.
+        origin: where the rows came from.
+    """
 
     train: Split
     validation: Split
     test: Split
-    longest_target: int
+    answer_length: int
     origin: dict
 
     def split(self, name):
@@ -75,34 +82,27 @@ def build_dataset(task, rows, vocabulary, section, seed, prefixed):
     Raises:
         CompacterError: a target is longer than `section.target_length`.
     """
-    splits = paper_splits(rows.splits, section.seed)
+    splits = task.split.apply(rows.splits, section.seed)
+    splits["train"] = task.training_rows(splits["train"])
     if section.max_train_samples:
         splits["train"] = subset(splits["train"], section.max_train_samples, seed)
     tokenised = {
         name: _tokenise(task, name, split, vocabulary, section, prefixed)
         for name, split in splits.items()
     }
-    longest = max(len(ids) for split in tokenised.values() for ids in split.targets)
-    return Dataset(**tokenised, longest_target=longest, origin=rows.origin)
+    return Dataset(
+        **tokenised,
+        answer_length=answer_length(task, vocabulary, section),
+        origin=rows.origin,
+    )
 
 
-def paper_splits(splits, seed):
-    """The paper's splits of a small task: its validation set halved, first half validation.
+def answer_length(task, vocabulary, section):
+    """Tokens after which decoding may stop: the longest label's, or `target_length` for free text.
 
-    The halves come of a permutation of the original row order, drawn by torch from `seed` (the
-    data seed), the first half rounded down: of RTE's 277 rows, 138 validate and 139 test.
+    The end token is counted.
     """
-    order = permutation(len(splits["validation"]), seed)
-    half = len(order) // 2
-    halved = [splits["validation"][index] for index in order]
-    return {"train": splits["train"], "validation": halved[:half], "test": halved[half:]}
-
-
-def permutation(length, seed):
-    """`torch.randperm(length)` by a generator of its own, as a list."""
-    import torch
-
-    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+    return vocabulary.longest(task.targets)[1] if task.targets else section.target_length
 
 
 def subset(rows, size, seed):
@@ -113,12 +113,12 @@ def subset(rows, size, seed):
 def source_text(task, row, prefixed):
     """The text that the model reads for a row."""
     text = task.source(row)
-    return f"{task.prefix} {text}" if prefixed else text
+    return f"{task.prefix} {text}" if prefixed and task.prefix else text
 
 
 def encode_sources(texts, vocabulary, source_length):
     """`(token ids of each text, how many were cut)`; every one ends with the end token."""
-    encoded = vocabulary.encode(texts)
+    encoded = encode(vocabulary, texts)
     truncated = sum(len(ids) + 1 > source_length for ids in encoded)
     return [[*ids[: source_length - 1], END] for ids in encoded], truncated
 
@@ -126,16 +126,16 @@ def encode_sources(texts, vocabulary, source_length):
 def _tokenise(task, name, rows, vocabulary, section, prefixed):
     texts = [source_text(task, row, prefixed) for row in rows]
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
-    labels = [task.target(row) for row in rows]
-    targets = [[*ids, END] for ids in vocabulary.encode(labels)]
-    for label, ids in zip(labels, targets, strict=True):
+    texts = [task.target(row) for row in rows]
+    targets = [[*ids, END] for ids in encode(vocabulary, texts)]
+    for text, ids in zip(texts, targets, strict=True):
         if len(ids) > section.target_length:
             raise CompacterError(
-                f'{task.name}: the label "{label}" is {len(ids)} tokens long, more than '
+                f'{task.name}, {name}: the target "{text}" is {len(ids)} tokens long, more than '
                 f"data.target_length = {section.target_length}",
-                f"--set data.target_length={len(ids)}",
+                f"--set data.target_length={len(ids)} (or more, for other rows)",
             )
-    return Split(name, sources, targets, labels, truncated)
+    return Split(name, sources, targets, rows, truncated)
 
 
 def shuffled_order(length, data_seed, seed, epoch):

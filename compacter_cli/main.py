@@ -3,7 +3,7 @@
 import typer
 from typer.core import TyperGroup
 
-from compacter_cli.commands import count_params, evaluate, predict, recipes, train, validate
+from compacter_cli.commands import count_params, data, evaluate, predict, recipes, train, validate
 from compacter_cli.console import err, out, show_error
 from compacter_cli.errors import CompacterError
 
@@ -56,6 +56,7 @@ app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("count-params")(count_params.command)
 app.command("validate")(validate.command)
+app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 
 

@@ -203,6 +203,24 @@ class T5Model(keras.Model):
         return self.summed_loss(batch, training) / batch.target_tokens
 
     @torch.no_grad()
+    def label_scores(self, ids, mask, labels, forward=None):
+        """Log-probabilities (B, C) of C label texts as answers to source ids (B, S).
+
+        `labels` are lists of token ids, end token included; the sources are encoded once.
+        """
+        forward = forward or self.forward_pass()
+        states, source_mask = forward.encode(ids, mask)
+        scores = []
+        for label in labels:
+            target = torch.tensor(label, device=ids.device).expand(len(ids), -1)
+            inputs = functional.pad(target[:, :-1], (1, 0), value=PAD)
+            seen = torch.ones_like(inputs, dtype=torch.bool)
+            hidden = forward.decode(inputs, seen, states, source_mask)
+            shares = forward.logits(hidden).float().log_softmax(dim=-1)
+            scores.append(shares.gather(-1, target[..., None])[..., 0].sum(dim=-1))
+        return torch.stack(scores, dim=1)
+
+    @torch.no_grad()
     def greedy(self, ids, mask, max_tokens, forward=None):
         """Greedy continuation of source ids (B, S): token ids (B, at most max_tokens).
 

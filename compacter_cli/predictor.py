@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.vocabulary import END
 
 
 class Predictor:
@@ -34,20 +35,34 @@ class Predictor:
     def swap(self, adapter):
         """Put another adapter onto the same backbone; the one before stays on an error."""
         from compacter_cli.checkpoint import load_adapter
+        from compacter_cli.tasks import task_of
 
         loaded = load_adapter(adapter)
-        task, (model, recipe) = task_of(loaded.manifest), model_with(self.backbone, loaded)
-        self.task, self.model, self.recipe = task, model, recipe
+        model, recipe = model_with(self.backbone, loaded)
+        self.task, self.model, self.recipe = task_of(recipe), model, recipe
+        self._made = None
 
     def predict(self, texts, batch_size=100):
         """The model's answer to each source text.
 
         Texts are read as they are, but for the task's name where the method puts it in front.
+
+        Raises:
+            UsageError: `texts` is one text instead of a list.
         """
         return [self.task.label_of(answer) or answer for answer in self.answers(texts, batch_size)]
 
     def predict_rows(self, rows, batch_size=100):
         """The model's answer to each row, a dict with the task's text fields."""
+        return self.predict(self.sources(rows), batch_size)
+
+    def sources(self, rows):
+        """The source text of each row, a dict with the task's text fields.
+
+        Raises:
+            UsageError: a row lacks one of them.
+        """
+        rows = list(rows)
         for number, row in enumerate(rows, 1):
             missing = [field for field in self.task.fields if field not in row]
             if missing:
@@ -55,33 +70,60 @@ class Predictor:
                     f"row {number} lacks the field {missing[0]}; "
                     f"{self.task.name} reads {', '.join(self.task.fields)}"
                 )
-        return self.predict([self.task.source(row) for row in rows], batch_size)
+        return [self.task.source(row) for row in rows]
 
     def answers(self, texts, batch_size=100):
         """The target text that the model writes for each source text, such as "1"."""
-        from compacter_cli.dataset import encode_sources, pad
+        from compacter_cli.dataset import answer_length
 
         vocabulary = self.backbone.vocabulary
-        if self.recipe.method.prefixes_task:
-            texts = [f"{self.task.prefix} {text}" for text in texts]
-        sources, _ = encode_sources(texts, vocabulary, self.recipe.data.source_length)
-        _, longest = vocabulary.longest(self.task.targets)
-        device = self.model.named_weights["embedding"].value.device
+        longest = answer_length(self.task, vocabulary, self.recipe.data)
         found = []
-        for start in range(0, len(sources), batch_size):
-            ids, mask = pad(sources[start : start + batch_size], device)
-            rows = self.model.greedy(ids, mask, longest).tolist()
+        for ids, mask in self._batches(texts, batch_size):
+            rows = self.model.greedy(ids, mask, longest, self._forward()).tolist()
             found += [vocabulary.decode(row) for row in rows]
         return found
 
+    def probabilities(self, texts, batch_size=100):
+        """`{label's name: probability}` for each source text; `None` for each of a free-text task.
 
-def task_of(manifest):
-    """The `Task` that a manifest names."""
-    from compacter_cli.tasks import TASKS
+        A label's probability is that of its whole target text, end token included, divided by
+        the sum over all labels.
+        """
+        targets = self.task.targets
+        if not targets:
+            return [None] * len(texts)
+        names = [self.task.label_of(target) for target in targets]
+        labels = [[*ids, END] for ids in self.backbone.vocabulary.encode(targets)]
+        found = []
+        for ids, mask in self._batches(texts, batch_size):
+            scores = self.model.label_scores(ids, mask, labels, self._forward())
+            shares = scores.softmax(dim=-1).tolist()
+            found += [dict(zip(names, row, strict=True)) for row in shares]
+        return found
 
-    if manifest["task"] not in TASKS:
-        raise CompacterError(f"the adapter's task {manifest['task']} is unknown to this compacter")
-    return TASKS[manifest["task"]]
+    def _batches(self, texts, batch_size):
+        """Padded (ids, mask) of source texts, on the model's device."""
+        from compacter_cli.dataset import encode_sources, pad
+
+        if isinstance(texts, str):
+            raise UsageError("expected a list of texts, got one text", "predict([text])")
+        if self.recipe.method.prefixes_task and self.task.prefix:
+            texts = [f"{self.task.prefix} {text}" for text in texts]
+        length = self.recipe.data.source_length
+        sources, _ = encode_sources(texts, self.backbone.vocabulary, length)
+        device = self.model.named_weights["embedding"].value.device
+        for start in range(0, len(sources), batch_size):
+            yield pad(sources[start : start + batch_size], device)
+
+    def _forward(self):
+        """The forward pass with the adapter's weights, made once: some methods compute them all."""
+        import torch
+
+        if self._made is None:
+            with torch.no_grad():
+                self._made = self.model.forward_pass()
+        return self._made
 
 
 def model_with(backbone, adapter, precision=None):
@@ -117,10 +159,11 @@ def recipe_of_adapter(adapter):
     Raises:
         CompacterError: it is none, or its method is not the manifest's.
     """
-    from compacter_cli.recipe import Recipe
+    from compacter_cli.recipe import recipe_class
 
     try:
-        recipe = Recipe.model_validate(adapter.manifest["recipe"])
+        tables = adapter.manifest["recipe"]
+        recipe = recipe_class(tables).model_validate(tables)
     except ValueError as error:
         raise _undescribed(adapter, error) from error
     if recipe.method.settings() != adapter.manifest["method"]:

@@ -1,15 +1,14 @@
-"""A task in TFDS's own prepared directories: found, read, and downloaded where it is not there."""
+"""A task in TFDS's own prepared directories: found, looked over, and read."""
 
+import json
 import os
 import struct
-import zipfile
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from compacter_cli.errors import CompacterError, user_path
-from compacter_cli.original_files import LocalFiles, extract
-from compacter_cli.tfds_access import plain_row, quiet_tfds, tfds_builder
+from compacter_cli.row_checks import problem_of
+from compacter_cli.tfds_access import plain_row, quiet_tfds
 
+RECEIPT = "compacter.json"  # what a directory that compacter prepared was made from
 _DESCRIPTIONS = ("dataset_info.json", "features.json")  # what TFDS writes beside the shards
 
 
@@ -39,36 +38,71 @@ def prepared_directory(task, data_dir=None):
     return None
 
 
-def rows_from_tfds(task, data_dir=None):
-    """`(rows by split, origin)` of the prepared directory, downloaded first if it is not there."""
-    directory = prepared_directory(task, data_dir) or _download(task, tfds_root(data_dir))
-    origin = {"way": "tfds", "path": str(directory), "name": task.original.tfds}
-    return _read_prepared(task, directory), origin
+def counts_in(directory):
+    """Rows of each split of a prepared directory by its own description; no framework needed.
+
+    Raises:
+        CompacterError: the description cannot be read.
+    """
+    path = directory / _DESCRIPTIONS[0]
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8")).get("splits", [])
+        return {
+            split["name"]: sum(int(length) for length in split.get("shardLengths", ()))
+            for split in splits
+        }
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise CompacterError(
+            f"{path} is damaged: {error}", f"delete {directory} to prepare it again"
+        ) from error
 
 
-def _read_prepared(task, directory):
+def receipt_of(directory):
+    """What a prepared directory was made from; empty where another program prepared it."""
+    try:
+        return json.loads((directory / RECEIPT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def rows_in(task, directory):
+    """`(rows by split, origin)` of a prepared directory.
+
+    Raises:
+        CompacterError: it is damaged, of another version, or not what was published.
+    """
     with quiet_tfds() as tfds:
         try:
             builder = tfds.builder_from_directory(str(directory))
             _check_version(task, builder, directory)
-            return {split: _read_split(builder, split) for split in task.rows}
+            splits = {split: _read_split(task, builder, split) for split in task.rows}
         except CompacterError:
             raise
         except Exception as error:  # array_record and TFDS raise many kinds for a damaged file
             raise CompacterError(
                 f"{directory}: cannot read the prepared data ({type(error).__name__}: {error})",
-                "prepare it again, or use data.archive or data.folder",
+                "delete that directory and prepare it again, or use data.archive or data.folder",
             ) from error
+    for split, rows in splits.items():
+        if problem := problem_of(task, split, rows):
+            raise CompacterError(
+                f"{directory}, {split}: {problem}", "delete that directory and prepare it again"
+            )
+    return splits, {"way": "tfds", "path": str(directory), "name": task.original.tfds}
 
 
 def _check_version(task, builder, directory):
     found = f"{builder.info.full_name}"
     wanted = task.original.tfds.replace(":", "/")
     if found != wanted:
-        raise CompacterError(f"{directory}: expected {wanted}, found {found}")
+        raise CompacterError(
+            f"{directory}: expected {wanted}, found {found}",
+            "give the directory of that version, or prepare it: compacter data prepare "
+            f"--task {task.name}",
+        )
 
 
-def _read_split(builder, split):
+def _read_split(task, builder, split):
     if builder.info.file_format.value == "tfrecord":
         features = builder.info.features
         paths = builder.info.splits[split].filepaths
@@ -79,7 +113,7 @@ def _read_split(builder, split):
         examples = builder.as_data_source(split)
     rows = [plain_row(example) for example in examples]
     # TFDS stores a shuffled order; idx is the row's number in the original file.
-    return sorted(rows, key=lambda row: row["idx"])
+    return sorted(rows, key=task.number)
 
 
 def _records(path):
@@ -106,52 +140,3 @@ def _check_masked_crc(path, data, stored):
     masked = (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
     if stored != struct.pack("<I", masked):
         raise ValueError(f"{path} is damaged: a record's checksum does not fit")
-
-
-def _download(task, data_dir):
-    """Download by TFDS, checked against its registered hash, and prepare as ArrayRecord."""
-    from filelock import FileLock
-
-    data_dir.mkdir(parents=True, exist_ok=True)
-    lock = data_dir / f".compacter-{task.original.benchmark}-{task.original.folder}.lock"
-    with (
-        FileLock(lock),
-        tfds_builder(task, data_dir) as builder,
-        TemporaryDirectory() as folder,
-    ):
-        if prepared := prepared_directory(task, data_dir):
-            return prepared  # by another process, while this one waited
-        downloads = data_dir / "downloads" / task.original.benchmark
-        archive = _fetch(builder, downloads)
-        extract(task, Path(archive), Path(folder))
-        _add_missing_test_file(task, Path(folder), Path(archive))
-        manager = LocalFiles(folder, Path(archive).stat().st_size)
-        builder._make_download_manager = lambda **_: manager
-        try:
-            builder.download_and_prepare()
-        except Exception as error:  # TFDS raises many kinds
-            raise CompacterError(f"cannot prepare {task.name} in {data_dir}: {error}") from error
-        return Path(builder.data_dir)
-
-
-def _fetch(builder, downloads):
-    from tensorflow_datasets import download
-
-    manager = builder._make_download_manager(
-        download_dir=downloads, download_config=download.DownloadConfig()
-    )
-    try:
-        return manager.download(builder.builder_config.data_url)
-    except Exception as error:  # requests' and TFDS' own kinds, checksums among them
-        raise CompacterError(
-            f"the download of {builder.builder_config.data_url} failed: "
-            f"{str(error).partition(chr(10))[0]}",
-            "run again, or use data.archive with the zip downloaded by hand",
-        ) from error
-
-
-def _add_missing_test_file(task, folder, archive):
-    """TFDS prepares the unlabelled test split too; unpack its file beside the others."""
-    suffix = Path(next(iter(task.original.files.values()))).suffix
-    with zipfile.ZipFile(archive) as zipped:
-        zipped.extract(f"{task.original.folder}/test{suffix}", folder)

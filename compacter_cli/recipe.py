@@ -1,8 +1,9 @@
 """TOML and `--set` to a frozen `Recipe`: precedence is --set, then the recipe, then defaults."""
 
 import copy
+import math
 import tomllib
-from typing import Annotated, Literal, Union
+from typing import Annotated, ClassVar, Literal, Union
 
 from pydantic import (
     Field,
@@ -26,7 +27,8 @@ from compacter_cli.errors import (
 from compacter_cli.library import find_recipe
 from compacter_cli.methods import METHODS
 from compacter_cli.section import Section
-from compacter_cli.tasks import TASKS
+from compacter_cli.tasks import TASKS, task_of
+from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
 
 Text = Annotated[str, Field(min_length=1)]
 
@@ -50,16 +52,9 @@ class BackboneSection(Section):
         return value
 
 
-class DataSection(Section):
-    """Where the examples come from and how they are cut. Without `folder` or `archive` the
-    prepared TFDS directory is read, and TFDS downloads what is not there."""
+class ExamplesSection(Section):
+    """How rows become examples, wherever they come from."""
 
-    data_dir: Text | None = None
-    """TFDS data directory; its own default is TFDS_DATA_DIR or ~/tensorflow_datasets."""
-    folder: Text | None = None
-    """A folder of original files, holding glue/RTE/train.tsv and so on."""
-    archive: Text | None = None
-    """The benchmark's original zip of this task."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides the splits; with the run's `seed`, the composition of the batches."""
     source_length: PositiveInt = 128
@@ -69,11 +64,79 @@ class DataSection(Section):
     max_train_samples: PositiveInt | None = None
     """Train on a subset of this size, drawn with the run's `seed`."""
 
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Which keys are paths."""
+
+
+class DataSection(ExamplesSection):
+    """Where a published task's rows come from. Without `folder` or `archive` the prepared TFDS
+    directory is read, and TFDS downloads what is not there."""
+
+    data_dir: Text | None = None
+    """TFDS data directory; its own default is TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    folder: Text | None = None
+    """A folder of original files, holding glue/RTE/train.tsv and so on."""
+    archive: Text | None = None
+    """The benchmark's original zip of this task."""
+
+    paths = ("data_dir", "folder", "archive")
+
     @model_validator(mode="after")
     def _one_way_in(self):
         if self.folder is not None and self.archive is not None:
             raise ValueError("give either folder or archive, not both")
         return self
+
+
+class OwnDataSection(ExamplesSection):
+    """Rows of one's own, for `task = "jsonl"`, `"csv"` or `"tsv"`."""
+
+    train: Text
+    """File of the training rows."""
+    validation: Text | None = None
+    """File of the validation rows; left out, a tenth of train (1,000 at most) is held out."""
+    test: Text | None = None
+    """File of the test rows; left out, the validation rows are halved."""
+    source: Text
+    """Template of the source text: "review: {text}" reads the column `text`."""
+    target: Text
+    """Template of the target text, such as "{label}"."""
+    labels: Annotated[list[Text], Field(min_length=2)] | None = None
+    """All target texts; left out, the target is free text of up to `target_length` tokens."""
+    metrics: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Metrics; accuracy for labels and exact_match and token_f1 for free text where left out."""
+
+    paths = ("train", "validation", "test")
+
+    @field_validator("source", "target")
+    @classmethod
+    def _a_template(cls, value):
+        if not columns_of(value):
+            raise ValueError(f'names no column. Received: "{value}"; such as "review: {{text}}"')
+        return value
+
+    @model_validator(mode="after")
+    def _labels_and_metrics_fit(self):
+        labels, metrics = self.labels or (), self.metrics or ()
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label is there twice")
+        known = LABEL_METRICS if labels else TEXT_METRICS
+        for metric in metrics:
+            if metric not in known:
+                kind = "labels" if labels else "free text, that is without data.labels,"
+                raise ValueError(f'unknown metric "{metric}"; for {kind} {", ".join(known)}')
+            if metric in ("f1", "matthews") and len(labels) != 2:
+                raise ValueError(f"{metric} needs two labels, here are {len(labels)}; use macro_f1")
+            if metric in ("pearson", "spearman") and not all(map(_is_number, labels)):
+                raise ValueError(f"{metric} needs labels that are numbers")
+        return self
+
+
+def _is_number(text):
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 class TrainSection(Section):
@@ -107,7 +170,7 @@ class Recipe(Section):
     """One run, completely: what `recipe.toml` in a run directory holds."""
 
     task: str
-    """Task by name, such as glue/rte."""
+    """Task by name, such as glue/rte; or jsonl, csv, tsv for rows of one's own."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     """Decides everything random but the splits: initial values, dropout, batches, subsets."""
     backbone: BackboneSection
@@ -119,8 +182,9 @@ class Recipe(Section):
     @field_validator("task")
     @classmethod
     def _known_task(cls, value):
-        if value not in TASKS:
-            hint = did_you_mean(value, TASKS) or "known tasks: " + ", ".join(TASKS)
+        known = (*TASKS, *FORMATS)
+        if value not in known:
+            hint = did_you_mean(value, known) or "known tasks: " + ", ".join(known)
             raise ValueError(f'unknown task "{value}"; {hint}')
         return value
 
@@ -131,9 +195,7 @@ class Recipe(Section):
         if preset != RANDOM_TINY and user_path(preset).is_dir():
             preset = _absolute(preset)
         paths = {
-            key: _absolute(value)
-            for key in ("data_dir", "folder", "archive")
-            if (value := getattr(data, key)) is not None
+            key: _absolute(value) for key in data.paths if (value := getattr(data, key)) is not None
         }
         rate = train.learning_rate or self.method.learning_rate
         return self.model_copy(
@@ -143,6 +205,17 @@ class Recipe(Section):
                 "train": train.model_copy(update={"learning_rate": rate}),
             }
         )
+
+
+class OwnRecipe(Recipe):
+    """One run on rows of one's own."""
+
+    data: OwnDataSection
+
+
+def recipe_class(tables):
+    """The kind of recipe that plain `tables` are: what [data] holds depends on the task."""
+    return OwnRecipe if tables.get("task") in FORMATS else Recipe
 
 
 def _absolute(path):
@@ -171,9 +244,9 @@ def load_recipe(name, overrides=()):
 def recipe_of(tables, source):
     """The checked, resolved `Recipe` of plain `tables`; `source` names them in errors."""
     try:
-        recipe = Recipe.model_validate(tables).resolved()
+        recipe = recipe_class(tables).model_validate(tables).resolved()
     except ValidationError as error:
-        problems = [_problem(item) for item in error.errors()]
+        problems = [_problem(item, recipe_class(tables)) for item in error.errors()]
         raise RecipeError(source, [*problems, *_checks_of_the_rest(tables, error)]) from None
     problems = cross_checks(recipe)
     if problems:
@@ -226,7 +299,7 @@ def _checks_of_the_rest(tables, error):
         if location and isinstance(table, dict):
             table.pop(location[-1], None)
     try:
-        return cross_checks(Recipe.model_validate(rest))
+        return cross_checks(recipe_class(rest).model_validate(rest))
     except ValidationError:
         return []
     except CompacterError as other:
@@ -237,10 +310,11 @@ def _checks_of_the_rest(tables, error):
 def _label_problems(recipe):
     from compacter_cli.vocabulary import find_vocabulary
 
-    vocabulary = find_vocabulary(recipe.backbone.preset)
-    if vocabulary is None:  # a KerasHub preset that is not on this disk: checked when it is
+    targets = task_of(recipe).targets
+    vocabulary = find_vocabulary(recipe.backbone.preset) if targets else None
+    if vocabulary is None:  # free text, or a KerasHub preset not on this disk: checked when it is
         return []
-    longest, length = vocabulary.longest(TASKS[recipe.task].targets)
+    longest, length = vocabulary.longest(targets)
     if length <= recipe.data.target_length:
         return []
     return [
@@ -252,13 +326,13 @@ def _label_problems(recipe):
     ]
 
 
-def _problem(item):
+def _problem(item, kind_of_recipe):
     """A pydantic error as a `Problem`, under the name that stands in the recipe."""
     location = [str(part) for part in item["loc"]]
     if location[:1] == ["method"] and len(location) > 1:
         del location[1]  # pydantic's tag of the union, not a key
     key = ".".join(location) or "recipe"
-    section, known = _section_of(item["loc"])
+    section, known = _section_of(item["loc"], kind_of_recipe)
     kind = item["type"]
     if kind == "extra_forbidden":
         return Problem(
@@ -278,14 +352,14 @@ def _problem(item):
     return Problem(key, f"{message}. Received: {_shown(item['input'])}")
 
 
-def _section_of(location):
+def _section_of(location, kind_of_recipe):
     """(" of <section>", its known keys) for the table in which `location` lies."""
     if len(location) < 2:
-        return "", tuple(Recipe.model_fields)
+        return "", tuple(kind_of_recipe.model_fields)
     section = location[0]
     if section == "method":
         return f' of method "{location[1]}"', tuple(METHODS[location[1]].model_fields)
-    model = Recipe.model_fields[section].annotation
+    model = kind_of_recipe.model_fields[section].annotation
     return f" of [{section}]", tuple(model.model_fields)
 
 

@@ -2,6 +2,7 @@
 
 from compacter_cli.console import table_of
 from compacter_cli.paper import paper_scores
+from compacter_cli.tasks import task_of
 
 # Components of `Method.count` as people read them, and the column they stand in.
 COMPONENTS = {
@@ -40,6 +41,7 @@ def opening_lines(recipe, shape, dataset, updates, device, directory):
         *method_lines(recipe.method, shape),
         f"{len(dataset.train):,} train, {len(dataset.validation):,} validation, "
         f"{len(dataset.test):,} test examples; {truncation_line(dataset, recipe.data)}",
+        f"splits: {task_of(recipe).split.words}",
         f"{updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
         f"{train.batch_size * train.accumulate} examples, rate {train.learning_rate:g}"
         + warmup_note(train, updates),
@@ -96,8 +98,6 @@ def scores_line(scores):
 
 def result_of(recipe, shape, epochs, best, test, **more):
     """The run's result as plain data: what `result.json` holds and `--json` prints."""
-    from compacter_cli.tasks import TASKS
-
     trained = sum(recipe.method.count(shape).values())
     return {
         "task": recipe.task,
@@ -112,7 +112,7 @@ def result_of(recipe, shape, epochs, best, test, **more):
         "validation": best.validation.as_dict(),
         "test": test.as_dict(),
         "paper": paper_scores(
-            TASKS[recipe.task], recipe.method.name, getattr(recipe.method, "n", None)
+            task_of(recipe), recipe.method.name, getattr(recipe.method, "n", None)
         ),
         **more,
     }
@@ -122,15 +122,9 @@ def result_table(result):
     """A result as a table: each metric on both splits, beside the majority's and the paper's."""
     numbers = ("validation", "test", "majority (test)", "paper (T5-base)")
     table = table_of("metric", *numbers, numbers=numbers)
-    paper = result["paper"] or [None] * len(result["test"]["metrics"])
-    for (name, value), published in zip(result["test"]["metrics"].items(), paper, strict=False):
-        table.add_row(
-            name,
-            f"{result['validation']['metrics'][name]:.2f}",
-            f"{value:.2f}",
-            f"{result['test']['majority'][name]:.2f}",
-            "-" if published is None else f"{published:.2f}",
-        )
+    for name, value, majority, published in _rows_of_table(result["test"], result["paper"]):
+        validation = {**result["validation"]["metrics"], **result["validation"].get("beside", {})}
+        table.add_row(name, f"{validation[name]:.2f}", value, majority, published)
     return table
 
 
@@ -138,11 +132,19 @@ def scores_table(found):
     """Scores of one split as a table, beside the majority's and the paper's."""
     numbers = ("score", "majority", "paper (T5-base)")
     table = table_of("metric", *numbers, numbers=numbers)
-    paper = found["paper"] or [None] * len(found["metrics"])
-    for (name, value), published in zip(found["metrics"].items(), paper, strict=True):
-        published = "-" if published is None else f"{published:.2f}"
-        table.add_row(name, f"{value:.2f}", f"{found['majority'][name]:.2f}", published)
+    for row in _rows_of_table(found, found["paper"]):
+        table.add_row(*row)
     return table
+
+
+def _rows_of_table(scores, paper):
+    """(metric, score, majority's, paper's) as texts; of metrics that stand beside, the score."""
+    published = paper or [None] * len(scores["metrics"])
+    for (name, value), of_paper in zip(scores["metrics"].items(), published, strict=True):
+        quoted = "-" if of_paper is None else f"{of_paper:.2f}"
+        yield name, f"{value:.2f}", f"{scores['majority'][name]:.2f}", quoted
+    for name, value in scores.get("beside", {}).items():
+        yield name, f"{value:.2f}", "-", "-"
 
 
 def warnings_of(scores):
@@ -151,7 +153,7 @@ def warnings_of(scores):
     if scores["metrics"] == scores["majority"]:
         found.append("no better than always answering the most frequent label")
     if scores["invalid"]:
-        found.append(f"{scores['invalid']} of {scores['count']} answers were no label at all")
+        found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
     return found
 
 

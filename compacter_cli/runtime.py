@@ -39,7 +39,7 @@ def start_keras():
     """
     os.environ["KERAS_BACKEND"] = "torch"
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _quiet_stderr(), warnings.catch_warnings():
+    with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import keras
         import keras_hub  # noqa: F401
@@ -64,7 +64,7 @@ def _keep_tensorflow_off_gpus():
 
 
 @contextlib.contextmanager
-def _quiet_stderr():
+def quiet_stderr():
     """Silence what TensorFlow's C++ writes to stderr while it is imported."""
     try:
         saved = os.dup(2)

@@ -1,7 +1,11 @@
-"""Predictions to scores, on a scale of 0 to 100, beside what always guessing one label gives."""
+"""Predictions to scores, beside what always giving the most frequent answer scores."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+
+from compacter_cli.metrics import METRICS, Answers
+
+DIGITS = 10  # of a score: 57.0 rather than 56.99999999999999
 
 
 @dataclass(frozen=True)
@@ -10,15 +14,17 @@ class Scores:
 
     Attributes:
         metrics: value of each of the task's metrics, 0 to 100.
-        majority: the same metrics for answering the split's most frequent label throughout.
+        majority: the same metrics for giving the split's most frequent answer throughout.
         count: examples scored.
-        invalid: predictions that are no label of the task; each counts as wrong.
+        invalid: predictions that the task does not know (no label, no entity of the passage).
+        beside: metrics that are shown and choose nothing.
     """
 
     metrics: dict[str, float]
     majority: dict[str, float]
     count: int
     invalid: int
+    beside: dict[str, float] = field(default_factory=dict)
 
     @property
     def mean(self):
@@ -27,32 +33,30 @@ class Scores:
 
     @property
     def constant(self):
-        """Whether no metric differs from the majority label's."""
+        """Whether no metric differs from the most frequent answer's."""
         return self.metrics == self.majority
 
     def as_dict(self):
         return {**asdict(self), "mean": self.mean}
 
 
-def score(task, gold, predicted):
-    """The `Scores` of `predicted` target texts against the `gold` ones."""
-    most_frequent, _ = Counter(gold).most_common(1)[0]
+def score(task, rows, predicted):
+    """The `Scores` of `predicted` texts, one for each of a split's `rows`."""
+    given = Answers(task, rows, predicted)
+    most_frequent, _ = Counter(given.gold).most_common(1)[0]
+    constant = Answers(task, rows, [most_frequent] * len(rows))
+    pairs = zip(rows, predicted, strict=True)
     return Scores(
-        metrics={name: METRICS[name](gold, predicted) for name in task.metrics},
-        majority={name: METRICS[name](gold, [most_frequent] * len(gold)) for name in task.metrics},
-        count=len(gold),
-        invalid=sum(text not in task.targets for text in predicted),
+        metrics=_measured(task.metrics, given),
+        majority=_measured(task.metrics, constant),
+        count=len(rows),
+        invalid=sum(not task.allows(row, text) for row, text in pairs),
+        beside=_measured(task.beside, given),
     )
 
 
-def accuracy(gold, predicted):
-    """Share of equal texts, 0 to 100."""
-    from sklearn.metrics import accuracy_score
-
-    return 100.0 * float(accuracy_score(gold, predicted))
-
-
-METRICS = {"accuracy": accuracy}
+def _measured(names, answers):
+    return {name: round(100 * METRICS[name](answers), DIGITS) for name in names}
 
 
 def answer(model, vocabulary, split, batch_size, max_tokens, device):
@@ -73,5 +77,5 @@ def answer(model, vocabulary, split, batch_size, max_tokens, device):
 def evaluate(model, vocabulary, task, dataset, split_name, batch_size, device):
     """`(Scores, predicted texts)` of a model on one split of a dataset."""
     split = dataset.split(split_name)
-    predicted = answer(model, vocabulary, split, batch_size, dataset.longest_target, device)
-    return score(task, split.labels, predicted), predicted
+    predicted = answer(model, vocabulary, split, batch_size, dataset.answer_length, device)
+    return score(task, split.rows, predicted), predicted

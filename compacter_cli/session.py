@@ -10,7 +10,7 @@ from compacter_cli.progress import Silent
 from compacter_cli.report import opening_lines, result_of
 from compacter_cli.runtime import on_device, seed_everything, start_keras
 from compacter_cli.sources import load_rows
-from compacter_cli.tasks import TASKS
+from compacter_cli.tasks import task_of
 
 
 class Session:
@@ -22,7 +22,7 @@ class Session:
     def __init__(self, recipe, directory, device=None, offline=False, progress=None):
         self.recipe, self.directory = recipe, Path(directory)
         self.progress = progress or Silent()
-        self.task = TASKS[recipe.task]
+        self.task = task_of(recipe)
         self.best = None
         self._device_name, self._offline = device, offline
         self._stack = ExitStack()

@@ -1,20 +1,24 @@
-"""The rows of a task from where they are: TFDS, original files, an original zip, or made up.
+"""The rows of a task from where they are: own files, TFDS, original files, or made up.
 
 Reading runs no TensorFlow operation. Original files go through the TFDS builder's own parser.
 """
 
 from dataclasses import dataclass
 
-from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+from compacter_cli.errors import MissingResourceError, user_path
 from compacter_cli.network import can_reach
 from compacter_cli.original_files import (
     existing_archive,
+    opened_archive,
+    opened_folder,
     original_files,
-    rows_from_archive,
-    rows_from_folder,
+    rows_of,
 )
-from compacter_cli.prepared import prepared_directory, rows_from_tfds, tfds_root
+from compacter_cli.own_files import own_files, rows_from_own_files
+from compacter_cli.prepared import prepared_directory, rows_in, tfds_root
+from compacter_cli.preparing import download
 from compacter_cli.tasks.base import GeneratedTask
+from compacter_cli.tasks.own import OwnTask
 
 
 @dataclass(frozen=True)
@@ -33,21 +37,28 @@ def check_available(task, section, offline=False):
     """
     if isinstance(task, GeneratedTask):
         return
-    if section.folder is not None:
+    if isinstance(task, OwnTask):
+        own_files(section)
+    elif section.folder is not None:
         original_files(task, user_path(section.folder))
     elif section.archive is not None:
-        existing_archive(section.archive)
+        existing_archive(task, section.archive)
     elif prepared_directory(task, section.data_dir) is None:
-        _check_download(task, section, offline)
+        check_download(task, section.data_dir, offline)
 
 
-def _check_download(task, section, offline):
+def check_download(task, data_dir, offline=False):
+    """Say at once that a task, not prepared in `data_dir`, cannot be downloaded either.
+
+    Raises:
+        MissingResourceError: with the other ways to come by the rows.
+    """
     host = task.original.host
     if not offline and can_reach(host):
         return
     why = "--offline is given" if offline else f"{host} cannot be reached"
     raise MissingResourceError(
-        f"{task.name} is not prepared in {tfds_root(section.data_dir)} and {why}", _ways_out(task)
+        f"{task.name} is not prepared in {tfds_root(data_dir)} and {why}", _ways_out(task)
     )
 
 
@@ -61,48 +72,35 @@ def load_rows(task, section, offline=False):
     check_available(task, section, offline)
     if isinstance(task, GeneratedTask):
         found = task.generate(), {"way": "generated"}
+    elif isinstance(task, OwnTask):
+        found = rows_from_own_files(task, section)
     elif section.folder is not None:
-        found = rows_from_folder(task, user_path(section.folder))
+        found = rows_of(task, opened_folder(task, user_path(section.folder)))
     elif section.archive is not None:
-        found = rows_from_archive(task, existing_archive(section.archive))
+        found = rows_of(task, opened_archive(task, existing_archive(task, section.archive)))
     else:
-        found = rows_from_tfds(task, section.data_dir)
-    rows = Rows(*found)
-    _check_rows(task, rows)
-    return rows
+        directory = prepared_directory(task, section.data_dir)
+        found = rows_in(task, directory or download(task, tfds_root(section.data_dir))[0])
+    return Rows(*found)
+
+
+def split_sizes(task, section):
+    """Rows that train, validate and test, found without a framework.
+
+    Raises:
+        CompacterError: a file of one's own cannot be read.
+    """
+    if isinstance(task, OwnTask):
+        splits, _ = rows_from_own_files(task, section)
+        return task.split.sizes({split: len(rows) for split, rows in splits.items()})
+    return task.split.sizes(task.rows)
 
 
 def _ways_out(task):
-    benchmark = task.original.benchmark
-    first = next(iter(task.original.files.values()))
+    original = task.original
+    archive = f"data.archive at the original {original.archive}, or " if original.archive else "or "
     return (
-        f"connect and run again, or point data.data_dir at a prepared TFDS directory, "
-        f"data.archive at the original {task.original.archive}, or data.folder at a folder "
-        f"holding {benchmark}/{task.original.folder}/{first}"
+        f"connect and run again, or point data.data_dir at a prepared TFDS directory, {archive}"
+        f"data.folder at a folder holding {original.benchmark}/{original.folder}/"
+        f"{original.needed[0]}"
     )
-
-
-def _check_rows(task, rows):
-    for split, expected in task.rows.items():
-        found = rows.splits[split]
-        where = f"{task.name} {split} ({rows.origin.get('path', rows.origin['way'])})"
-        if len(found) != expected:
-            raise CompacterError(
-                f"{where}: expected {expected:,} rows, got {len(found):,}{_gap(found)}",
-                "compare the file with the original; a row without all its columns is not read",
-            )
-        odd = next((row for row in found if row["label"] not in range(len(task.labels))), None)
-        if odd:
-            why = "; is the label column missing?" if odd["label"] == -1 else ""
-            raise CompacterError(
-                f"{where}: row {odd['idx']} has the label {odd['label']!r}, "
-                f"expected 0 to {len(task.labels) - 1}{why}"
-            )
-
-
-def _gap(found):
-    """Where the rows' numbers first skip one, for a message; a lost line leaves no gap."""
-    for place, row in enumerate(found):
-        if row["idx"] != place:
-            return f"; the first row missing is number {place}"
-    return ""

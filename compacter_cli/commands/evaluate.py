@@ -21,7 +21,7 @@ from compacter_cli.report import scores_table, warnings_of
 from compacter_cli.run import RECIPE, read_result
 from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.sources import check_available, load_rows
-from compacter_cli.tasks import TASKS
+from compacter_cli.tasks import task_of
 
 Split = Literal["test", "validation", "train"]
 
@@ -42,7 +42,7 @@ def command(
     directory = adapter_of_run(run, adapter)
     recipe = load_recipe(str(run / RECIPE), set_ or [])
     check_backbone_available(recipe.backbone.preset, offline)
-    check_available(TASKS[recipe.task], recipe.data, offline)
+    check_available(task_of(recipe), recipe.data, offline)
     hide_tensorflow()
     start_keras()
     found = evaluate(adapter=directory, recipe=recipe, split=split, device=device, offline=offline)
@@ -73,7 +73,7 @@ def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
     from compacter_cli.runtime import on_device
     from compacter_cli.scoring import evaluate as score_split
 
-    task = TASKS[recipe.task]
+    task = task_of(recipe)
     loaded = load_adapter(adapter)
     check_recipe(loaded, recipe)
     rows = load_rows(task, recipe.data, offline)

@@ -21,7 +21,7 @@ from compacter_cli.predictor import Predictor, adapter_of_run
 from compacter_cli.recipe import load_recipe
 from compacter_cli.run import RECIPE
 from compacter_cli.runtime import hide_tensorflow, start_keras
-from compacter_cli.tasks import TASKS
+from compacter_cli.tasks import task_of
 
 
 def command(
@@ -49,8 +49,8 @@ def command(
     """
     directory = adapter_of_run(run, adapter)
     recipe = load_recipe(str(run / RECIPE), set_ or [])
-    texts = read_texts(TASKS[recipe.task], text or [], file)
-    for warning in odd_texts(TASKS[recipe.task], texts):
+    texts = read_texts(task_of(recipe), text or [], file)
+    for warning in odd_texts(task_of(recipe), texts):
         show_note(warning)
     check_available(recipe.backbone.preset, offline)
     hide_tensorflow()

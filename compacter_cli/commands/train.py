@@ -15,7 +15,8 @@ from compacter_cli.recipe import load_recipe
 from compacter_cli.report import method_lines, result_table, size_text, warnings_of
 from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.sources import check_available as check_rows_available
-from compacter_cli.tasks import TASKS
+from compacter_cli.sources import split_sizes
+from compacter_cli.tasks import task_of
 
 
 def command(
@@ -68,7 +69,7 @@ def check_before_training(recipe, directory, offline=False, overwrite=False):
     """Everything that can be known to fail without a framework, within seconds."""
     runs.check_vacant(directory, overwrite)
     check_backbone_available(recipe.backbone.preset, offline)
-    check_rows_available(TASKS[recipe.task], recipe.data, offline)
+    check_rows_available(task_of(recipe), recipe.data, offline)
 
 
 def train(*, recipe, directory, device=None, offline=False, overwrite=False, progress=None):
@@ -107,12 +108,15 @@ def plan(*, recipe, directory, offline=False):
     import math
 
     check_before_training(recipe, directory, offline, overwrite=True)
-    task, shape = TASKS[recipe.task], shape_of(recipe.backbone.preset)
-    examples = min(task.rows["train"], recipe.data.max_train_samples or task.rows["train"])
+    task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
+    sizes = split_sizes(task, recipe.data)
+    examples = min(sizes["train"], recipe.data.max_train_samples or sizes["train"])
     size = recipe.train.batch_size * recipe.train.accumulate
     return {
         "run": str(directory),
         "method": method_lines(recipe.method, shape),
+        "rows": sizes,
+        "splits": task.split.words,
         "updates": math.ceil(examples / size) * recipe.train.epochs,
         "recipe": runs.plain_recipe(recipe),
     }
@@ -129,6 +133,8 @@ def show_plan(found, as_json):
     out.print(tomli_w.dumps(recipe), soft_wrap=True)
     for line in found["method"]:
         out.print(line, soft_wrap=True)
+    sizes = ", ".join(f"{size:,} {split}" for split, size in found["rows"].items())
+    out.print(f"{sizes} rows ({found['splits']})", soft_wrap=True)
     out.print(f"{found['updates']:,} updates; the run would go to {found['run']}", soft_wrap=True)
 
 

@@ -1,9 +1,44 @@
-"""The tasks, one file each, found through one explicit dict."""
+"""The tasks, one file each, found through one explicit dict; and anyone's own."""
 
+from compacter_cli.tasks.boolq import BOOLQ
+from compacter_cli.tasks.cb import CB
+from compacter_cli.tasks.cola import COLA
+from compacter_cli.tasks.copa import COPA, COPA_QUESTION
+from compacter_cli.tasks.mnli import MNLI
+from compacter_cli.tasks.mrpc import MRPC
+from compacter_cli.tasks.multirc import MULTIRC
+from compacter_cli.tasks.own import OwnTask
+from compacter_cli.tasks.qnli import QNLI
+from compacter_cli.tasks.qqp import QQP
+from compacter_cli.tasks.record import RECORD
 from compacter_cli.tasks.rte import RTE
 from compacter_cli.tasks.smoke import SMOKE
+from compacter_cli.tasks.sst2 import SST2
+from compacter_cli.tasks.stsb import STSB
+from compacter_cli.tasks.wic import WIC
 
+# In the order of the paper's tables.
 TASKS = {
+    "glue/cola": COLA,
+    "glue/sst2": SST2,
+    "glue/mrpc": MRPC,
+    "glue/qqp": QQP,
+    "glue/stsb": STSB,
+    "glue/mnli": MNLI,
+    "glue/qnli": QNLI,
     "glue/rte": RTE,
+    "super_glue/boolq": BOOLQ,
+    "super_glue/cb": CB,
+    "super_glue/copa": COPA,
+    "super_glue/copa_question": COPA_QUESTION,
+    "super_glue/multirc": MULTIRC,
+    "super_glue/record": RECORD,
+    "super_glue/wic": WIC,
     "demo/smoke": SMOKE,
 }
+PUBLISHED = tuple(task for task in TASKS.values() if task.paper)
+
+
+def task_of(recipe):
+    """The `Task` of a recipe: one of `TASKS`, or its own data."""
+    return TASKS.get(recipe.task) or OwnTask.of(recipe.task, recipe.data)

@@ -1,31 +1,34 @@
 """What a task declares, whatever it is."""
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+
+from compacter_cli.splits import HALVED_VALIDATION, SplitRule
 
 
 @dataclass(frozen=True)
 class Task:
     """A data set as text to text: its rows, its text, its labels and its metrics.
 
-    Rows are dicts with the fields named in `fields`, an int `label` and an int `idx`, the row's
-    number in the original file.
+    Rows are dicts with the fields named in `fields`, the original `label` (but where the answer
+    is a text of its own), and `idx`, the row's number in the original file.
     """
 
     name: str
     """Name in recipes, `<benchmark>/<task>`."""
-    labels: tuple[str, ...]
-    """Names of the labels; a label's target text is its index."""
     fields: tuple[str, ...]
     """Text fields of a row, in the order of the source text."""
     metrics: tuple[str, ...]
-    """Metrics by the names of `scoring.METRICS`; the best epoch is the best by their mean."""
-    rows: dict[str, int]
+    """Metrics by the names of `metrics.METRICS`; the best epoch is the best by their mean."""
+    labels: tuple[str, ...] = ()
+    """Names of the labels; a label's target text is its index. Empty for free text."""
+    rows: dict[str, int] = field(default_factory=dict)
     """Official number of rows of each split that is read."""
+    split: SplitRule = HALVED_VALIDATION
+    """Which rows train, validate and test."""
+    beside: tuple[str, ...] = ()
+    """Metrics that are shown beside the task's own and choose nothing."""
     paper: str | None = None
     """Key of the task's column in the paper's tables."""
-
-    benchmark: ClassVar[str] = ""
 
     @property
     def prefix(self):
@@ -34,7 +37,7 @@ class Task:
 
     @property
     def targets(self):
-        """All target texts."""
+        """All target texts; empty where the target is free text."""
         return tuple(str(index) for index in range(len(self.labels)))
 
     def source(self, row):
@@ -45,9 +48,36 @@ class Task:
         """The target text of a row: its label's index."""
         return str(row["label"])
 
+    def references(self, row):
+        """All texts that answer a row rightly."""
+        return (self.target(row),)
+
+    def training_rows(self, rows):
+        """The rows to train on: more than those given where a row has several answers."""
+        return rows
+
+    def group(self, row):
+        """What a row belongs to, for metrics over groups of rows."""
+        return row["idx"]
+
+    def number(self, row):
+        """The row's place in the original order, sortable."""
+        return row["idx"]
+
+    def problem(self, row):
+        """What is wrong with a row's label, in words, or `None`."""
+        if row["label"] in range(len(self.labels)):
+            return None
+        missing = "; is the label column missing?" if row["label"] == -1 else ""
+        return f"has the label {row['label']!r}, expected 0 to {len(self.labels) - 1}{missing}"
+
+    def allows(self, row, text):
+        """Whether `text` is an answer that the task knows, right or wrong."""
+        return text in self.targets
+
     def label_of(self, target):
         """The label's name for a predicted target text, `None` for a text that is no label."""
-        return self.labels[int(target)] if target in self.targets else None
+        return self.labels[self.targets.index(target)] if target in self.targets else None
 
 
 @dataclass(frozen=True)
@@ -57,25 +87,44 @@ class OriginalFiles:
     Attributes:
         tfds: TFDS name, config and version.
         folder: folder of the original files, below the benchmark's.
-        archive: file name of the original zip.
-        files: file of each split in `folder`.
+        archive: file name of the original zip; `None` where the files were never zipped.
+        files: file of each split that is read, in `folder`.
+        columns: columns that a line must have, a JSONL's keys; all of them where `header` is not.
+        label: which of them is the label; empty where it lies deeper.
+        values: what the label may be, as text or JSON value; empty where it may be any number.
+        header: whether a TSV's first line names its columns.
+        helpers: further files that the parser reads.
+        marked: those that begin with a byte-order mark.
+        unlabelled: files of the test splits without labels, kept where they are at hand.
         host: server of TFDS's download.
     """
 
     tfds: str
     folder: str
-    archive: str
-    files: dict[str, str] = field(default_factory=dict)
+    archive: str | None
+    files: dict[str, str]
+    columns: tuple[str, ...]
+    label: str = "label"
+    values: tuple = ()
+    header: bool = True
+    helpers: tuple[str, ...] = ()
+    marked: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     host: str = "dl.fbaipublicfiles.com"
 
     @property
     def benchmark(self):
         return self.tfds.partition("/")[0]
 
+    @property
+    def needed(self):
+        """Names of the files without which there are no rows."""
+        return (*dict.fromkeys(self.files.values()), *self.helpers)
+
 
 @dataclass(frozen=True)
 class PublishedTask(Task):
-    """A task read from original files or from TFDS; half of its validation set becomes the test."""
+    """A task read from original files or from TFDS."""
 
     original: OriginalFiles | None = None
 
@@ -87,3 +136,26 @@ class GeneratedTask(Task):
     def generate(self):
         """Rows by split: `{"train": [...], "validation": [...]}`."""
         raise NotImplementedError
+
+
+def glue_files(tfds, folder, **more):
+    """The `OriginalFiles` of a GLUE task in the benchmark's own form."""
+    given = {
+        "archive": f"{folder}.zip",
+        "files": {"train": "train.tsv", "validation": "dev.tsv"},
+        "unlabelled": ("test.tsv",),
+        **more,
+    }
+    return OriginalFiles(f"glue/{tfds}:2.0.0", folder, **given)
+
+
+def super_glue_files(tfds, folder, **more):
+    """The `OriginalFiles` of a SuperGLUE task in the benchmark's own form."""
+    return OriginalFiles(
+        f"super_glue/{tfds}:1.0.2",
+        folder,
+        archive=f"{folder}.zip",
+        files={"train": "train.jsonl", "validation": "val.jsonl"},
+        unlabelled=("test.jsonl",),
+        **more,
+    )

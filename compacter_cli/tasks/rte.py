@@ -9,19 +9,16 @@ the paper's Table 1 (accuracy).
     Destruction Found in Iraq.   ->   1
 """
 
-from compacter_cli.tasks.base import OriginalFiles, PublishedTask
+from compacter_cli.tasks.base import PublishedTask, glue_files
+
+LABELS = ("entailment", "not_entailment")
 
 RTE = PublishedTask(
     name="glue/rte",
-    labels=("entailment", "not_entailment"),
+    labels=LABELS,
     fields=("sentence1", "sentence2"),
     metrics=("accuracy",),
     rows={"train": 2_490, "validation": 277},
     paper="rte",
-    original=OriginalFiles(
-        tfds="glue/rte:2.0.0",
-        folder="RTE",
-        archive="RTE.zip",
-        files={"train": "train.tsv", "validation": "dev.tsv"},
-    ),
+    original=glue_files("rte", "RTE", columns=("sentence1", "sentence2", "label"), values=LABELS),
 )

@@ -1,0 +1,187 @@
+"""The metrics of GLUE, SuperGLUE and free text, on a scale of 0 to 100."""
+
+import re
+import string
+from collections import Counter
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Predicted texts beside the rows that they answer.
+
+    Attributes:
+        task: the `Task`.
+        rows: the rows of a split.
+        predicted: a text for every row.
+    """
+
+    task: object
+    rows: list[dict]
+    predicted: list[str]
+
+    @property
+    def gold(self):
+        """The target text of every row."""
+        return [self.task.target(row) for row in self.rows]
+
+    def settled(self):
+        """Predictions as they count: a text that is no label is wrong.
+
+        Of two labels it counts as the other one, of more as none of them.
+        """
+        targets = self.task.targets
+        other = dict(zip(targets, reversed(targets), strict=True)) if len(targets) == 2 else {}
+        return [
+            text if text in targets else other.get(gold, "")
+            for gold, text in zip(self.gold, self.predicted, strict=True)
+        ]
+
+    def pairs(self):
+        """(references, prediction) of every row."""
+        references = map(self.task.references, self.rows)
+        return list(zip(references, self.predicted, strict=True))
+
+
+def accuracy(answers):
+    """Share of right labels."""
+    from sklearn.metrics import accuracy_score
+
+    return float(accuracy_score(answers.gold, answers.settled()))
+
+
+def f1(answers):
+    """F1 of the last of two labels; 0 where it is neither right nor predicted anywhere."""
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(*_positive(answers), zero_division=0))
+
+
+def macro_f1(answers):
+    """Mean of every label's F1, labels that occur nowhere included (as 0)."""
+    from sklearn.metrics import f1_score
+
+    labels = list(answers.task.targets)
+    given = answers.gold, answers.settled()
+    return float(f1_score(*given, labels=labels, average="macro", zero_division=0))
+
+
+def matthews(answers):
+    """Matthews correlation of two labels; 0 for constant predictions."""
+    from sklearn.metrics import matthews_corrcoef
+
+    return float(matthews_corrcoef(*_positive(answers)))
+
+
+def _positive(answers):
+    """Whether each row's label, and its prediction, is the last label."""
+    last = answers.task.targets[-1]
+    return [[text == last for text in texts] for texts in (answers.gold, answers.settled())]
+
+
+def pearson(answers):
+    """Pearson correlation of labels that are numbers."""
+    return _correlation("pearsonr", [float(text) for text in answers.gold], answers)
+
+
+def spearman(answers):
+    """Spearman's rank correlation of labels that are numbers."""
+    return _correlation("spearmanr", [float(text) for text in answers.gold], answers)
+
+
+def raw_pearson(answers):
+    """Pearson correlation with the scores as they are before they become one of the labels."""
+    return _correlation("pearsonr", [row["label"] for row in answers.rows], answers)
+
+
+def raw_spearman(answers):
+    """Spearman's correlation with the scores as they are before they become one of the labels."""
+    return _correlation("spearmanr", [row["label"] for row in answers.rows], answers)
+
+
+def _correlation(name, gold, answers):
+    """A correlation of scipy's; 0 where either side is constant."""
+    from scipy import stats
+
+    numbers = [float(text) for text in answers.task.targets]
+    unknown = min(numbers) - 1  # what a text that is no label counts as
+    predicted = [
+        float(text) if text in answers.task.targets else unknown for text in answers.predicted
+    ]
+    if len(set(gold)) < 2 or len(set(predicted)) < 2:
+        return 0.0
+    return float(getattr(stats, name)(gold, predicted).statistic)
+
+
+def question_em(answers):
+    """Share of the groups of rows (MultiRC's questions) that are all right."""
+    right = {}
+    for row, gold, text in zip(answers.rows, answers.gold, answers.predicted, strict=True):
+        group = answers.task.group(row)
+        right[group] = right.get(group, True) and gold == text
+    return sum(right.values()) / len(right)
+
+
+def exact_match(answers):
+    """Share of predictions that equal a reference, both normalised as SQuAD does."""
+    return _mean(
+        any(normalised(text) == normalised(reference) for reference in references)
+        for references, text in answers.pairs()
+    )
+
+
+def token_f1(answers):
+    """Mean F1 of common words, the best over a row's references, normalised as SQuAD does."""
+    return _mean(
+        max(_overlap(reference, text) for reference in references)
+        for references, text in answers.pairs()
+    )
+
+
+def rouge_l(answers):
+    """Mean ROUGE-L F-measure, the best over a row's references, without stemming."""
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"])
+    return _mean(
+        max(scorer.score(reference, text)["rougeL"].fmeasure for reference in references)
+        for references, text in answers.pairs()
+    )
+
+
+def normalised(text):
+    """`text` as SQuAD compares it: small letters, no punctuation, no articles, single spaces."""
+    text = "".join(letter for letter in text.lower() if letter not in string.punctuation)
+    return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
+
+
+def _overlap(reference, text):
+    reference, text = normalised(reference).split(), normalised(text).split()
+    if not reference or not text:
+        return float(reference == text)
+    common = (Counter(reference) & Counter(text)).total()
+    return 2 * common / (len(reference) + len(text))
+
+
+def _mean(values):
+    values = list(values)
+    return sum(values) / len(values)
+
+
+METRICS = {
+    metric.__name__: metric
+    for metric in (
+        accuracy,
+        f1,
+        macro_f1,
+        matthews,
+        pearson,
+        spearman,
+        raw_pearson,
+        raw_spearman,
+        question_em,
+        exact_match,
+        token_f1,
+        rouge_l,
+    )
+}

@@ -1,0 +1,81 @@
+"""Rows of published tasks held against what is published, faults named by file and line."""
+
+import json
+
+from compacter_cli.errors import CompacterError
+from compacter_cli.text_files import read_text
+
+
+def problem_of(task, split, rows):
+    """What is wrong with the rows of one split, in words, or `None`."""
+    expected = task.rows[split]
+    if len(rows) != expected:
+        return f"expected {expected:,} rows, got {len(rows):,}"
+    for row in rows:
+        if problem := task.problem(row):
+            return f"row {row['idx']} {problem}"
+    return None
+
+
+def malformed_line(path, original):
+    """The first line that TFDS's parser would drop or stumble over, in words, or `None`.
+
+    TFDS drops a line without all its columns and names none: this looks only once it has done so.
+
+    Args:
+        path: an original file.
+        original: the task's `OriginalFiles`.
+    """
+    try:
+        lines = read_text(path).split("\n")
+    except CompacterError as error:
+        return str(error).partition(", ")[2] or str(error)
+    if path.suffix == ".jsonl":
+        return _first(lines, 1, lambda line: _json_problem(line, original))
+    header = lines[0].split("\t") if original.header else list(original.columns)
+    missing = [name for name in original.columns if name not in header]
+    if missing:
+        return f"line 1: expected the column {missing[0]} in the header, got {', '.join(header)}"
+    return _first(lines, 1 + original.header, lambda line: _table_problem(line, header, original))
+
+
+def _first(lines, start, check):
+    """`check`'s first complaint from line `start` on, with the line's number."""
+    for number, line in enumerate(lines[start - 1 :], start):
+        if line.strip() and (problem := check(line)):
+            return f"line {number}: {problem}"
+    return None
+
+
+def _table_problem(line, header, original):
+    cells = line.split("\t")
+    if len(cells) <= max(header.index(name) for name in original.columns):
+        return f"expected {len(header)} columns ({', '.join(header)}), got {len(cells)}"
+    return _label_problem(cells[header.index(original.label)], original)
+
+
+def _json_problem(line, original):
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        return f"not JSON: {error}"
+    if not isinstance(row, dict):
+        return f"expected a JSON object, got {type(row).__name__}"
+    missing = [name for name in original.columns if name not in row]
+    if missing:
+        return f"expected the key {missing[0]}, got {', '.join(row)}"
+    return _label_problem(row[original.label], original) if original.label else None
+
+
+def _label_problem(label, original):
+    known = original.values
+    if known:
+        kinds = {type(value) for value in known}
+        fits = type(label) in kinds and label in known
+        expected = " or ".join(json.dumps(value) for value in known)
+        return None if fits else f"the {original.label} is {label!r}, expected {expected}"
+    try:
+        float(label)
+    except ValueError:
+        return f"the {original.label} is {label!r}, expected a number"
+    return None

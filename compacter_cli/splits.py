@@ -1,0 +1,97 @@
+"""The paper's split rules: which rows train, which validate, which test."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+HELD_OUT_ROWS = 1_000  # training rows that validate in the large tasks
+
+
+def permutation(length, seed):
+    """`torch.randperm(length)` by a generator of its own, as a list."""
+    import torch
+
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How a task's official splits become training, validation and test rows.
+
+    Rows are in their original order, and a permutation of it is drawn from the data seed alone,
+    so that a run's own seed leaves the splits as they are.
+
+    Attributes:
+        words: the rule as people read it.
+        reads: names of the official splits that it needs.
+    """
+
+    words: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]] = ("train", "validation")
+
+    def apply(self, splits, seed):
+        """`{"train": rows, "validation": rows, "test": rows}` of the official `splits`."""
+        raise NotImplementedError
+
+    def sizes(self, counts):
+        """Rows of the three splits, from official `counts` alone; needs no framework."""
+        raise NotImplementedError
+
+
+class HalvedValidation(SplitRule):
+    """The small tasks: the validation set is halved, its first half (rounded down) validates."""
+
+    words = "validation set halved: first half validation, second half test"
+
+    def apply(self, splits, seed):
+        order = permutation(len(splits["validation"]), seed)
+        halved = [splits["validation"][index] for index in order]
+        half = len(order) // 2
+        return {"train": splits["train"], "validation": halved[:half], "test": halved[half:]}
+
+    def sizes(self, counts):
+        half = counts["validation"] // 2
+        return {
+            "train": counts["train"],
+            "validation": half,
+            "test": counts["validation"] - half,
+        }
+
+
+class HeldOutTraining(SplitRule):
+    """The large tasks: 1,000 training rows validate, the original validation set is the test."""
+
+    words = "1,000 training rows validate, the original validation set is the test"
+
+    def apply(self, splits, seed):
+        order = permutation(len(splits["train"]), seed)
+        drawn = [splits["train"][index] for index in order]
+        return {
+            "train": drawn[HELD_OUT_ROWS:],
+            "validation": drawn[:HELD_OUT_ROWS],
+            "test": splits["validation"],
+        }
+
+    def sizes(self, counts):
+        return {
+            "train": counts["train"] - HELD_OUT_ROWS,
+            "validation": HELD_OUT_ROWS,
+            "test": counts["validation"],
+        }
+
+
+class MismatchedMatched(SplitRule):
+    """MNLI: validated on the mismatched genres, tested on the matched ones."""
+
+    words = "mismatched validation set validates, matched one is the test"
+    reads = ("train", "validation_mismatched", "validation_matched")
+
+    def apply(self, splits, seed):
+        return dict(zip(("train", "validation", "test"), map(splits.get, self.reads), strict=True))
+
+    def sizes(self, counts):
+        return self.apply(counts, seed=None)
+
+
+HALVED_VALIDATION = HalvedValidation()
+HELD_OUT_TRAINING = HeldOutTraining()
+MISMATCHED_MATCHED = MismatchedMatched()

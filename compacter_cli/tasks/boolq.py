@@ -1,0 +1,24 @@
+"""SuperGLUE BoolQ: is the answer to the question yes, by the passage?
+
+Source: https://github.com/google-research-datasets/boolean-questions (CC BY-SA 3.0), TFDS
+`super_glue/boolq:1.0.2`. 9,427 training and 3,270 validation questions; the validation set is
+halved (1,635 and 1,635). Reproduces the BoolQ column of the paper's Table 2 (accuracy). The
+question below is made up in the task's form.
+
+    question: is the river longer than the wall passage: The river runs for 90 km, the wall for
+    half of that.   ->   1
+"""
+
+from compacter_cli.tasks.base import PublishedTask, super_glue_files
+
+BOOLQ = PublishedTask(
+    name="super_glue/boolq",
+    labels=("False", "True"),
+    fields=("question", "passage"),
+    metrics=("accuracy",),
+    rows={"train": 9_427, "validation": 3_270},
+    paper="boolq",
+    original=super_glue_files(
+        "boolq", "BoolQ", columns=("question", "passage", "idx", "label"), values=(False, True)
+    ),
+)

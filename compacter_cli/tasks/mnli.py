@@ -1,0 +1,42 @@
+"""GLUE MNLI: does the premise entail the hypothesis, contradict it, or neither?
+
+Source: https://cims.nyu.edu/~sbowman/multinli (most of it under the OANC's licence, the fiction
+under CC BY 3.0 and CC BY-SA 3.0), TFDS `glue/mnli:2.0.0`. 392,702 training pairs, 9,815 matched and
+9,832 mismatched validation pairs. As in the paper's released runs, the mismatched pairs validate
+and the matched ones are the test. Reproduces the MNLI column of the paper's Table 1 (accuracy).
+
+    premise: Conceptually cream skimming has two basic dimensions - product and geography.
+    hypothesis: Product and geography are what make cream skimming work.   ->   1
+"""
+
+from compacter_cli.splits import MISMATCHED_MATCHED
+from compacter_cli.tasks.base import PublishedTask, glue_files
+
+LABELS = ("entailment", "neutral", "contradiction")
+
+MNLI = PublishedTask(
+    name="glue/mnli",
+    labels=LABELS,
+    fields=("premise", "hypothesis"),
+    metrics=("accuracy",),
+    rows={
+        "train": 392_702,
+        "validation_matched": 9_815,
+        "validation_mismatched": 9_832,
+    },
+    split=MISMATCHED_MATCHED,
+    paper="mnli",
+    original=glue_files(
+        "mnli",
+        "MNLI",
+        files={
+            "train": "train.tsv",
+            "validation_matched": "dev_matched.tsv",
+            "validation_mismatched": "dev_mismatched.tsv",
+        },
+        unlabelled=("test_matched.tsv", "test_mismatched.tsv"),
+        columns=("sentence1", "sentence2", "gold_label"),
+        label="gold_label",
+        values=LABELS,
+    ),
+)

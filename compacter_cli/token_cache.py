@@ -1,0 +1,73 @@
+"""Token ids of large sets of texts, kept on disk under the hash of all that went into them."""
+
+import hashlib
+import os
+import zipfile
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+WORTH = 20_000  # texts; fewer are encoded faster than a file is found
+FORM = 1  # of the file; a new one is not looked for under an old name
+
+
+def encode(vocabulary, texts):
+    """`vocabulary.encode(texts)`, from the cache where these very texts are in it.
+
+    The cache lies in `COMPACTER_CACHE` or ~/.cache/compacter. It may be deleted at any time, and
+    where it cannot be written or read the texts are encoded again.
+    """
+    texts = list(texts)
+    if len(texts) < WORTH:
+        return vocabulary.encode(texts)
+    path = _directory() / f"{_key(vocabulary, texts)}.npz"
+    found = _read(path, len(texts))
+    if found is None:
+        found = vocabulary.encode(texts)
+        _write(path, found)
+    return found
+
+
+def _directory():
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "compacter"
+    return Path(os.environ.get("COMPACTER_CACHE") or default).expanduser() / "tokens"
+
+
+def _key(vocabulary, texts):
+    digest = hashlib.sha256(f"{FORM} {vocabulary.sha256}".encode())
+    for text in texts:
+        data = text.encode()
+        digest.update(f" {len(data)} ".encode())
+        digest.update(data)
+    return digest.hexdigest()
+
+
+def _read(path, count):
+    """The lists of ids in a file; `None` where there is none, or it is damaged."""
+    import numpy as np
+
+    try:
+        with np.load(path) as file:  # no pickles: numpy refuses them by default
+            ids, ends = file["ids"], file["ends"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if len(ends) != count or (count and ends[-1] != len(ids)):
+        return None
+    flat, starts = ids.tolist(), [0, *ends.tolist()]
+    return [flat[start:end] for start, end in pairwise(starts)]
+
+
+def _write(path, encoded):
+    """Write beside the place and move there; a disk that is full or locked costs the cache only."""
+    import numpy as np
+
+    fresh = path.with_name(f"{path.stem}.new-{os.getpid()}.npz")
+    ids = np.fromiter((token for row in encoded for token in row), dtype=np.int32)
+    ends = np.cumsum([len(row) for row in encoded], dtype=np.int64)
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            np.savez(fresh, ids=ids, ends=ends)
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
