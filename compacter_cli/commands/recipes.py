@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from compacter_cli.console import out, print_json, table_of
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, did_you_mean
 from compacter_cli.library import find_recipe, shipped_recipes
+from compacter_cli.methods import METHODS
 from compacter_cli.options import JsonOption
 from compacter_cli.paper import paper_scores
 from compacter_cli.tasks import TASKS
@@ -33,10 +34,10 @@ def list_command(
     if json_:
         print_json(found)
         return
-    table = table_of("recipe", "method", "preset", "paper (T5-base)", numbers=("paper (T5-base)",))
+    table = table_of("recipe", "metrics", "paper (T5-base)", numbers=("paper (T5-base)",))
     for item in found:
-        paper = "/".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
-        table.add_row(item["recipe"], item["method"], item["preset"], paper)
+        paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
+        table.add_row(item["recipe"], " / ".join(item["metrics"]), paper)
     out.print(table)
 
 
@@ -68,6 +69,9 @@ def list_recipes(*, task=None, method=None):
     Raises:
         UsageError: nothing is left.
     """
+    if method not in (None, *METHODS):
+        hint = did_you_mean(method, METHODS) or f"known: {', '.join(METHODS)}"
+        raise UsageError(f'no method "{method}"', hint)
     found = []
     for name, file in shipped_recipes().items():
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -76,6 +80,7 @@ def list_recipes(*, task=None, method=None):
             "task": tables["task"],
             "method": tables["method"]["name"],
             "preset": tables["backbone"]["preset"],
+            "metrics": list(TASKS[tables["task"]].metrics),
             "paper": paper_scores(
                 TASKS[tables["task"]], tables["method"]["name"], tables["method"].get("n")
             ),
@@ -83,7 +88,7 @@ def list_recipes(*, task=None, method=None):
         if (task is None or task in item["task"]) and method in (None, item["method"]):
             found.append(item)
     if not found:
-        raise UsageError("no shipped recipe is of that task and method", "compacter recipes list")
+        raise UsageError("no shipped recipe is of that task and method", "see compacter recipes list")
     return found
 
 
