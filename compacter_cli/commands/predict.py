@@ -1,4 +1,4 @@
-"""`compacter predict`: a run's adapter answers texts."""
+"""`compacter predict`: a run's adapter answers texts, a file of rows, or a split of its data."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from compacter_cli.backbone import check_available
-from compacter_cli.console import out, print_json, show_note, table_of
-from compacter_cli.errors import UsageError
+from compacter_cli.commands.evaluate import Split
+from compacter_cli.console import err, out, print_json, show_note, table_of
+from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.options import (
     AdapterOption,
     DeviceOption,
@@ -21,7 +22,11 @@ from compacter_cli.predictor import Predictor, adapter_of_run
 from compacter_cli.recipe import load_recipe
 from compacter_cli.run import RECIPE
 from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.sources import check_available as check_rows_available
+from compacter_cli.sources import load_rows
 from compacter_cli.tasks import task_of
+from compacter_cli.tasks.own import FORMATS
+from compacter_cli.text_files import read_rows, read_text
 
 
 def command(
@@ -34,8 +39,15 @@ def command(
         Path | None,
         typer.Option(
             "--file",
-            help="A .jsonl file of rows with the task's fields, or a text file, a source a line.",
+            help="Rows with the task's fields (.jsonl, .csv, .tsv), or a source text a line.",
         ),
+    ] = None,
+    split: Annotated[
+        Split | None, typer.Option("--split", help="The rows of a split, right answers beside.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="JSONL file to write; one that is there stays."),
     ] = None,
     adapter: AdapterOption = "best",
     set_: SetOption = None,
@@ -43,21 +55,36 @@ def command(
     offline: OfflineOption = False,
     json_: JsonOption = False,
 ):
-    """Answer texts with a run's adapter.
+    """Answer texts with a run's adapter, with every label's probability.
 
-    Example: compacter predict --run RUN --text "sentence1: It rains. sentence2: It is wet."
+    Example: compacter predict --run RUN --file pairs.jsonl --output answers.jsonl
     """
     directory = adapter_of_run(run, adapter)
     recipe = load_recipe(str(run / RECIPE), set_ or [])
-    texts = read_texts(task_of(recipe), text or [], file)
-    for warning in odd_texts(task_of(recipe), texts):
-        show_note(warning)
+    task = task_of(recipe)
+    check_inputs(text, file, split, output)
+    if split:
+        check_rows_available(task, recipe.data, offline)
+        texts, right = None, None
+    else:
+        texts = text or read_sources(task, file)
+        for warning in odd_texts(task, texts):
+            show_note(warning)
     check_available(recipe.backbone.preset, offline)
     hide_tensorflow()
     start_keras()
-    answers = predict(adapter=directory, recipe=recipe, texts=texts, device=device)
-    found = [{"text": t, "prediction": a} for t, a in zip(texts, answers, strict=True)]
-    print_json(found) if json_ else show(found)
+    if split:
+        texts, right = texts_of_split(recipe, split, offline)
+    found = predict(adapter=directory, recipe=recipe, texts=texts, device=device)
+    if split:
+        found = [{**item, "right": answers} for item, answers in zip(found, right, strict=True)]
+    if output:
+        write_lines(output, found)
+        err.print(f"wrote {len(found):,} answers to {output}", soft_wrap=True)
+    if json_:
+        print_json(found)
+    elif not output:
+        show(found)
 
 
 def predict(*, adapter, recipe, texts, device=None):
@@ -70,7 +97,8 @@ def predict(*, adapter, recipe, texts, device=None):
         device: "cpu" or "cuda"; a GPU where there is one.
 
     Returns:
-        A label's name for each text, or the text that the model wrote where it is no label.
+        For each text a dict: `prediction` is a label's name, or the text that the model wrote
+        where it is no label; `probabilities` those of all labels by name, `None` for free text.
 
     Raises:
         CompacterError: the adapter is damaged or not of this backbone.
@@ -78,63 +106,95 @@ def predict(*, adapter, recipe, texts, device=None):
     from compacter_cli.backbone import load_backbone
     from compacter_cli.runtime import on_device
 
+    size = recipe.train.eval_batch_size
     with on_device(device):
         backbone = load_backbone(
             recipe.backbone.preset, recipe.backbone.precision, recipe.method.trains_in_place
         )
         predictor = Predictor(backbone, adapter)
-        return predictor.predict(texts, recipe.train.eval_batch_size)
+        answers, shares = predictor.predict(texts, size), predictor.probabilities(texts, size)
+    return [
+        {"text": text, "prediction": answer, "probabilities": share}
+        for text, answer, share in zip(texts, answers, shares, strict=True)
+    ]
 
 
-def read_texts(task, texts, file):
-    """Source texts of `--text` and `--file`.
+def check_inputs(texts, file, split, output=None):
+    """Raise `UsageError` unless there is one kind of input, and room for the output."""
+    given = [name for name, value in (("--text", texts), ("--file", file), ("--split", split))
+             if value]  # fmt: skip
+    if len(given) != 1:
+        raise UsageError(
+            f"expected one of --text, --file and --split, got {' and '.join(given) or 'none'}",
+            'such as --text "..."',
+        )
+    if output and output.exists():
+        raise UsageError(f"{output} exists and is not overwritten", "choose another --output")
+    if output and not output.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {output.parent} for --output", "make it first")
+
+
+def read_sources(task, file):
+    """Source texts of a file: of its rows by the task's fields, or its lines as they are.
 
     Raises:
-        UsageError: there is none, or the file cannot be read or lacks a field.
+        UsageError: the file cannot be read, is empty, or a row lacks a field.
     """
-    if bool(texts) == (file is not None):
-        raise UsageError("expected either --text or --file", 'such as --text "..."')
-    found = texts or _read_file(task, file)
-    if not found:
-        raise UsageError(f"{file} is empty")
-    return found
-
-
-def _read_file(task, file):
+    form = file.suffix.removeprefix(".")
     try:
+        if form in FORMATS:
+            rows = read_rows(file, form, task.fields)
+            return [_source_of(task, row, f"{file}, line {number}") for number, row in rows]
         # Not splitlines, which also breaks at separators that belong to a text.
-        lines = [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {file}: {error}") from error
-    if file.suffix != ".jsonl":
-        return lines
-    return [_source_of(task, line, f"{file}, row {number}") for number, line in enumerate(lines, 1)]
+        lines = [line for line in read_text(file).split("\n") if line.strip()]
+    except CompacterError as error:
+        raise UsageError(str(error), error.hint) from error
+    if not lines:
+        raise UsageError(f"{file} is empty", "give a source text a line, or a .jsonl file of rows")
+    return lines
 
 
-def _source_of(task, line, where):
+def _source_of(task, row, where):
     try:
-        row = json.loads(line)
         return task.source(row)
-    except KeyError as error:
-        raise UsageError(
-            f"{where}: the field {error} is missing", f"rows need {', '.join(task.fields)}"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"{where}: not a JSON object: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{where}: no row of {task.name}: {error}") from error
+
+
+def texts_of_split(recipe, split, offline=False):
+    """`(source texts, right answers)` of a split of the recipe's data, a list of answers a text."""
+    task = task_of(recipe)
+    rows = task.split.apply(load_rows(task, recipe.data, offline).splits, recipe.data.seed)[split]
+    right = [[task.label_of(text) or text for text in task.references(row)] for row in rows]
+    return [task.source(row) for row in rows], right
 
 
 def odd_texts(task, texts):
     """A sentence where texts are not written as the task's training texts were."""
-    odd = [text for text in texts if not text.startswith(f"{task.fields[0]}:")]
+    begin, shape = task.shape
+    odd = [text for text in texts if not text.startswith(begin)]
     if not odd:
         return []
-    shape = " ".join(f"{field}: ..." for field in task.fields)
     return [f"{len(odd)} of {len(texts)} texts are not written as in training: {shape}"]
 
 
+def write_lines(path, found):
+    """Write answers as JSONL to a new file.
+
+    Raises:
+        UsageError: it cannot be written, or is there already.
+    """
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in found)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+
+
 def show(found):
-    """Print each text with its answer."""
-    table = table_of("prediction", "text")
+    """Print each text with its answer and how probable it is among the labels."""
+    table = table_of("prediction", "probability", "text", numbers=("probability",))
     for item in found:
-        table.add_row(item["prediction"], item["text"])
+        share = (item["probabilities"] or {}).get(item["prediction"])
+        table.add_row(item["prediction"], "-" if share is None else f"{share:.3f}", item["text"])
     out.print(table)

@@ -88,7 +88,9 @@ def list_recipes(*, task=None, method=None):
         if (task is None or task in item["task"]) and method in (None, item["method"]):
             found.append(item)
     if not found:
-        raise UsageError("no shipped recipe is of that task and method", "see compacter recipes list")
+        raise UsageError(
+            "no shipped recipe is of that task and method", "all: compacter recipes list"
+        )
     return found
 
 

@@ -44,6 +44,11 @@ class Task:
         """The source text of a row: `field: text` for every field."""
         return " ".join(f"{field}: {row[field]}" for field in self.fields)
 
+    @property
+    def shape(self):
+        """(how every source text begins, how it goes on), for people who write their own."""
+        return f"{self.fields[0]}: ", " ".join(f"{field}: ..." for field in self.fields)
+
     def target(self, row):
         """The target text of a row: its label's index."""
         return str(row["label"])

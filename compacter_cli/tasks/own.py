@@ -91,6 +91,11 @@ class OwnTask(Task):
     def source(self, row):
         return filled(self.templates[0], row)
 
+    @property
+    def shape(self):
+        template = self.templates[0]
+        return template.partition("{")[0], template
+
     def target(self, row):
         return filled(self.templates[1], row)
 

@@ -33,6 +33,10 @@ class ReCoRDTask(PublishedTask):
         entities, passage = ", ".join(row["entities"]), with_sentences(row["passage"])
         return f"record query: {row['query']} entities: {entities} passage: {passage}"
 
+    @property
+    def shape(self):
+        return "record query: ", "record query: ... entities: ..., ... passage: ..."
+
     def target(self, row):
         return row["answers"][0]
 
