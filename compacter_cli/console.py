@@ -25,7 +25,7 @@ def show_error(error):
     else:
         err.print(str(error), soft_wrap=True)
     if error.hint:
-        err.print("next: ", style="bold", end=" ")
+        err.print("next:", style="bold", end=" ")
         err.print(error.hint, soft_wrap=True)
 
 

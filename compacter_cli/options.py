@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,5 +23,5 @@ RunOption = Annotated[
     Path, typer.Option("--run", help="Run directory, as train printed it.", show_default=False)
 ]
 AdapterOption = Annotated[
-    str, typer.Option("--adapter", help="Which of the run's adapters: best or last.")
+    Literal["best", "last"], typer.Option("--adapter", help="Which of the run's adapters.")
 ]

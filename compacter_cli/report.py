@@ -93,7 +93,8 @@ def scores_line(scores):
         for name, value in scores.metrics.items()
     ]
     invalid = f", {scores.invalid} of {scores.count} answers invalid" if scores.invalid else ""
-    return ", ".join(parts) + invalid
+    constant = ", no better than always the most frequent answer" if scores.constant else ""
+    return ", ".join(parts) + invalid + constant
 
 
 def result_of(recipe, shape, epochs, best, test, **more):
@@ -151,7 +152,7 @@ def warnings_of(scores):
     """Sentences on scores that look better than they are."""
     found = []
     if scores["metrics"] == scores["majority"]:
-        found.append("no better than always answering the most frequent label")
+        found.append("no better than always giving the most frequent answer")
     if scores["invalid"]:
         found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
     return found

@@ -98,9 +98,9 @@ def split_sizes(task, section):
 
 def _ways_out(task):
     original = task.original
-    archive = f"data.archive at the original {original.archive}, or " if original.archive else "or "
+    archive = f"data.archive (the original {original.archive}), " if original.archive else ""
     return (
-        f"connect and run again, or point data.data_dir at a prepared TFDS directory, {archive}"
-        f"data.folder at a folder holding {original.benchmark}/{original.folder}/"
-        f"{original.needed[0]}"
+        "connect and run again, or take the rows from this disk: data.folder (holding "
+        f"{original.benchmark}/{original.folder}/{original.needed[0]}), {archive}or data.data_dir "
+        "(a prepared TFDS directory); compacter data prepare has --folder, --archives, --prepared"
     )

@@ -141,14 +141,16 @@ def prepare(*, tasks, source=None, data_dir=None, offline=False, all_must=True, 
         `(a dict a task, the errors)`; one task's failure does not keep the others from it.
 
     Raises:
-        MissingResourceError: the source holds none of the tasks.
+        MissingResourceError: the source holds none of the tasks, or nothing can be downloaded.
     """
     root, found, failed = tfds_root(data_dir), [], []
     for task in tasks:
         try:
             outcome = _prepare_one(task, root, source, offline, say)
         except MissingResourceError as error:
-            if not all_must and source is not None:
+            if source is None:
+                raise  # what cannot be reached for one task cannot for the others
+            if not all_must:
                 continue
             outcome = error
         except CompacterError as error:
