@@ -22,6 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout a
 RunOption = Annotated[
     Path, typer.Option("--run", help="Run directory, as train printed it.", show_default=False)
 ]
+SplitName = Literal["test", "validation", "train"]
 AdapterOption = Annotated[
     Literal["best", "last"], typer.Option("--adapter", help="Which of the run's adapters.")
 ]

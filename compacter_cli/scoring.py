@@ -37,7 +37,9 @@ class Scores:
         return self.metrics == self.majority
 
     def as_dict(self):
-        return {**asdict(self), "mean": self.mean}
+        """The scores as plain data; `beside` only where the task has such metrics."""
+        plain = {name: value for name, value in asdict(self).items() if value != {}}
+        return {**plain, "mean": self.mean}
 
 
 def score(task, rows, predicted):

@@ -56,14 +56,15 @@ def test_the_opening_lines_of_the_papers_rte_run():
     assert lines[1].startswith("adds     adapter weights 38,016")
     assert lines[2].startswith("trains   104,704 parameters (0.0470 %)")
     assert "2,490 train, 138 validation, 139 test examples; 4 sources cut at 128" in lines[4]
-    assert lines[5].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
-    assert "the 500 warm-up steps are the whole run" in lines[5]
-    assert lines[6] == "writing to runs/x"
+    assert lines[5] == ("splits: validation set halved: first half validation, second half test")
+    assert lines[6].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
+    assert "the 500 warm-up steps are the whole run" in lines[6]
+    assert lines[7] == "writing to runs/x"
 
 
 def test_the_updates_batch_counts_accumulation():
     recipe = load_recipe("glue/rte_compacterpp", ["train.batch_size=50", "train.accumulate=2"])
-    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[5]
+    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[6]
 
 
 def test_what_is_added_trained_and_frozen_adds_up():
@@ -115,13 +116,15 @@ def test_a_warmup_that_ends_is_followed_by_decay():
 
 def test_a_score_stands_beside_the_majoritys():
     assert scores_line(_scores(53.237, 52.518)) == "accuracy 53.24 (majority 52.52)"
-    assert scores_line(_scores(50.0, invalid=7)).endswith(", 7 of 139 answers invalid")
+    assert scores_line(_scores(50.0, invalid=7)).endswith(
+        ", 7 of 139 answers invalid, no better than always the most frequent answer"
+    )
 
 
 def test_warnings_name_what_looks_better_than_it_is():
     assert warnings_of(_scores(60.0).as_dict()) == []
     (sentence,) = warnings_of(_scores(50.0).as_dict())
-    assert "most frequent label" in sentence
+    assert "most frequent answer" in sentence
     (sentence,) = warnings_of(_scores(60.0, invalid=3).as_dict())
     assert "3 of 139" in sentence
     assert len(warnings_of(_scores(50.0, invalid=3).as_dict())) == 2

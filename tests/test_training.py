@@ -66,12 +66,12 @@ def split_of(size, seed=0, lengths=(1, 5)):
     draw = np.random.default_rng(seed)
     sources = [[*draw.integers(3, 64, draw.integers(2, 9)).tolist(), 1] for _ in range(size)]
     targets = [[*draw.integers(3, 64, draw.integers(*lengths)).tolist(), 1] for _ in range(size)]
-    return Split("train", sources, targets, [str(i % 2) for i in range(size)], 0)
+    return Split("train", sources, targets, [{"idx": i, "label": i % 2} for i in range(size)], 0)
 
 
 def dataset_of(train_split, validation=None):
     other = validation or split_of(3, seed=9)
-    return Dataset(train_split, other, other, longest_target=6, origin={})
+    return Dataset(train_split, other, other, answer_length=6, origin={})
 
 
 def section_of(**changes):

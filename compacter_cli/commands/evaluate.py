@@ -1,6 +1,6 @@
 """`compacter evaluate`: score a run's adapter again, in a fresh process."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from compacter_cli.options import (
     OfflineOption,
     RunOption,
     SetOption,
+    SplitName,
 )
 from compacter_cli.paper import paper_scores
 from compacter_cli.predictor import adapter_of_run, check_recipe, model_with
@@ -23,12 +24,10 @@ from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.sources import check_available, load_rows
 from compacter_cli.tasks import task_of
 
-Split = Literal["test", "validation", "train"]
-
 
 def command(
     run: RunOption,
-    split: Annotated[Split, typer.Option("--split", help="Which split to score.")] = "test",
+    split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
     adapter: AdapterOption = "best",
     set_: SetOption = None,
     device: DeviceOption = None,

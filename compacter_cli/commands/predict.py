@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from compacter_cli.backbone import check_available
-from compacter_cli.commands.evaluate import Split
 from compacter_cli.console import err, out, print_json, show_note, table_of
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.options import (
@@ -17,6 +16,7 @@ from compacter_cli.options import (
     OfflineOption,
     RunOption,
     SetOption,
+    SplitName,
 )
 from compacter_cli.predictor import Predictor, adapter_of_run
 from compacter_cli.recipe import load_recipe
@@ -43,7 +43,7 @@ def command(
         ),
     ] = None,
     split: Annotated[
-        Split | None, typer.Option("--split", help="The rows of a split, right answers beside.")
+        SplitName | None, typer.Option("--split", help="The rows of a split, right answers beside.")
     ] = None,
     output: Annotated[
         Path | None,

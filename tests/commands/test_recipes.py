@@ -34,11 +34,10 @@ def test_list_shows_every_recipe_with_the_papers_score(run):
     assert result.exit_code == 0
     rows = {line.split()[0]: line.split() for line in result.stdout.splitlines()[1:]}
     assert set(rows) == set(shipped_recipes())
-    assert rows[NAME] == [NAME, "compacterpp", "t5_base_multi", "74.82"]
+    assert rows[NAME] == [NAME, "accuracy", "74.82"]
     assert rows["glue/rte_compacter"][-1] == "77.70"
-    assert rows["demo/smoke_compacterpp"] == [
-        *("demo/smoke_compacterpp", "compacterpp", "random/tiny", "-")
-    ]
+    assert rows["demo/smoke_compacterpp"] == ["demo/smoke_compacterpp", "accuracy", "-"]
+    assert rows["super_glue/cb_phm"][1:] == ["accuracy", "/", "macro_f1", "85.71", "/", "73.52"]
 
 
 def test_list_fits_80_columns(run):
@@ -65,17 +64,23 @@ def test_list_options_reach_the_function(run):
             "task": "glue/rte",
             "method": "compacter",
             "preset": "t5_base_multi",
+            "metrics": ["accuracy"],
             "paper": [77.7],
         }
     ]
 
 
-@pytest.mark.parametrize("option", ["--task", "--method"])
-def test_a_list_of_nothing_exits_2(run, option):
-    result = run("list", option, "zzz")
+def test_a_list_of_nothing_exits_2(run):
+    result = run("list", "--task", "zzz")
     assert result.exit_code == 2
     assert result.stdout == ""
     assert "compacter recipes list" in result.stderr
+
+
+def test_a_method_that_there_is_not_exits_2_with_a_suggestion(run):
+    result = run("list", "--method", "compactor")
+    assert result.exit_code == 2
+    assert 'did you mean "compacter"?' in result.stderr
 
 
 # show
