@@ -104,6 +104,8 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         ("validate", "--recipe", "demo/smoke_compacterpp"): 0,
         ("validate", "--recipe", "glue/rte_full", "--set", "train.epoch=3"): 2,
         ("recipes", "list"): 0,
+        ("data", "status", "--data-dir", str(tmp_path)): 0,
+        ("data", "prepare", "--data-dir", str(tmp_path), "--offline"): 3,
         ("recipes", "show", "glue/rte_full"): 0,
         ("recipes", "copy", "glue/rte_full"): 0,
         (*dry, "demo/smoke_compacterpp"): 0,
