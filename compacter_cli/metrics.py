@@ -1,4 +1,4 @@
-"""The metrics of GLUE, SuperGLUE and free text, on a scale of 0 to 100."""
+"""The metrics of GLUE, SuperGLUE and free text, from 0 (correlations: -1) to 1."""
 
 import re
 import string
@@ -67,10 +67,13 @@ def macro_f1(answers):
 
 
 def matthews(answers):
-    """Matthews correlation of two labels; 0 for constant predictions."""
+    """Matthews correlation of two labels; 0 where either side is constant."""
     from sklearn.metrics import matthews_corrcoef
 
-    return float(matthews_corrcoef(*_positive(answers)))
+    gold, predicted = _positive(answers)
+    if len(set(gold)) < 2 or len(set(predicted)) < 2:
+        return 0.0
+    return float(matthews_corrcoef(gold, predicted))
 
 
 def _positive(answers):
@@ -139,7 +142,10 @@ def token_f1(answers):
 
 
 def rouge_l(answers):
-    """Mean ROUGE-L F-measure, the best over a row's references, without stemming."""
+    """Mean ROUGE-L F-measure, the best over a row's references, without stemming.
+
+    Words are of the letters a to z and digits alone: other scripts score 0.
+    """
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"])

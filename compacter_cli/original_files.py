@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
-from compacter_cli.row_checks import malformed_line, problem_of
+from compacter_cli.row_checks import malformed_line, problem_of, wrong_label
 from compacter_cli.text_files import sha256_of
 from compacter_cli.tfds_access import plain_row, tfds_builder
 
@@ -26,9 +26,12 @@ def original_files(task, folder):
     files = {name: place / name for name in task.original.needed}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
+        above = folder.name == task.original.benchmark and (folder / task.original.folder).is_dir()
         raise MissingResourceError(
-            f"data.folder: {', '.join(missing)} not found",
-            f"data.folder must hold {task.original.benchmark}/{task.original.folder}/"
+            f"original files: {', '.join(missing)} not found",
+            f"give the folder above, {folder.parent}"
+            if above
+            else f"the folder must hold {task.original.benchmark}/{task.original.folder}/"
             + " and ".join(files),
         )
     return files
@@ -42,13 +45,15 @@ def existing_archive(task, archive):
     """
     if task.original.archive is None:
         raise MissingResourceError(
-            f"data.archive: {task.name} was published as plain files, not as a zip",
-            f"give data.folder, holding {task.original.benchmark}/{task.original.folder}/"
+            f"{task.name} was published as plain files, not as a zip",
+            f"give a folder (data.folder, --folder) holding {task.original.benchmark}/{task.original.folder}/"
             + " and ".join(task.original.needed),
         )
     path = user_path(archive)
     if not path.is_file():
-        raise MissingResourceError(f"data.archive: there is no file {path}")
+        raise MissingResourceError(
+            f"original zip: there is no file {path}", f"give {task.original.archive} as published"
+        )
     return path
 
 
@@ -119,8 +124,8 @@ def _wrong_zip(task, path, missing, held):
         f"{path}: expected {', '.join(missing)} in it; it holds "
         f"{', '.join(sorted(held)[:4]) or 'nothing'} (its sha256 is {sha256_of(path)}, the "
         f"published one {published})",
-        f"give {task.original.benchmark.upper()}'s {task.original.archive} "
-        "(GLUE and SuperGLUE both have an RTE.zip)",
+        f"give the {task.original.archive} of {task.original.benchmark}, with its "
+        f"{task.original.folder}/ at the top",
     )
 
 
@@ -199,17 +204,28 @@ def _begins_with_mark(path):
 
 
 def _parse_split(task, builder, split, arguments, path, where):
+    problem = line = None
     try:
         examples = [row for _, row in builder._generate_examples(**arguments)]
         features = builder.info.features
         rows = [plain_row(features.encode_example(row)) for row in examples]
-        problem = problem_of(task, split, rows)
-    except (ValueError, TypeError, KeyError, AttributeError, AssertionError, IndexError) as error:
-        problem = f"the parser stopped at {type(error).__name__}: {error}"
-    if problem:
-        line = malformed_line(path, task.original)
-        raise CompacterError(
-            f"{where}, {line}" if line else f"{where}: {problem}",
-            problem if line else "compare the file with the original, or take it again",
+    except Exception as error:  # the parsers raise many kinds, and so does the encoding
+        stopped = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        beside = "".join(f" (it reads {name} too)" for name in task.original.helpers)
+        line, problem = (
+            malformed_line(path, task.original),
+            f"the parser stopped at {stopped}{beside}",
         )
+    else:
+        if counted := problem_of(task, split, rows):
+            line, problem = malformed_line(path, task.original), counted
+            line = line and f"{line} ({counted})"
+        else:
+            line = wrong_label(path, task.original)
+    if line:
+        raise CompacterError(
+            f"{where}, {line}", "mend that line, or take the original file again; it is UTF-8"
+        )
+    if problem:
+        raise CompacterError(f"{where}: {problem}", "take the original file again")
     return sorted(rows, key=task.number)

@@ -32,9 +32,12 @@ def rows_from_own_files(task, section):
     sizes = task.split.sizes({split: len(rows) for split, rows in splits.items()})
     for split, size in sizes.items():
         if size < 1:
+            divided = (
+                files["train"] if split == "train" else files.get("validation", files["train"])
+            )
             raise CompacterError(
-                f"{files['train']}: too few rows to split; {split} would have none",
-                "give data.validation and data.test files, or more rows",
+                f"{divided}: too few rows to divide; {split} would have none",
+                f"give more rows, or a file of its own for {split}",
             )
     hashes = {path.name: sha256_of(path) for path in files.values()}
     return splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes}

@@ -12,6 +12,8 @@ def problem_of(task, split, rows):
     if len(rows) != expected:
         return f"expected {expected:,} rows, got {len(rows):,}"
     for row in rows:
+        if blank := [name for name in task.fields if not isinstance(row[name], (str, list))]:
+            return f"row {row['idx']} has no text in {blank[0]}"
         if problem := task.problem(row):
             return f"row {row['idx']} {problem}"
     return None
@@ -32,11 +34,43 @@ def malformed_line(path, original):
         return str(error).partition(", ")[2] or str(error)
     if path.suffix == ".jsonl":
         return _first(lines, 1, lambda line: _json_problem(line, original))
-    header = lines[0].split("\t") if original.header else list(original.columns)
+    header = _header(lines, original)
     missing = [name for name in original.columns if name not in header]
     if missing:
-        return f"line 1: expected the column {missing[0]} in the header, got {', '.join(header)}"
+        found = _what_it_is(lines[0]) or ", ".join(header)
+        return f"line 1: expected the column {missing[0]} in the header, got {found}"
     return _first(lines, 1 + original.header, lambda line: _table_problem(line, header, original))
+
+
+def wrong_label(path, original):
+    """The first well-formed line with a label that is none of the task's, in words, or `None`.
+
+    TFDS takes some for another label: any number for GLUE's, what is true for COPA's.
+    """
+    lines = read_text(path).split("\n")
+    if path.suffix == ".jsonl":
+        return _first(lines, 1, lambda line: _json_problem(line, original))
+    place = _header(lines, original).index(original.label)
+
+    def check(line):
+        cells = line.split("\t")
+        empty = len(cells) <= place or not cells[place]  # TFDS drops the line, and it is counted
+        return None if empty else _label_problem(cells[place], original)
+
+    return _first(lines, 1 + original.header, check)
+
+
+def _header(lines, original):
+    return lines[0].split("\t") if original.header else list(original.columns)
+
+
+def _what_it_is(line):
+    """What a file that is no data often is, by its first line; `None` where it is none of it."""
+    if not line.strip():
+        return "an empty line"
+    if line.lstrip().startswith("<"):
+        return "a web page"
+    return "a pointer of git-lfs" if line.startswith("version https://git-lfs") else None
 
 
 def _first(lines, start, check):
@@ -64,7 +98,12 @@ def _json_problem(line, original):
     missing = [name for name in original.columns if name not in row]
     if missing:
         return f"expected the key {missing[0]}, got {', '.join(row)}"
-    return _label_problem(row[original.label], original) if original.label else None
+    if original.deep:
+        try:
+            return original.deep(row)
+        except (KeyError, TypeError, AttributeError) as error:
+            return f"not nested as it should be ({type(error).__name__}: {error})"
+    return _label_problem(row[original.label], original)
 
 
 def _label_problem(label, original):

@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 
-from compacter_cli.errors import CompacterError, did_you_mean
+from compacter_cli.errors import CompacterError
 
 
 def read_text(path):
@@ -18,11 +18,13 @@ def read_text(path):
         data = path.read_bytes()
         text = data.decode("utf-8-sig")
     except OSError as error:
-        raise CompacterError(f"cannot read {path}: {error.strerror or error}") from error
+        raise CompacterError(
+            f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
+        ) from error
     except UnicodeDecodeError as error:
         raise CompacterError(
             f"{path}, line {_first_undecodable_line(data)}: not UTF-8 ({error.reason})",
-            "convert the file to UTF-8, or take the original again",
+            "convert the file to UTF-8 (iconv -f latin1 -t utf8), or take the original again",
         ) from error
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -53,11 +55,10 @@ def read_rows(path, form, columns):
     for number, row in rows:
         missing = [name for name in columns if row.get(name) is None]
         if missing:
-            hint = did_you_mean(missing[0], row)
+            got = "null" if missing[0] in row else ", ".join(row) or "none"
             raise CompacterError(
-                f'{path}, line {number}: expected the column "{missing[0]}", got '
-                + (", ".join(name for name in row if name) or "none"),
-                hint or f"every row needs {', '.join(columns)}",
+                f'{path}, line {number}: expected the column "{missing[0]}", got {got}',
+                f"every row needs {', '.join(columns)}",
             )
         found.append((number, row))
     if not found:
@@ -73,10 +74,13 @@ def _json_rows(path, text):
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise CompacterError(f"{path}, line {number}: not JSON: {error}") from error
+            raise CompacterError(
+                f"{path}, line {number}: not JSON: {error}", "write one JSON object a line"
+            ) from error
         if not isinstance(row, dict):
             raise CompacterError(
-                f"{path}, line {number}: expected a JSON object, got {type(row).__name__}"
+                f"{path}, line {number}: expected a JSON object, got {type(row).__name__}",
+                "write one JSON object a line",
             )
         yield number, row
 
@@ -92,7 +96,9 @@ def _table_rows(path, text, form):
         header = next(reader, [])
         twice = {name for name in header if header.count(name) > 1}
         if twice:
-            raise CompacterError(f"{path}, line 1: the column {sorted(twice)[0]} is there twice")
+            raise CompacterError(
+                f"{path}, line 1: the column {sorted(twice)[0]} is there twice", "rename one"
+            )
         for cells in reader:
             if not cells:
                 continue
@@ -104,7 +110,9 @@ def _table_rows(path, text, form):
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        raise CompacterError(f"{path}, line {reader.line_num}: {error}") from error
+        raise CompacterError(
+            f"{path}, line {reader.line_num}: {error}", "is a quote before it not closed?"
+        ) from error
 
 
 def sha256_of(path):

@@ -1,6 +1,14 @@
 """What the tests share: Keras on torch, tiny backbones, made-up original files, a trained run."""
 
+import dataclasses
 import os
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,10 +19,27 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 hide_tensorflow()  # as the command line does
 
+_IMPORTED = {}  # TensorFlow, where a module of tests has imported it
+
 TINY = {
     "v1_0": {"activation": "relu", "use_gated_activation": False, "tie_embedding_weights": True},
     "gated": {"activation": "gelu", "use_gated_activation": True, "tie_embedding_weights": False},
 }
+
+
+# TFDS needs TensorFlow to write TFRECORD, and the tests hide it: another process.
+WRITE_TFRECORD = """
+import sys
+import tensorflow_datasets as tfds
+from compacter_cli.original_files import LocalFiles
+from compacter_cli.tasks import TASKS
+
+tfds.disable_progress_bar()
+root, data_dir = sys.argv[1:]
+builder = tfds.builder("glue/rte:2.0.0", data_dir=data_dir, file_format="tfrecord")
+builder._make_download_manager = lambda **_: LocalFiles(root, TASKS["glue/rte"], builder)
+builder.download_and_prepare()
+"""
 
 
 @pytest.fixture(scope="session")
@@ -92,6 +117,101 @@ def rte_folder(tmp_path_factory):
             lines.append("\t".join([*cells, label] if labelled else cells))
         (place / f"{name}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture(scope="session")
+def rte_archive(rte_folder, tmp_path_factory):
+    """The zip of the made-up RTE files. Do not change it."""
+    path = tmp_path_factory.mktemp("zip") / "RTE.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+        for name in ("train.tsv", "dev.tsv", "test.tsv"):
+            zipped.write(rte_folder / "glue" / "RTE" / name, f"RTE/{name}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def array_record(rte_archive, tmp_path_factory):
+    """A data directory of the made-up RTE, prepared by the download path. Do not change it."""
+    from compacter_cli import preparing
+    from compacter_cli.tasks import TASKS
+
+    data_dir = tmp_path_factory.mktemp("array_record")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparing, "_fetch", lambda *_: {"RTE.zip": rte_archive})
+        preparing.download(TASKS["glue/rte"], data_dir)
+    return data_dir
+
+
+@pytest.fixture(scope="session")
+def tfrecord(rte_folder, tmp_path_factory):
+    """A data directory of the made-up RTE as TFRECORD, TFDS' default. Do not change it."""
+    data_dir = tmp_path_factory.mktemp("tfrecord")
+    command = [sys.executable, "-c", WRITE_TFRECORD, str(rte_folder / "glue"), str(data_dir)]
+    subprocess.run(command, check=True, capture_output=True)
+    return data_dir
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """Copies a prepared data directory of RTE; gives the copy and its version directory."""
+
+    def copied(data_dir):
+        shutil.copytree(data_dir, tmp_path / "copy")
+        return tmp_path / "copy", tmp_path / "copy" / "glue" / "rte" / "2.0.0"
+
+    return copied
+
+
+@pytest.fixture
+def fetched(monkeypatch, rte_archive):
+    """Calls of the download; each gives the local zip. The network counts as there."""
+    from compacter_cli import preparing, sources
+
+    calls = []
+    monkeypatch.setattr(sources, "can_reach", lambda host: True)
+    monkeypatch.setattr(
+        preparing, "_fetch", lambda *given: calls.append(given) or {"RTE.zip": rte_archive}
+    )
+    return calls
+
+
+@pytest.fixture(scope="module")
+def tensorflow_apart():
+    """For modules that read SuperGLUE: its builders import TensorFlow, hidden again afterwards."""
+    sys.modules.update(_IMPORTED)
+    yield
+    for name in ("tensorflow", "tensorflow_text"):
+        if sys.modules.get(name) is not None:
+            _IMPORTED[name], sys.modules[name] = sys.modules[name], None
+
+
+@pytest.fixture(scope="session")
+def originals(tmp_path_factory):
+    """Small made-up original files of all fourteen tasks. Do not change them.
+
+    `folder` and `archives` hold them as `data prepare` takes them; `tasks` are the tasks with the
+    small files' numbers of rows; `rows` are the rows that must come of them, by hand.
+    """
+    from compacter_cli.tasks import TASKS
+
+    folder, archives = (tmp_path_factory.mktemp(name) for name in ("small", "zips"))
+    tasks, expected = {}, {}
+    for name, (files, rows) in _original_archives().items():
+        task = dataclasses.replace(TASKS[name], rows={k: len(v) for k, v in rows.items()})
+        place = folder / task.original.benchmark / task.original.folder
+        place.mkdir(parents=True)
+        for file, text in files.items():
+            (place / file).write_text(text, encoding="utf-8")
+        if task.original.archive:
+            path = archives / task.original.benchmark / task.original.archive
+            shutil.make_archive(path.with_suffix(""), "zip", place.parent, place.name)
+        tasks[name], expected[name] = task, rows
+    return SimpleNamespace(folder=folder, archives=archives, tasks=tasks, rows=expected)
+
+
+def _original_archives():
+    path = Path(__file__).with_name("original_archives.py")  # the tests are no package
+    return runpy.run_path(str(path))["ORIGINALS"]
 
 
 @pytest.fixture(scope="session")

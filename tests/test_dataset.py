@@ -1,4 +1,4 @@
-"""Splits, tokens and batches: the paper's permutations, and the rest by hand."""
+"""Splits, tokens and batches, by hand; `test_splits.py` has the split rules themselves."""
 
 import random
 
@@ -11,8 +11,6 @@ from compacter_cli.dataset import (
     build_dataset,
     collate,
     pad,
-    paper_splits,
-    permutation,
     shuffled_order,
     source_text,
     subset,
@@ -20,6 +18,8 @@ from compacter_cli.dataset import (
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe import DataSection
 from compacter_cli.sources import Rows
+from compacter_cli.splits import HELD_OUT_TRAINING, permutation
+from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.base import Task
 
 
@@ -29,8 +29,17 @@ class Letters:
     def encode(self, texts):
         return [[ord(letter) - ord("a") + 10 for letter in text] for text in texts]
 
+    def longest(self, texts):
+        return max(((text, len(text) + 1) for text in texts), key=lambda pair: pair[1])
 
-TASK = Task("made/up", ("no", "yes"), ("text",), ("accuracy",), {"train": 4, "validation": 3})
+
+def _task(**given):
+    given = {"fields": ("text",), "metrics": ("accuracy",), "labels": ("no", "yes"), **given}
+    return Task(name="made/up", **given)
+
+
+TASK = _task()
+RECORD = TASKS["super_glue/record"]
 
 
 def _row(idx, text, label=0):
@@ -45,47 +54,20 @@ def _dataset(train, validation, prefixed=False, seed=42, task=TASK, **section):
 # Splits
 
 
-@pytest.mark.parametrize(
-    ("length", "beginning"),
-    [
-        (277, [207, 84, 253, 243, 190, 28, 165, 111]),
-        (408, [30, 63, 342, 322, 6, 302, 94, 83]),
-        (56, [22, 8, 36, 39, 34, 28, 26, 6]),
-        (100, [42, 96, 62, 98, 46, 95, 60, 24]),
-        (1500, [42, 340, 1028, 766, 1150]),
-    ],
-)
-def test_permutations_begin_as_the_protocol_says(length, beginning):
-    order = permutation(length, 42)
-    assert order[: len(beginning)] == beginning
-    assert sorted(order) == list(range(length))
+def test_the_validation_set_is_halved_by_the_data_seeds_permutation():
+    train, validation = [_row(9, "t")], [_row(i, "v") for i in range(277)]
+    dataset = _dataset(train, validation, seed=1)
+    assert dataset.train.rows == train
+    assert [row["idx"] for row in dataset.validation.rows] == permutation(277, 42)[:138]
+    assert [row["idx"] for row in dataset.test.rows] == permutation(277, 42)[138:]
 
 
-def test_a_permutation_neither_reads_nor_moves_torchs_own_generator():
-    torch.manual_seed(5)
-    expected = torch.rand(1)
-    torch.manual_seed(5)
-    first = permutation(277, 42)
-    assert torch.rand(1) == expected
-    torch.manual_seed(6)
-    assert permutation(277, 42) == first
-
-
-def test_the_validation_set_is_halved_disjointly_and_completely():
-    rows = {"train": [_row(9, "t")], "validation": [_row(i, "v") for i in range(277)]}
-    splits = paper_splits(rows, 42)
-    validation = [row["idx"] for row in splits["validation"]]
-    test = [row["idx"] for row in splits["test"]]
-    assert (len(validation), len(test)) == (138, 139)
-    assert validation[:8] == [207, 84, 253, 243, 190, 28, 165, 111]
-    assert sorted(validation + test) == list(range(277))
-    assert splits["train"] == rows["train"]
-
-
-def test_another_data_seed_makes_other_halves():
-    rows = {"train": [], "validation": [_row(i, "v") for i in range(277)]}
-    one, two = paper_splits(rows, 42), paper_splits(rows, 43)
-    assert {row["idx"] for row in one["test"]} != {row["idx"] for row in two["test"]}
+def test_a_tasks_own_rule_splits_its_rows():
+    train, validation = [_row(i, "t") for i in range(1003)], [_row(i, "v") for i in range(4)]
+    dataset = _dataset(train, validation, task=_task(split=HELD_OUT_TRAINING))
+    assert [row["idx"] for row in dataset.validation.rows] == permutation(1003, 42)[:1000]
+    assert [row["idx"] for row in dataset.train.rows] == permutation(1003, 42)[1000:]
+    assert dataset.test.rows == validation
 
 
 def test_the_data_seed_decides_the_splits_and_the_run_seed_does_not():
@@ -130,8 +112,8 @@ def test_sources_and_targets_end_with_the_end_token():
     # "text: ab": t e x t : space a b, by their place in the alphabet plus 10
     assert dataset.train.sources == [[29, 14, 33, 29, -29, -55, 10, 11, 1]]
     assert dataset.train.targets == [[ord("1") - ord("a") + 10, 1]]
-    assert dataset.train.labels == ["1"]
-    assert dataset.longest_target == 2
+    assert dataset.train.rows == [_row(0, "ab", 1)]
+    assert dataset.answer_length == 2
     assert dataset.origin == {"way": "made up"}
 
 
@@ -147,16 +129,57 @@ def test_a_long_source_is_cut_and_counted_and_keeps_its_end_token():
 
 
 def test_a_label_is_never_cut():
-    wide = Task("made/up", tuple("x" * 101), ("text",), ("accuracy",), {})
+    wide = _task(labels=tuple("x" * 101))
     rows = [_row(0, "a", 7), _row(1, "a", 100)]
     dataset = _dataset(rows, rows, task=wide, target_length=4)
     assert [len(ids) for ids in dataset.train.targets] == [2, 4]
-    assert dataset.longest_target == 4
-    with pytest.raises(
-        CompacterError, match='the label "100" is 4 tokens long, more than'
-    ) as caught:
+    assert dataset.answer_length == 4
+    with pytest.raises(CompacterError, match="more than data") as caught:
         _dataset(rows, rows, task=wide, target_length=3)
-    assert caught.value.hint == "--set data.target_length=4"
+    assert str(caught.value).startswith('made/up, train: the target "100" is 4 tokens long')
+    assert caught.value.hint.startswith("--set data.target_length=4 ")
+
+
+def _query(number, *answers):
+    return {
+        "idx": {"passage": number, "query": 0},
+        "passage": f"p{number}",
+        "query": "q",
+        "entities": list(answers),
+        "answers": list(answers),
+    }
+
+
+def test_a_row_of_several_answers_trains_on_each_and_is_evaluated_once():
+    train = [_query(number, "a", f"b{number}") for number in range(1003)]
+    dataset = _dataset(train, [_query(5000, "x", "y")], task=RECORD, target_length=7)
+    assert len(dataset.validation) == 1000  # queries, not examples
+    held = [row["idx"]["passage"] for row in dataset.validation.rows]
+    assert held == permutation(1003, 42)[:1000]
+    assert [row["answers"] for row in dataset.train.rows] == [
+        [answer] for number in permutation(1003, 42)[1000:] for answer in ("a", f"b{number}")
+    ]
+    assert dataset.test.rows == [_query(5000, "x", "y")]
+    assert dataset.test.targets == [[ord("x") - ord("a") + 10, 1]]
+    assert dataset.answer_length == 7  # free text may be as long as any target
+
+
+def test_the_training_subset_is_drawn_from_examples_not_rows():
+    train = [_query(number, "a", "b", "c") for number in range(1004)]
+    dataset = _dataset(train, [_query(5000, "x")], task=RECORD, max_train_samples=5, seed=3)
+    order = permutation(1004, 42)[1000:]
+    examples = [(number, answer) for number in order for answer in "abc"]
+    found = [(row["idx"]["passage"], *row["answers"]) for row in dataset.train.rows]
+    assert found == subset(examples, 5, 3)
+
+
+def test_a_text_that_names_its_task_gets_no_prefix():
+    assert source_text(RECORD, _query(0, "a"), prefixed=True).startswith("record query: q ")
+    plain, prefixed = (
+        _dataset([_query(n, "a") for n in range(1001)], [_query(5000, "a")], p, task=RECORD)
+        for p in (False, True)
+    )
+    assert plain == prefixed
 
 
 def test_the_prefix_is_the_tasks_short_name():
@@ -205,7 +228,7 @@ def test_a_batch_counts_its_rows_and_real_target_tokens():
 def _split(lengths):
     sources = [[*[10 + i] * (length - 1), 1] for i, length in enumerate(lengths)]
     targets = [[50 + i, 1] for i in range(len(lengths))]
-    return Split("train", sources, targets, ["0"] * len(lengths), 0)
+    return Split("train", sources, targets, [_row(i, "") for i in range(len(lengths))], 0)
 
 
 def test_every_batch_is_as_long_as_its_own_longest_and_the_last_may_be_small():

@@ -8,12 +8,19 @@ import pytest
 
 from compacter_cli import original_files
 from compacter_cli.errors import CompacterError, MissingResourceError
-from compacter_cli.original_files import existing_archive, extract, rows_from_archive
+from compacter_cli.original_files import (
+    existing_archive,
+    extract,
+    opened_archive,
+    published_hashes,
+    rows_of,
+)
 from compacter_cli.recipe import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 
 RTE = TASKS["glue/rte"]
+TAB = b"\t"
 
 
 @pytest.fixture(scope="module")
@@ -148,25 +155,35 @@ def test_letters_beyond_ascii_are_kept(damaged):
 # Damage
 
 
-@pytest.mark.parametrize("short", [b"5", b"5\tonly one", b"5\ttwo\tcells", b"5\ta\tb\t"])
-def test_a_short_row_is_named_by_its_number(damaged, short):
-    with pytest.raises(CompacterError, match="expected 277 rows, got 276") as caught:
+@pytest.mark.parametrize("short", [b"5", b"5\tonly one", b"5\ttwo\tcells"])
+def test_a_short_row_is_named_by_its_line(damaged, short):
+    with pytest.raises(CompacterError) as caught:
         damaged(_line(7, short))
-    assert "the first row missing is number 5" in str(caught.value)
-    assert "glue/rte validation" in str(caught.value)
+    assert str(caught.value).endswith(
+        "RTE/dev.tsv, line 7: expected 4 columns (index, sentence1, sentence2, label), got "
+        f"{short.count(TAB) + 1}"
+    )
+    assert "expected 277 rows, got 276" in str(caught.value.hint)
+
+
+def test_an_empty_label_is_named_by_its_line(damaged):
+    with pytest.raises(CompacterError) as caught:
+        damaged(_line(7, b"5\ta\tb\t"))
+    assert str(caught.value).endswith(
+        """RTE/dev.tsv, line 7: the label is '', expected "entailment" or "not_entailment\""""
+    )
 
 
 def test_of_several_short_rows_the_first_is_named(damaged):
-    with pytest.raises(CompacterError, match="expected 2,490 rows, got 2,488") as caught:
+    with pytest.raises(CompacterError, match=r"RTE/train\.tsv, line 12: expected 4 columns"):
         damaged(lambda data: _line(1002, b"x")(_line(12, b"x")(data)), "train.tsv")
-    assert str(caught.value).endswith("the first row missing is number 10")
-    assert "glue/rte train" in str(caught.value)
 
 
-def test_a_deleted_line_is_noticed_and_no_other_row_is_called_missing(damaged):
-    with pytest.raises(CompacterError, match="expected 277 rows, got 276") as caught:
+def test_a_deleted_line_is_noticed_and_no_other_line_is_blamed(damaged):
+    with pytest.raises(CompacterError, match=r"dev\.tsv: expected 277 rows, got 276") as caught:
         damaged(lambda data: b"\n".join(data.split(b"\n")[:6] + data.split(b"\n")[7:]))
-    assert "number 276" not in str(caught.value)  # row 5 is missing; 276 is there
+    assert ", line" not in str(caught.value)
+    assert caught.value.hint == "compare the file with the original, or take it again"
 
 
 def test_a_row_too_many_is_noticed(damaged):
@@ -175,7 +192,7 @@ def test_a_row_too_many_is_noticed(damaged):
 
 
 def test_an_empty_file_is_noticed(damaged):
-    with pytest.raises(CompacterError, match="expected 277 rows, got 0"):
+    with pytest.raises(CompacterError, match=r"dev\.tsv, line 1: expected the column sentence1"):
         damaged(lambda data: b"")
 
 
@@ -184,33 +201,29 @@ def test_an_empty_file_is_noticed(damaged):
 def test_a_wrong_label_is_refused_with_its_file_and_line(damaged, label, name):
     with pytest.raises(CompacterError) as caught:
         damaged(_line(7, f"5\ta\tb\t{label}".encode()), name)
-    message = str(caught.value)
-    assert f"glue/RTE/{name}, near line 7" in message
-    assert label in message
+    assert str(caught.value).endswith(
+        f'RTE/{name}, line 7: the label is {label!r}, expected "entailment" or "not_entailment"'
+    )
 
 
 @pytest.mark.parametrize("number", [7, 1, 278])
 def test_a_byte_that_is_not_utf8_is_named_by_its_line(damaged, number):
-    with pytest.raises(CompacterError, match=f"dev.tsv, line {number}: not UTF-8") as caught:
+    with pytest.raises(CompacterError, match=f"RTE/dev.tsv, line {number}: not UTF-8"):
         damaged(_line(number, b"5\tcaf\xe9\tb\tentailment"))
-    assert "UTF-8" in caught.value.hint
 
 
-@pytest.mark.parametrize("column", ["sentence1", "sentence2"])
+@pytest.mark.parametrize("column", ["sentence1", "sentence2", "label"])
 def test_a_missing_column_is_named(damaged, column):
     with pytest.raises(CompacterError) as caught:
         damaged(lambda data: data.replace(column.encode(), b"other", 1))
-    assert "dev.tsv" in str(caught.value)
-    assert f"the column '{column}' is missing" in str(caught.value)
-
-
-def test_a_missing_label_column_is_refused(damaged):
-    with pytest.raises(CompacterError, match=r"glue/rte validation .*label"):
-        damaged(lambda data: data.replace(b"label", b"other", 1))
+    header = ", ".join(("index", "sentence1", "sentence2", "label")).replace(column, "other")
+    assert str(caught.value).endswith(
+        f"RTE/dev.tsv, line 1: expected the column {column} in the header, got {header}"
+    )
 
 
 def test_a_file_without_header_is_refused(damaged):
-    with pytest.raises(CompacterError, match="missing from its header"):
+    with pytest.raises(CompacterError, match=r"line 1: expected the column sentence1 in the head"):
         damaged(lambda data: data.partition(b"\n")[2])
 
 
@@ -236,10 +249,27 @@ def test_a_zips_origin_records_its_hash_and_that_it_is_not_the_published_one(rte
 
 def test_the_published_zip_is_known_by_its_hash(rte_folder, tmp_path, monkeypatch):
     archive = _zip(tmp_path / "RTE.zip", rte_folder)
-    published = original_files._published_sha256(RTE)
+    published = published_hashes(RTE)["RTE.zip"]
     assert published.startswith("6bf86de103ecd335")  # as TFDS registers it
-    monkeypatch.setattr(original_files, "_sha256", lambda path: published)
-    assert rows_from_archive(RTE, archive)[1]["published"] is True
+    monkeypatch.setattr(original_files, "sha256_of", lambda path: published)
+    assert rows_of(RTE, opened_archive(RTE, archive))[1]["published"] is True
+
+
+def test_the_published_hashes_are_those_that_tfds_registers(originals):
+    for task in (task for name, task in originals.tasks.items() if name.startswith("glue")):
+        known = published_hashes(task)
+        names = [task.original.archive] if task.original.archive else task.original.needed
+        assert set(known) == set(names)
+        assert all(len(value) == 64 for value in known.values())
+
+
+def test_mrpc_was_never_zipped(tmp_path):
+    (tmp_path / "MRPC.zip").write_bytes(b"")
+    with pytest.raises(MissingResourceError) as caught:
+        existing_archive(TASKS["glue/mrpc"], tmp_path / "MRPC.zip")
+    assert "glue/mrpc was published as plain files, not as a zip" in str(caught.value)
+    assert "data.folder" in caught.value.hint
+    assert "glue/MRPC/msr_paraphrase_train.txt and data_mrpc_dev_ids.tsv" in caught.value.hint
 
 
 @pytest.mark.parametrize("what", ["nowhere.zip", "."])
@@ -252,7 +282,7 @@ def test_a_zip_that_is_not_there_is_a_missing_resource(tmp_path, what):
 def test_a_home_path_of_a_zip_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "RTE.zip").write_bytes(b"")
-    assert existing_archive("~/RTE.zip") == tmp_path / "RTE.zip"
+    assert existing_archive(RTE, "~/RTE.zip") == tmp_path / "RTE.zip"
 
 
 @pytest.mark.parametrize("content", [b"<html>404 Not Found</html>", b""])
@@ -273,6 +303,9 @@ def test_superglues_rte_zip_is_refused_with_what_was_expected(tmp_path):
     with pytest.raises(CompacterError, match=r"expected RTE/train\.tsv, RTE/dev\.tsv") as caught:
         load_rows(RTE, DataSection(archive=str(archive)))
     assert "RTE/train.jsonl" in str(caught.value)
+    assert f"its sha256 is {_sha256(archive)}" in str(caught.value)
+    assert f"the published one {published_hashes(RTE)['RTE.zip']}" in str(caught.value)
+    assert "give GLUE's RTE.zip" in caught.value.hint
     assert "GLUE and SuperGLUE both have an RTE.zip" in caught.value.hint
 
 
@@ -296,7 +329,7 @@ def test_members_that_point_outside_are_never_unpacked(rte_folder, tmp_path):
     target.mkdir(parents=True)
     extract(RTE, archive, target)
     unpacked = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert unpacked == {"RTE.zip", "a/b/RTE/train.tsv", "a/b/RTE/dev.tsv"}
+    assert unpacked == {"RTE.zip", "a/b/RTE/train.tsv", "a/b/RTE/dev.tsv", "a/b/RTE/test.tsv"}
 
 
 def test_a_member_that_unpacks_to_too_much_is_refused(rte_folder, tmp_path, monkeypatch):

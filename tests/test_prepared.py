@@ -1,17 +1,11 @@
 """Prepared TFDS directories, made by TFDS' own builder: read, downloaded, damaged."""
 
-import contextlib
 import io
 import json
-import shutil
-import subprocess
-import sys
-import zipfile
-from types import SimpleNamespace
 
 import pytest
 
-from compacter_cli import prepared, sources
+from compacter_cli import prepared
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.prepared import prepared_directory, tfds_root
 from compacter_cli.recipe import DataSection
@@ -21,73 +15,11 @@ from compacter_cli.tasks import TASKS
 RTE = TASKS["glue/rte"]
 VERSION = "glue/rte/2.0.0"
 
-# TFDS needs TensorFlow to write TFRECORD, and the tests hide it: another process.
-WRITE_TFRECORD = """
-import sys
-import tensorflow_datasets as tfds
-from compacter_cli.original_files import LocalFiles
-
-tfds.disable_progress_bar()
-root, data_dir = sys.argv[1:]
-builder = tfds.builder("glue/rte:2.0.0", data_dir=data_dir, file_format="tfrecord")
-builder._make_download_manager = lambda **_: LocalFiles(root)
-builder.download_and_prepare()
-"""
-
 
 @pytest.fixture(scope="module")
 def expected(rte_folder):
     """The rows of the original files, which every other way must give too."""
     return load_rows(RTE, DataSection(folder=str(rte_folder)), offline=True).splits
-
-
-@pytest.fixture(scope="module")
-def archive(rte_folder, tmp_path_factory):
-    """The original zip, made of the original files."""
-    path = tmp_path_factory.mktemp("zip") / "RTE.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
-        for name in ("train.tsv", "dev.tsv", "test.tsv"):
-            zipped.write(rte_folder / "glue" / "RTE" / name, f"RTE/{name}")
-    return path
-
-
-@pytest.fixture(scope="module")
-def array_record(archive, tmp_path_factory):
-    """A data directory prepared as ArrayRecord, by the download path. Do not change it."""
-    data_dir = tmp_path_factory.mktemp("array_record")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepared, "_fetch", lambda *_: archive)
-        prepared._download(RTE, data_dir)
-    return data_dir
-
-
-@pytest.fixture(scope="module")
-def tfrecord(rte_folder, tmp_path_factory):
-    """A data directory prepared as TFRECORD, TFDS' default. Do not change it."""
-    data_dir = tmp_path_factory.mktemp("tfrecord")
-    command = [sys.executable, "-c", WRITE_TFRECORD, str(rte_folder / "glue"), str(data_dir)]
-    subprocess.run(command, check=True, capture_output=True)
-    return data_dir
-
-
-@pytest.fixture
-def fetched(monkeypatch, archive):
-    """Calls of the download; each gives the local zip. The network counts as there."""
-    calls = []
-    monkeypatch.setattr(sources, "can_reach", lambda host: True)
-    monkeypatch.setattr(prepared, "_fetch", lambda *given: calls.append(given) or archive)
-    return calls
-
-
-@pytest.fixture
-def copied(tmp_path):
-    """Copies a prepared data directory; gives the copy and its version directory."""
-
-    def copied(data_dir):
-        shutil.copytree(data_dir, tmp_path / "copy")
-        return tmp_path / "copy", tmp_path / "copy" / VERSION
-
-    return copied
 
 
 def _load(data_dir, offline=True):
@@ -119,8 +51,8 @@ def test_tfrecord_gives_the_rows_of_the_original_files(tfrecord, expected):
     assert _load(tfrecord).splits == expected
 
 
-def test_the_zip_gives_the_rows_of_the_original_files(archive, expected):
-    assert load_rows(RTE, DataSection(archive=str(archive)), offline=True).splits == expected
+def test_the_zip_gives_the_rows_of_the_original_files(rte_archive, expected):
+    assert load_rows(RTE, DataSection(archive=str(rte_archive)), offline=True).splits == expected
 
 
 def test_rows_are_plain_python_values(array_record):
@@ -169,141 +101,6 @@ def test_reading_writes_nothing(copied, array_record):
     _load(data_dir)
     assert {path: path.stat().st_mtime_ns for path in data_dir.rglob("*")} == before
     directory.chmod(0o755)
-
-
-# The download
-
-
-def test_what_is_not_there_is_downloaded_once_and_prepared(fetched, expected, tmp_path):
-    data_dir = tmp_path / "new" / "tfds"
-    assert _load(data_dir, offline=False).splits == expected
-    assert len(fetched) == 1
-    assert fetched[0][1] == data_dir / "downloads" / "glue"
-    assert (data_dir / VERSION / "dataset_info.json").is_file()
-    assert _load(data_dir, offline=False).splits == expected
-    assert _load(data_dir, offline=True).splits == expected
-    assert len(fetched) == 1
-
-
-def test_the_prepared_directory_is_one_that_tfds_reads_itself(array_record):
-    import tensorflow_datasets as tfds
-
-    builder = tfds.builder_from_directory(str(array_record / VERSION))
-    counts = {name: split.num_examples for name, split in builder.info.splits.items()}
-    assert counts == {"train": 2490, "validation": 277, "test": 3000}
-    assert builder.info.full_name == "glue/rte/2.0.0"
-    assert builder.info.features["label"].names == ["entailment", "not_entailment"]
-
-
-def test_another_process_may_have_prepared_it_while_this_one_waited(fetched, copied, array_record):
-    data_dir, directory = copied(array_record)
-    assert prepared._download(RTE, data_dir) == directory
-    assert fetched == []
-
-
-def test_two_processes_that_prepare_at_once_both_succeed(archive, tmp_path):
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from compacter_cli import prepared\n"
-        "from compacter_cli.tasks import TASKS\n"
-        "from compacter_cli.runtime import hide_tensorflow\n"
-        "hide_tensorflow()\n"
-        "prepared._fetch = lambda *_: sys.argv[1]\n"
-        "print(prepared._download(TASKS['glue/rte'], Path(sys.argv[2])))\n"
-    )
-    command = [sys.executable, "-c", code, str(archive), str(tmp_path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, **pipes) for _ in range(2)]
-    printed = [process.communicate() for process in both]
-    assert [process.returncode for process in both] == [0, 0], printed
-    assert [out for out, _ in printed] == [f"{tmp_path / VERSION}\n"] * 2
-    assert [path.name for path in (tmp_path / "glue" / "rte").iterdir()] == ["2.0.0"]
-
-
-def test_a_preparation_that_was_killed_is_done_anew(fetched, tmp_path, expected):
-    half = tmp_path / "glue" / "rte" / "incomplete.A1B2C3_2.0.0"
-    half.mkdir(parents=True)
-    (half / "glue-train.array_record-00000-of-00001").write_bytes(b"half")
-    (tmp_path / ".compacter-glue-RTE.lock").write_bytes(b"")
-    assert _load(tmp_path, offline=False).splits == expected
-
-
-def test_what_tfds_prints_goes_to_stderr(fetched, tmp_path, capsys):
-    _load(tmp_path / "new", offline=False)
-    assert capsys.readouterr().out == ""
-
-
-def test_superglues_zip_is_not_prepared_as_glue(monkeypatch, tmp_path, fetched):
-    wrong = tmp_path / "RTE.zip"
-    with zipfile.ZipFile(wrong, "w") as zipped:
-        zipped.writestr("RTE/train.jsonl", "{}")
-    monkeypatch.setattr(prepared, "_fetch", lambda *_: wrong)
-    with pytest.raises(CompacterError, match=r"expected RTE/train\.tsv"):
-        _load(tmp_path / "tfds", offline=False)
-    assert prepared_directory(RTE, tmp_path / "tfds") is None
-
-
-def test_a_failing_download_says_so_in_one_line():
-    def fail(url):
-        raise ConnectionError(f"no route to {url}\nand a long story")
-
-    builder = SimpleNamespace(
-        builder_config=SimpleNamespace(data_url="https://somewhere/RTE.zip"),
-        _make_download_manager=lambda **_: SimpleNamespace(download=fail),
-    )
-    with pytest.raises(CompacterError) as caught:
-        prepared._fetch(builder, "unused")
-    assert "the download of https://somewhere/RTE.zip failed" in str(caught.value)
-    assert "\n" not in str(caught.value)
-    assert "data.archive" in caught.value.hint
-
-
-@pytest.fixture
-def served(monkeypatch):
-    """Lets TFDS' own downloader get the given bytes for every address."""
-    from tensorflow_datasets.core.download import downloader
-
-    def served(content):
-        @contextlib.contextmanager
-        def open_url(url, **_):
-            headers = {"Content-length": str(len(content))}
-            response = SimpleNamespace(headers=headers, url=url)
-            yield response, iter([content])
-
-        monkeypatch.setattr(downloader, "_open_url", open_url)
-
-    monkeypatch.setattr(sources, "can_reach", lambda host: True)
-    return served
-
-
-def test_a_download_of_other_bytes_than_the_published_is_refused(served, archive, tmp_path):
-    served(archive.read_bytes())
-    with pytest.raises(CompacterError, match=r"the download of https://.*RTE\.zip failed"):
-        _load(tmp_path, offline=False)
-    assert prepared_directory(RTE, tmp_path) is None
-
-
-def test_a_download_of_the_published_bytes_is_prepared(
-    served, archive, tmp_path, monkeypatch, expected
-):
-    """TFDS' registered hash is set to the made-up zip's; all the rest is the real path."""
-    from tensorflow_datasets.core.download import checksums
-
-    from compacter_cli import tfds_access
-
-    original = tfds_access.tfds_builder
-
-    @contextlib.contextmanager
-    def registered(*given):
-        with original(*given) as builder:
-            url = builder.builder_config.data_url
-            builder.url_infos[url] = checksums.compute_url_info(str(archive))
-            yield builder
-
-    served(archive.read_bytes())
-    monkeypatch.setattr(prepared, "tfds_builder", registered)
-    assert _load(tmp_path, offline=False).splits == expected
 
 
 # What is wrong
@@ -362,6 +159,7 @@ def test_another_version_is_refused_with_both(copied, array_record):
     with pytest.raises(CompacterError) as caught:
         _load(other)
     assert str(caught.value) == f"{other}: expected glue/rte/2.0.0, found glue/rte/1.0.0"
+    assert "compacter data prepare --task glue/rte" in caught.value.hint
 
 
 def test_another_version_beside_is_not_taken(copied, array_record):

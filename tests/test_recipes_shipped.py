@@ -61,9 +61,7 @@ def _header(path):
 
 
 def test_the_grid_of_the_papers_tables_is_complete():
-    columns = {
-        f"{folder}/{task}" for folder in ("glue", "super_glue") for task in COLUMNS[folder]
-    }
+    columns = {f"{folder}/{task}" for folder in ("glue", "super_glue") for task in COLUMNS[folder]}
     grid = {f"{task}_{method}" for task in columns for method in METHODS}
     assert len(grid) == 14 * 12
     assert {_name(path) for path in PUBLISHED} == grid

@@ -1,12 +1,11 @@
 """Where rows come from: said at once where they cannot be had, checked where they can."""
 
-import dataclasses
 import zipfile
 
 import pytest
 
 from compacter_cli import sources
-from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.errors import MissingResourceError
 from compacter_cli.recipe import DataSection
 from compacter_cli.sources import check_available, load_rows
 from compacter_cli.tasks import TASKS
@@ -94,6 +93,15 @@ def test_a_generated_task_is_always_there(asked):
     assert asked == []
 
 
+def test_mrpc_is_never_said_to_be_a_zip(asked, tmp_path):
+    with pytest.raises(MissingResourceError) as caught:
+        check_available(TASKS["glue/mrpc"], DataSection(data_dir=str(tmp_path)), offline=True)
+    assert "data.archive" not in caught.value.hint
+    assert "glue/MRPC/msr_paraphrase_train.txt" in caught.value.hint
+    with pytest.raises(MissingResourceError, match="plain files, not as a zip"):
+        check_available(TASKS["glue/mrpc"], DataSection(archive=str(tmp_path / "MRPC.zip")))
+
+
 @pytest.mark.parametrize("way", ["folder", "archive"])
 def test_a_way_that_is_given_is_the_only_one_tried(asked, prepared, tmp_path, way):
     section = DataSection(**{way: str(tmp_path / "nowhere"), "data_dir": str(prepared)})
@@ -106,44 +114,6 @@ def test_a_home_path_of_a_folder_is_expanded(rte_folder, monkeypatch):
     monkeypatch.setenv("HOME", str(rte_folder.parent))
     rows = load_rows(RTE, DataSection(folder=f"~/{rte_folder.name}"))
     assert len(rows.splits["train"]) == 2490
-
-
-@pytest.fixture
-def faked(monkeypatch):
-    """Rows given in place of those of a folder."""
-
-    def faked(train, validation, labels=("no", "yes")):
-        task = dataclasses.replace(RTE, labels=labels, rows={"train": 2, "validation": 2})
-        found = {"train": train, "validation": validation}, {"way": "folder", "path": "/here"}
-        monkeypatch.setattr(sources, "original_files", lambda *_: None)
-        monkeypatch.setattr(sources, "rows_from_folder", lambda *_: found)
-        return load_rows(task, DataSection(folder="/here"))
-
-    return faked
-
-
-def _rows(*labels):
-    return [{"idx": number, "label": label} for number, label in enumerate(labels)]
-
-
-def test_right_counts_and_labels_pass(faked):
-    assert faked(_rows(0, 1), _rows(1, 0)).splits["train"] == _rows(0, 1)
-
-
-def test_the_split_with_a_missing_row_is_named(faked):
-    with pytest.raises(CompacterError, match="expected 2 rows, got 1") as caught:
-        faked(_rows(0, 1), _rows(0, 1)[1:])
-    assert str(caught.value).startswith("glue/rte validation (/here)")
-    assert "the first row missing is number 0" in str(caught.value)
-
-
-@pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_of_no_class_is_named_with_its_row(faked, label):
-    with pytest.raises(CompacterError) as caught:
-        faked(_rows(0, label), _rows(0, 1))
-    assert f"glue/rte train (/here): row 1 has the label {label}, expected 0 to 1" in str(
-        caught.value
-    )
 
 
 def test_the_same_rows_come_of_a_folder_and_its_zip(rte_folder, tmp_path):

@@ -141,24 +141,20 @@ def prepare(*, tasks, source=None, data_dir=None, offline=False, all_must=True, 
         `(a dict a task, the errors)`; one task's failure does not keep the others from it.
 
     Raises:
-        MissingResourceError: the source holds none of the tasks, or nothing can be downloaded.
+        MissingResourceError: the source holds none of the tasks.
     """
     root, found, failed = tfds_root(data_dir), [], []
     for task in tasks:
         try:
             outcome = _prepare_one(task, root, source, offline, say)
-        except MissingResourceError as error:
-            if source is None:
-                raise  # what cannot be reached for one task cannot for the others
-            if not all_must:
-                continue
-            outcome = error
         except CompacterError as error:
-            outcome = error
-        if isinstance(outcome, CompacterError):
-            show_error(outcome)
-            failed.append(outcome)
-            outcome = {"outcome": "failed", "error": str(outcome)}
+            absent = isinstance(error, MissingResourceError)
+            if absent and source is not None and not all_must:
+                continue
+            if not (absent and source is None and failed):  # no network: said once for all
+                show_error(error)
+            failed.append(error)
+            outcome = {"outcome": "missing" if absent else "failed", "error": str(error)}
         found.append({"task": task.name, **outcome})
     if not found:
         raise MissingResourceError(

@@ -193,8 +193,14 @@ def write_lines(path, found):
 
 def show(found):
     """Print each text with its answer and how probable it is among the labels."""
-    table = table_of("prediction", "probability", "text", numbers=("probability",))
+    columns = ("prediction", "probability", *(["right"] if "right" in found[0] else []), "text")
+    table = table_of(*columns, numbers=("probability",))
     for item in found:
         share = (item["probabilities"] or {}).get(item["prediction"])
-        table.add_row(item["prediction"], "-" if share is None else f"{share:.3f}", item["text"])
+        cells = {
+            **item,
+            "probability": "-" if share is None else f"{share:.3f}",
+            "right": " / ".join(item.get("right", ())),
+        }
+        table.add_row(*(cells[column] for column in columns))
     out.print(table)

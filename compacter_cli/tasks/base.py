@@ -1,5 +1,6 @@
 """What a task declares, whatever it is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from compacter_cli.splits import HALVED_VALIDATION, SplitRule
@@ -95,7 +96,9 @@ class OriginalFiles:
         archive: file name of the original zip; `None` where the files were never zipped.
         files: file of each split that is read, in `folder`.
         columns: columns that a line must have, a JSONL's keys; all of them where `header` is not.
-        label: which of them is the label; empty where it lies deeper.
+        label: which of them is the label.
+        deep: what is wrong with a row of nested JSON, a function of the row to words or `None`;
+            in place of a look at the label.
         values: what the label may be, as text or JSON value; empty where it may be any number.
         header: whether a TSV's first line names its columns.
         helpers: further files that the parser reads.
@@ -110,6 +113,7 @@ class OriginalFiles:
     files: dict[str, str]
     columns: tuple[str, ...]
     label: str = "label"
+    deep: Callable | None = None
     values: tuple = ()
     header: bool = True
     helpers: tuple[str, ...] = ()

@@ -37,6 +37,18 @@ def without_markup(text):
     return re.sub(r"</?b>", "", text.replace("<br>", " "))
 
 
+def nested_problem(row):
+    """What is wrong with a line of the original file: a paragraph, its questions, their answers."""
+    for question in row["passage"]["questions"]:
+        for answer in question["answers"]:
+            texts = (row["passage"]["text"], question["question"], answer["text"])
+            if not all(isinstance(text, str) for text in texts):
+                return "a text is no text"
+            if not isinstance(answer["label"], int) or answer["label"] not in (0, 1):
+                return f"an answer's label is {answer['label']!r}, expected 0 or 1"
+    return None
+
+
 MULTIRC = MultiRCTask(
     name="super_glue/multirc",
     labels=("False", "True"),
@@ -44,5 +56,7 @@ MULTIRC = MultiRCTask(
     metrics=("f1", "question_em"),
     rows={"train": 27_243, "validation": 4_848},
     paper="multirc",
-    original=super_glue_files("multirc", "MultiRC", columns=("idx", "passage"), label=""),
+    original=super_glue_files(
+        "multirc", "MultiRC", columns=("idx", "passage"), deep=nested_problem
+    ),
 )

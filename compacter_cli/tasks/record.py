@@ -69,6 +69,17 @@ def with_sentences(passage):
     return passage.replace("\n@highlight\n", ". ")
 
 
+def nested_problem(row):
+    """What is wrong with a line of the original file: a passage, its entities, its queries."""
+    texts = [row["passage"]["text"]]
+    for entity in row["passage"]["entities"]:
+        if not all(isinstance(entity[end], int) for end in ("start", "end")):
+            return "an entity's start and end are expected as numbers"
+    for query in row["qas"]:
+        texts += [query["query"], *(answer["text"] for answer in query["answers"])]
+    return None if all(isinstance(text, str) for text in texts) else "a text is no text"
+
+
 RECORD = ReCoRDTask(
     name="super_glue/record",
     fields=("query", "entities", "passage"),
@@ -76,5 +87,7 @@ RECORD = ReCoRDTask(
     rows={"train": 100_730, "validation": 10_000},
     split=HELD_OUT_TRAINING,
     paper="record",
-    original=super_glue_files("record", "ReCoRD", columns=("idx", "passage", "qas"), label=""),
+    original=super_glue_files(
+        "record", "ReCoRD", columns=("idx", "passage", "qas"), deep=nested_problem
+    ),
 )

@@ -25,7 +25,9 @@ class STSBTask(PublishedTask):
         return tuple(f"{step / STEPS:.1f}" for step in range(5 * STEPS + 1))
 
     def target(self, row):
-        return f"{round(row['label'] * STEPS) / STEPS:.1f}"
+        # By six digits: TFDS keeps scores as float32, and 3.1 is a tie.
+        exact = float(format(row["label"], ".6f"))
+        return f"{round(exact * STEPS) / STEPS:.1f}"
 
     def problem(self, row):
         if 0.0 <= row["label"] <= 5.0:

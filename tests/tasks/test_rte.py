@@ -7,7 +7,6 @@ import pytest
 from compacter_cli.recipe import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
-from compacter_cli.tasks import rte as module
 
 RTE = TASKS["glue/rte"]
 ROW = {
@@ -18,11 +17,8 @@ ROW = {
 }
 
 
-def test_text_and_target_are_those_of_the_docstrings_example():
-    example = " ".join(module.__doc__.split("\n\n")[-1].split())
-    text, _, target = example.partition(" -> ")
-    assert RTE.source(ROW) == text
-    assert RTE.target(ROW) == target
+def test_text_and_target_are_those_of_the_docstrings_example(docstring_example):
+    assert (RTE.source(ROW), RTE.target(ROW)) == docstring_example("rte")
 
 
 def test_text_by_hand():
@@ -37,17 +33,11 @@ def test_targets_are_label_indices():
     assert RTE.label_of("1") == "not_entailment"
 
 
-@pytest.mark.parametrize("text", ["2", "", "00", "entailment", "-1", " 0"])
-def test_a_text_that_is_no_target_is_no_label(text):
-    assert RTE.label_of(text) is None
-
-
 def test_official_sizes_and_the_prefix():
     assert RTE.rows == {"train": 2490, "validation": 277}
     assert RTE.metrics == ("accuracy",)
+    assert RTE.split.sizes(RTE.rows) == {"train": 2490, "validation": 138, "test": 139}
     assert RTE.prefix == "rte"
-    assert RTE.original.tfds == "glue/rte:2.0.0"
-    assert RTE.original.benchmark == "glue"
 
 
 @pytest.mark.real_data
