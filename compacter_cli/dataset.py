@@ -128,13 +128,13 @@ def _tokenise(task, name, rows, vocabulary, section, prefixed):
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
     texts = [task.target(row) for row in rows]
     targets = [[*ids, END] for ids in encode(vocabulary, texts)]
-    for text, ids in zip(texts, targets, strict=True):
-        if len(ids) > section.target_length:
-            raise CompacterError(
-                f'{task.name}, {name}: the target "{text}" is {len(ids)} tokens long, more than '
-                f"data.target_length = {section.target_length}",
-                f"--set data.target_length={len(ids)} (or more, for other rows)",
-            )
+    text, longest = max(zip(texts, targets, strict=True), key=lambda pair: len(pair[1]))
+    if len(longest) > section.target_length:
+        raise CompacterError(
+            f'{task.name}, {name}: the target "{text}" is {len(longest)} tokens long, more than '
+            f"data.target_length = {section.target_length}",
+            f"--set data.target_length={len(longest)}, which is the longest of {name}",
+        )
     return Split(name, sources, targets, rows, truncated)
 
 

@@ -46,7 +46,8 @@ def existing_archive(task, archive):
     if task.original.archive is None:
         raise MissingResourceError(
             f"{task.name} was published as plain files, not as a zip",
-            f"give a folder (data.folder, --folder) holding {task.original.benchmark}/{task.original.folder}/"
+            "give a folder (data.folder, --folder) holding "
+            f"{task.original.benchmark}/{task.original.folder}/"
             + " and ".join(task.original.needed),
         )
     path = user_path(archive)

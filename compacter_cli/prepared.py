@@ -6,6 +6,7 @@ import struct
 
 from compacter_cli.errors import CompacterError, user_path
 from compacter_cli.row_checks import problem_of
+from compacter_cli.text_files import sha256_of
 from compacter_cli.tfds_access import plain_row, quiet_tfds
 
 RECEIPT = "compacter.json"  # what a directory that compacter prepared was made from
@@ -55,6 +56,28 @@ def counts_in(directory):
         raise CompacterError(
             f"{path} is damaged: {error}", f"delete {directory} to prepare it again"
         ) from error
+
+
+def check_prepared(task, directory):
+    """Look a prepared directory over without a framework: its counts, its shards, their hashes.
+
+    Hashes are known where compacter prepared it; reading checks the shards of any other.
+
+    Raises:
+        CompacterError: it is not whole.
+    """
+    counts, remedy = counts_in(directory), f"delete {directory} and prepare it again"
+    for split, expected in task.rows.items():
+        if counts.get(split) != expected:
+            raise CompacterError(
+                f"{directory}, {split}: expected {expected:,} rows, got {counts.get(split, 0):,}",
+                remedy,
+            )
+        if not any(directory.glob(f"*-{split}.*")):
+            raise CompacterError(f"{directory}: the shards of {split} are not there", remedy)
+    for name, digest in receipt_of(directory).get("shards", {}).items():
+        if not (directory / name).is_file() or sha256_of(directory / name) != digest:
+            raise CompacterError(f"{directory}: {name} is damaged or missing", remedy)
 
 
 def receipt_of(directory):

@@ -19,6 +19,7 @@ from compacter_cli.original_files import (
 )
 from compacter_cli.prepared import RECEIPT, prepared_directory, rows_in
 from compacter_cli.run import write_json
+from compacter_cli.text_files import sha256_of
 from compacter_cli.tfds_access import tfds_builder
 
 
@@ -41,7 +42,11 @@ def prepare(task, data_dir, opened):
         with opened() as (root, origin):
             splits = parse(task, root, origin["path"])
             directory = _write(task, root, staging)
-        receipt = {**origin, "rows": {split: len(rows) for split, rows in splits.items()}}
+        receipt = {
+            **origin,
+            "rows": {split: len(rows) for split, rows in splits.items()},
+            "shards": {path.name: sha256_of(path) for path in sorted(directory.glob("*-*.*"))},
+        }
         write_json(directory / RECEIPT, receipt)
         return directory
 

@@ -15,7 +15,7 @@ from compacter_cli.original_files import (
     rows_of,
 )
 from compacter_cli.own_files import own_files, rows_from_own_files
-from compacter_cli.prepared import prepared_directory, rows_in, tfds_root
+from compacter_cli.prepared import check_prepared, prepared_directory, rows_in, tfds_root
 from compacter_cli.preparing import download
 from compacter_cli.tasks.base import GeneratedTask
 from compacter_cli.tasks.own import OwnTask
@@ -43,7 +43,9 @@ def check_available(task, section, offline=False):
         original_files(task, user_path(section.folder))
     elif section.archive is not None:
         existing_archive(task, section.archive)
-    elif prepared_directory(task, section.data_dir) is None:
+    elif directory := prepared_directory(task, section.data_dir):
+        check_prepared(task, directory)
+    else:
         check_download(task, section.data_dir, offline)
 
 

@@ -47,6 +47,10 @@ def command(
     found = evaluate(adapter=directory, recipe=recipe, split=split, device=device, offline=offline)
     recorded = read_result(run) if adapter == "best" else None
     found["recorded"] = recorded and recorded.get(split, {}).get("metrics")
+    if recorded and data_changed(found, recorded, split):
+        show_note(
+            "the data is not what the run was trained on: its files or their number of rows differ"
+        )
     print_json(found) if json_ else show(found)
 
 
@@ -90,9 +94,19 @@ def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
         "method": recipe.method.name,
         "adapter": str(adapter),
         "split": split,
+        "data": dataset.origin,
         **scores.as_dict(),
         "paper": paper_scores(task, recipe.method.name, getattr(recipe.method, "n", None)),
     }
+
+
+def data_changed(found, recorded, split):
+    """Whether the rows cannot be those that a run recorded; a split drawn anew may overlap."""
+    counted = recorded.get(split, {}).get("count")
+    before, now = (origin.get("sha256", {}) for origin in (recorded.get("data", {}), found["data"]))
+    return counted not in (None, found["count"]) or any(
+        now[name] != digest for name, digest in before.items() if name in now
+    )
 
 
 def show(found):
@@ -103,5 +117,6 @@ def show(found):
         show_note(warning)
     if found["recorded"] is not None:
         same = found["recorded"] == found["metrics"]
-        verdict = "exactly as the run recorded" if same else f"the run recorded {found['recorded']}"
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in found["recorded"].items())
+        verdict = "exactly as the run recorded" if same else f"the run recorded {figures}"
         out.print(verdict)

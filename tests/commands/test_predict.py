@@ -5,12 +5,12 @@ import pytest
 from typer.testing import CliRunner
 
 from compacter_cli.commands import predict as command
-from compacter_cli.commands.predict import odd_texts, predict, read_texts
-from compacter_cli.dataset import paper_splits
+from compacter_cli.commands.predict import odd_texts, predict, read_sources
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe import load_recipe
 from compacter_cli.run import read_result
+from compacter_cli.splits import HALVED_VALIDATION
 from compacter_cli.tasks import TASKS
 
 SMOKE, RTE = TASKS["demo/smoke"], TASKS["glue/rte"]
@@ -51,7 +51,8 @@ def test_texts_are_answered_with_label_names(keras, smoke_run):
         "sentence: iron apple zinc",
         "sentence: iron copper zinc",
     ]
-    assert {key for item in found for key in item} == {"text", "prediction"}
+    assert {key for item in found for key in item} == {"text", "prediction", "probabilities"}
+    assert all(sum(item["probabilities"].values()) == pytest.approx(1) for item in found)
     assert {item["prediction"] for item in found} <= LABELS
 
 
@@ -63,7 +64,7 @@ def test_a_table_shows_predictions_and_texts(keras, smoke_run):
 
 
 def test_a_file_of_rows_is_answered_as_the_run_was_tested(keras, smoke_run, tmp_path):
-    rows = paper_splits(SMOKE.generate(), 42)["test"]
+    rows = HALVED_VALIDATION.apply(SMOKE.generate(), 42)["test"]
     path = tmp_path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     result = call("--run", smoke_run, "--file", path, "--json")
@@ -84,7 +85,7 @@ def test_the_function_answers_in_the_order_of_the_texts(keras, smoke_run):
     forward = predict(adapter=adapter, recipe=recipe, texts=texts, device="cpu")
     backward = predict(adapter=adapter, recipe=recipe, texts=texts[::-1], device="cpu")
     assert forward == backward[::-1]
-    assert len(set(forward)) > 1
+    assert len({item["prediction"] for item in forward}) > 1
 
 
 def test_texts_unlike_those_of_the_training_are_noted(keras, smoke_run):
@@ -100,7 +101,7 @@ def test_texts_unlike_those_of_the_training_are_noted(keras, smoke_run):
 def test_a_text_file_is_a_source_a_line_without_blank_ones(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("\ufeffsentence: iron\r\n\r\n  \nsentence: apple\n", encoding="utf-8")
-    assert read_texts(SMOKE, [], path) == ["sentence: iron", "sentence: apple"]
+    assert read_sources(SMOKE, path) == ["sentence: iron", "sentence: apple"]
 
 
 def test_rows_of_a_jsonl_file_are_written_as_the_task_writes_them(tmp_path):
@@ -111,7 +112,7 @@ def test_rows_of_a_jsonl_file_are_written_as_the_task_writes_them(tmp_path):
         '{"sentence1": "a\\nb", "sentence2": "ä"}',
         encoding="utf-8",
     )
-    assert read_texts(RTE, [], path) == [
+    assert read_sources(RTE, path) == [
         'sentence1: It "rains". sentence2: It is wet.',
         "sentence1: a\nb sentence2: ä",
     ]
@@ -123,11 +124,7 @@ def test_a_line_separator_inside_a_row_is_a_part_of_its_text(tmp_path, separator
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"sentence": text}, ensure_ascii=False), encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8")) == {"sentence": text}
-    assert read_texts(SMOKE, [], path) == [f"sentence: {text}"]
-
-
-def test_texts_are_taken_as_they_are():
-    assert read_texts(SMOKE, ["b", "a", "b"], None) == ["b", "a", "b"]
+    assert read_sources(SMOKE, path) == [f"sentence: {text}"]
 
 
 def test_texts_written_as_in_training_are_not_odd():
@@ -142,14 +139,15 @@ def test_texts_written_as_in_training_are_not_odd():
 
 @pytest.mark.usefixtures("unloaded")
 def test_neither_text_nor_file_exits_2(smoke_run):
-    assert "expected either --text or --file" in assert_one_line(call("--run", smoke_run), 2)
+    line = assert_one_line(call("--run", smoke_run), 2)
+    assert "expected one of --text, --file and --split, got none" in line
 
 
 @pytest.mark.usefixtures("unloaded")
 def test_both_text_and_file_exit_2(smoke_run, tmp_path):
     (tmp_path / "texts.txt").write_text("sentence: iron\n")
     result = call("--run", smoke_run, "--text", "x", "--file", tmp_path / "texts.txt")
-    assert "expected either --text or --file" in assert_one_line(result, 2)
+    assert "got --text and --file" in assert_one_line(result, 2)
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -157,7 +155,8 @@ def test_both_text_and_file_exit_2(smoke_run, tmp_path):
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_an_empty_file_exits_2(smoke_run, tmp_path, name, content):
     (tmp_path / name).write_text(content)
-    assert "is empty" in assert_one_line(call("--run", smoke_run, "--file", tmp_path / name), 2)
+    line = assert_one_line(call("--run", smoke_run, "--file", tmp_path / name), 2)
+    assert ("holds no rows" if name == "rows.jsonl" else "is empty") in line
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -170,9 +169,8 @@ def test_a_missing_file_exits_2(smoke_run, tmp_path):
 @pytest.mark.usefixtures("unloaded")
 def test_a_file_that_is_no_utf8_exits_2(smoke_run, tmp_path):
     (tmp_path / "texts.txt").write_bytes("sentence: ä\n".encode("latin-1"))
-    assert "cannot read" in assert_one_line(
-        call("--run", smoke_run, "--file", tmp_path / "texts.txt"), 2
-    )
+    line = assert_one_line(call("--run", smoke_run, "--file", tmp_path / "texts.txt"), 2)
+    assert "texts.txt, line 1: not UTF-8" in line
 
 
 @pytest.mark.usefixtures("unloaded")
@@ -181,16 +179,16 @@ def test_a_missing_field_exits_2_with_row_and_field(smoke_run, tmp_path):
     path.write_text('{"sentence": "iron"}\n{"text": "apple"}\n')
     result = call("--run", smoke_run, "--file", path)
     line = assert_one_line(result, 2)
-    assert "rows.jsonl, row 2: the field 'sentence' is missing" in line
-    assert "rows need sentence" in result.stderr
+    assert 'rows.jsonl, line 2: expected the column "sentence", got text' in line
+    assert "every row needs sentence" in result.stderr
 
 
 @pytest.mark.parametrize("line", ["{", "not json", "[1, 2]", '"text"', "3", "null", "true"])
 def test_a_row_that_is_no_object_is_refused_by_its_number(tmp_path, line):
     path = tmp_path / "rows.jsonl"
     path.write_text(f'{{"sentence": "iron"}}\n{line}\n')
-    with pytest.raises(UsageError, match=r"rows\.jsonl, row 2: not a JSON object"):
-        read_texts(SMOKE, [], path)
+    with pytest.raises(UsageError, match=r"rows\.jsonl, line 2: (not JSON|expected a JSON object)"):
+        read_sources(SMOKE, path)
 
 
 def test_a_directory_that_is_no_run_exits_2(tmp_path):
@@ -212,3 +210,69 @@ def test_a_preset_that_is_missing_offline_exits_3(smoke_run, tmp_path, monkeypat
         "--set", "backbone.preset=t5_small_multi",
     )  # fmt: skip
     assert "t5_small_multi" in assert_one_line(result, 3)
+
+
+# Probabilities, files of answers, splits.
+
+
+def test_a_labels_probability_is_that_of_its_whole_text(keras, smoke_run):
+    import torch
+
+    from compacter_cli.backbone import load_backbone
+    from compacter_cli.dataset import encode_sources, pad
+    from compacter_cli.predictor import Predictor
+
+    texts = ["sentence: iron apple zinc", "sentence: iron copper zinc silver"]
+    with keras.device("cpu"):
+        predictor = Predictor(load_backbone("random/tiny"), smoke_run / "best")
+        found = predictor.probabilities(texts, batch_size=1)
+        vocabulary, model = predictor.backbone.vocabulary, predictor.model
+        sources, _ = encode_sources(texts, vocabulary, 32)
+        expected = []
+        for source in sources:
+            ids, mask = pad([source], "cpu")
+            scores = []
+            for target in SMOKE.targets:
+                tokens, written, score = [*vocabulary.encode([target])[0], 1], [0], 0.0
+                for token in tokens:  # one step at a time, everything anew
+                    with torch.no_grad():
+                        states, source_mask = model.encode(ids, mask)
+                        inputs = torch.tensor([written])
+                        seen = torch.ones_like(inputs, dtype=torch.bool)
+                        logits = model.decode(inputs, seen, states, source_mask)[0, -1]
+                    score += logits.log_softmax(-1)[token].item()
+                    written.append(token)
+                scores.append(score)
+            shares = torch.tensor(scores).softmax(-1).tolist()
+            expected.append(dict(zip(SMOKE.labels, shares, strict=True)))
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+
+
+def test_a_split_is_written_as_jsonl_with_the_right_answers_and_never_over_a_file(
+    keras, smoke_run, tmp_path
+):
+    path = tmp_path / "answers.jsonl"
+    result = call("--run", smoke_run, "--split", "test", "--output", path)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == ""
+    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = HALVED_VALIDATION.apply(SMOKE.generate(), 42)["test"]
+    assert [item["right"] for item in found] == [[SMOKE.labels[row["label"]]] for row in rows]
+    right = sum(item["prediction"] in item["right"] for item in found)
+    assert right == pytest.approx(read_result(smoke_run)["test"]["metrics"]["accuracy"])
+    before = path.read_bytes()
+    again = call("--run", smoke_run, "--text", "sentence: iron", "--output", path)
+    assert "exists and is not overwritten" in assert_one_line(again, 2)
+    assert path.read_bytes() == before
+
+
+def test_a_split_is_shown_beside_what_is_right(keras, smoke_run):
+    result = call("--run", smoke_run, "--split", "test")
+    assert result.stdout.splitlines()[0].split() == ["prediction", "probability", "right", "text"]
+
+
+def test_a_csv_file_of_rows_is_read(tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text('sentence,more\n"iron, zinc",1\n', encoding="utf-8")
+    assert read_sources(SMOKE, path) == ["sentence: iron, zinc"]

@@ -178,7 +178,9 @@ def test_what_is_not_given_is_split_off(given, train, others, seed):
     assert found == expected_splits(before, seed)
     assert splits == before
     assert list(found) == ["train", "validation", "test"]
-    assert sorted(sum(found.values(), [])) == sorted(sum(before.values(), []))
+    assert sorted(row for rows in found.values() for row in rows) == sorted(
+        row for rows in before.values() for row in rows
+    )
     counts = {name: len(rows) for name, rows in before.items()}
     sizes = GIVEN_SPLITS.sizes(counts)
     assert sizes == {name: len(rows) for name, rows in found.items()}
