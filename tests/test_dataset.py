@@ -137,7 +137,7 @@ def test_a_label_is_never_cut():
     with pytest.raises(CompacterError, match="more than data") as caught:
         _dataset(rows, rows, task=wide, target_length=3)
     assert str(caught.value).startswith('made/up, train: the target "100" is 4 tokens long')
-    assert caught.value.hint.startswith("--set data.target_length=4 ")
+    assert caught.value.hint.startswith("--set data.target_length=4, ")
 
 
 def _query(number, *answers):

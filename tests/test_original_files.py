@@ -101,7 +101,7 @@ def test_a_missing_folder_names_every_path(tmp_path):
         load_rows(RTE, DataSection(folder=str(folder)))
     assert str(folder / "glue" / "RTE" / "train.tsv") in str(caught.value)
     assert str(folder / "glue" / "RTE" / "dev.tsv") in str(caught.value)
-    assert caught.value.hint == "data.folder must hold glue/RTE/train.tsv and dev.tsv"
+    assert caught.value.hint == "the folder must hold glue/RTE/train.tsv and dev.tsv"
     assert caught.value.exit_code == 3
 
 
@@ -161,17 +161,16 @@ def test_a_short_row_is_named_by_its_line(damaged, short):
         damaged(_line(7, short))
     assert str(caught.value).endswith(
         "RTE/dev.tsv, line 7: expected 4 columns (index, sentence1, sentence2, label), got "
-        f"{short.count(TAB) + 1}"
+        f"{short.count(TAB) + 1} (expected 277 rows, got 276)"
     )
-    assert "expected 277 rows, got 276" in str(caught.value.hint)
+    assert "mend that line" in caught.value.hint
 
 
 def test_an_empty_label_is_named_by_its_line(damaged):
     with pytest.raises(CompacterError) as caught:
         damaged(_line(7, b"5\ta\tb\t"))
-    assert str(caught.value).endswith(
-        """RTE/dev.tsv, line 7: the label is '', expected "entailment" or "not_entailment\""""
-    )
+    said = """RTE/dev.tsv, line 7: the label is '', expected "entailment" or "not_entailment\""""
+    assert said in str(caught.value)
 
 
 def test_of_several_short_rows_the_first_is_named(damaged):
@@ -183,7 +182,7 @@ def test_a_deleted_line_is_noticed_and_no_other_line_is_blamed(damaged):
     with pytest.raises(CompacterError, match=r"dev\.tsv: expected 277 rows, got 276") as caught:
         damaged(lambda data: b"\n".join(data.split(b"\n")[:6] + data.split(b"\n")[7:]))
     assert ", line" not in str(caught.value)
-    assert caught.value.hint == "compare the file with the original, or take it again"
+    assert caught.value.hint == "take the original file again"
 
 
 def test_a_row_too_many_is_noticed(damaged):
@@ -217,9 +216,8 @@ def test_a_missing_column_is_named(damaged, column):
     with pytest.raises(CompacterError) as caught:
         damaged(lambda data: data.replace(column.encode(), b"other", 1))
     header = ", ".join(("index", "sentence1", "sentence2", "label")).replace(column, "other")
-    assert str(caught.value).endswith(
-        f"RTE/dev.tsv, line 1: expected the column {column} in the header, got {header}"
-    )
+    said = f"RTE/dev.tsv, line 1: expected the column {column} in the header, got {header}"
+    assert said in str(caught.value)
 
 
 def test_a_file_without_header_is_refused(damaged):
@@ -305,8 +303,7 @@ def test_superglues_rte_zip_is_refused_with_what_was_expected(tmp_path):
     assert "RTE/train.jsonl" in str(caught.value)
     assert f"its sha256 is {_sha256(archive)}" in str(caught.value)
     assert f"the published one {published_hashes(RTE)['RTE.zip']}" in str(caught.value)
-    assert "give GLUE's RTE.zip" in caught.value.hint
-    assert "GLUE and SuperGLUE both have an RTE.zip" in caught.value.hint
+    assert caught.value.hint == "give the RTE.zip of glue, with its RTE/ at the top"
 
 
 def test_a_zip_without_one_file_names_that_one(rte_folder, tmp_path):

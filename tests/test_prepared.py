@@ -181,7 +181,7 @@ def test_another_data_set_is_refused(copied, array_record):
 def test_a_missing_shard_is_refused_in_words(copied, array_record):
     data_dir, directory = copied(array_record)
     _shard(directory).unlink()
-    with pytest.raises(CompacterError, match="glue-validation"):
+    with pytest.raises(CompacterError, match="the shards of validation are not there"):
         _load(data_dir)
 
 
@@ -232,7 +232,7 @@ def test_a_flipped_letter_of_tfrecord_is_noticed(copied, tfrecord):
     data_dir, directory = copied(tfrecord)
     path = _shard(directory)
     _flip(path, path.read_bytes().index(b'Premise "100"'))
-    with pytest.raises(CompacterError, match="glue-validation"):
+    with pytest.raises(CompacterError, match="the shards of validation are not there"):
         _load(data_dir)
 
 

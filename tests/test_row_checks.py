@@ -188,7 +188,8 @@ def test_right_counts_and_labels_are_no_problem(originals):
 @pytest.mark.parametrize("label", [-1, 2])
 def test_a_label_of_no_class_is_named_with_its_row(originals, label):
     task = originals.tasks["glue/rte"]
-    rows = [{"idx": 0, "label": 1}, {"idx": 1, "label": label}]
+    texts = {"sentence1": "a", "sentence2": "b"}
+    rows = [{"idx": 0, **texts, "label": 1}, {"idx": 1, **texts, "label": label}]
     said = f"row 1 has the label {label}, expected 0 to 1"
     assert problem_of(task, "train", rows).startswith(said)
     assert ("is the label column missing?" in problem_of(task, "train", rows)) == (label == -1)
@@ -212,3 +213,48 @@ def test_a_line_of_jsonl_that_is_no_object_is_named(tmp_path, line):
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
     said = malformed_line(tmp_path / "train.tsv", TASKS["glue/rte"].original)
     assert "cannot read" in said
+
+
+def test_a_field_that_is_no_text_is_named_with_its_row(originals):
+    task = originals.tasks["glue/rte"]
+    rows = [
+        {"idx": 0, "sentence1": "a", "sentence2": "b", "label": 1},
+        {"idx": 1, "sentence1": "a", "sentence2": None, "label": 0},
+    ]
+    assert problem_of(task, "train", rows) == "row 1 has no text in sentence2"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("super_glue/boolq", '{"question": "q", "passage": "p", "idx": 0, "label": "false"}',
+         "the label is 'false', expected false or true"),
+        ("super_glue/copa", '{"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", '
+         '"idx": 0, "label": "0"}', "the label is '0', expected 0 or 1"),
+        ("super_glue/cb", '{"premise": "p", "hypothesis": "h", "idx": 0, "label": "unknown"}',
+         "the label is 'unknown', expected"),
+        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t", "questions": [{"question": "q", '
+         '"answers": [{"text": "a", "label": "1"}]}]}}', "an answer's label is '1', expected 0 or 1"),
+        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t"}}', "not nested as it should be"),
+        ("super_glue/record", '{"idx": 0, "passage": {"text": "t", "entities": []}, '
+         '"qas": [{"answers": []}]}', "not nested as it should be (KeyError: 'query')"),
+    ],
+)  # fmt: skip
+def test_a_wrong_label_or_nesting_is_named_by_its_line(tmp_path, name, line, said):
+    from compacter_cli.row_checks import wrong_label
+    from compacter_cli.tasks import TASKS
+
+    path = tmp_path / "train.jsonl"
+    path.write_text(f"\n{line}\n", encoding="utf-8")
+    assert wrong_label(path, TASKS[name].original).startswith(f"line 2: {said}")
+    assert malformed_line(path, TASKS[name].original).startswith(f"line 2: {said}")
+
+
+def test_a_number_in_the_place_of_a_label_is_refused_though_tfds_takes_it(tmp_path):
+    from compacter_cli.row_checks import wrong_label
+    from compacter_cli.tasks import TASKS
+
+    path = tmp_path / "dev.tsv"
+    path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", encoding="utf-8")
+    said = """line 2: the label is '1', expected "entailment" or "not_entailment\""""
+    assert wrong_label(path, TASKS["glue/rte"].original) == said

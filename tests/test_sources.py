@@ -1,5 +1,6 @@
 """Where rows come from: said at once where they cannot be had, checked where they can."""
 
+import json
 import zipfile
 
 import pytest
@@ -27,8 +28,12 @@ def prepared(tmp_path):
     """A directory that looks prepared, down to its two files of metadata."""
     directory = tmp_path / "tfds" / "glue" / "rte" / "2.0.0"
     directory.mkdir(parents=True)
+    splits = [{"name": name, "shardLengths": [str(rows)]} for name, rows in RTE.rows.items()]
+    described = {"splits": splits}
     for name in ("dataset_info.json", "features.json"):
-        (directory / name).write_text("{}", encoding="utf-8")
+        (directory / name).write_text(json.dumps(described), encoding="utf-8")
+    for split in RTE.rows:
+        (directory / f"glue-{split}.array_record-00000-of-00001").write_bytes(b"not read yet")
     return tmp_path / "tfds"
 
 
@@ -105,7 +110,7 @@ def test_mrpc_is_never_said_to_be_a_zip(asked, tmp_path):
 @pytest.mark.parametrize("way", ["folder", "archive"])
 def test_a_way_that_is_given_is_the_only_one_tried(asked, prepared, tmp_path, way):
     section = DataSection(**{way: str(tmp_path / "nowhere"), "data_dir": str(prepared)})
-    with pytest.raises(MissingResourceError, match=f"data.{way}"):
+    with pytest.raises(MissingResourceError, match="nowhere"):
         load_rows(RTE, section)
     assert asked == []
 

@@ -215,7 +215,7 @@ def test_a_missing_column_is_named_beside_those_that_are_there(refused, form):
     first = 1 if form == "jsonl" else 2
     message, hint = refused(form, written(form, ROWS), "text", "labels")
     assert message == f', line {first}: expected the column "labels", got text, label'
-    assert hint == 'did you mean "label"?'
+    assert hint == "every row needs text, labels"
 
 
 def test_a_missing_column_near_to_none_lists_the_needed_ones(refused):

@@ -166,7 +166,7 @@ def prepare(*, tasks, source=None, data_dir=None, offline=False, all_must=True, 
             if not (absent and source is None and failed):  # no network: said once for all
                 show_error(error)
             failed.append(error)
-            outcome = {"outcome": "missing" if absent else "failed", "error": str(error)}
+            outcome = {"outcome": "failed", "error": str(error)}
         found.append({"task": task.name, **outcome})
     if not found:
         raise MissingResourceError(

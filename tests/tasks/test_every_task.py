@@ -81,6 +81,7 @@ def test_the_original_is_the_benchmarks_and_has_every_split_that_is_read(task):
 
 
 @_each(ORIGINALS)
+@pytest.mark.usefixtures("tensorflow_apart")
 def test_fields_and_labels_are_those_of_tfds(task):
     with tfds_builder(task) as builder:
         features = builder.info.features
