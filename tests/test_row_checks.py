@@ -233,9 +233,10 @@ def test_a_field_that_is_no_text_is_named_with_its_row(originals):
          '"idx": 0, "label": "0"}', "the label is '0', expected 0 or 1"),
         ("super_glue/cb", '{"premise": "p", "hypothesis": "h", "idx": 0, "label": "unknown"}',
          "the label is 'unknown', expected"),
-        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t", "questions": [{"question": "q", '
-         '"answers": [{"text": "a", "label": "1"}]}]}}', "an answer's label is '1', expected 0 or 1"),
-        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t"}}', "not nested as it should be"),
+        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t", "questions": [{"question": '
+         '"q", "answers": [{"text": "a", "label": "1"}]}]}}',
+         "an answer's label is '1', expected 0 or 1"),
+        ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t"}}', "not nested as it should"),
         ("super_glue/record", '{"idx": 0, "passage": {"text": "t", "entities": []}, '
          '"qas": [{"answers": []}]}', "not nested as it should be (KeyError: 'query')"),
     ],
