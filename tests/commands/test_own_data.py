@@ -39,10 +39,10 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def recipe_with(folder, **data):
+def recipe_with(place, **data):
     """Writes the recipe with changes to [data]; a value of `None` takes the key out."""
     merged = {k: v for k, v in {**TABLES["data"], **data}.items() if v is not None}
-    path = folder / "mine.toml"
+    path = place / "mine.toml"
     path.write_text(tomli_w.dumps({**TABLES, "data": merged}), encoding="utf-8")
     return path
 
