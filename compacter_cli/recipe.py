@@ -246,12 +246,22 @@ def recipe_of(tables, source):
     try:
         recipe = recipe_class(tables).model_validate(tables).resolved()
     except ValidationError as error:
-        problems = [_problem(item, recipe_class(tables)) for item in error.errors()]
+        problems = [_problem(item, recipe_class(tables)) for item in _told(error.errors())]
         raise RecipeError(source, [*problems, *_checks_of_the_rest(tables, error)]) from None
     problems = cross_checks(recipe)
     if problems:
         raise RecipeError(source, problems)
     return recipe
+
+
+def _told(items):
+    """Pydantic's errors without those that follow from another: keys of an unknown task's data."""
+    unknown = any(item["loc"] == ("task",) for item in items)
+    return [
+        item
+        for item in items
+        if not (unknown and item["type"] == "extra_forbidden" and item["loc"][0] == "data")
+    ]
 
 
 def override(tables, overrides):
@@ -334,6 +344,16 @@ def _problem(item, kind_of_recipe):
     key = ".".join(location) or "recipe"
     section, known = _section_of(item["loc"], kind_of_recipe)
     kind = item["type"]
+    if kind == "extra_forbidden" and item["loc"][0] == "data":
+        own = kind_of_recipe is OwnRecipe
+        other = DataSection if own else OwnDataSection
+        if location[-1] in other.model_fields:
+            tasks = (
+                "published tasks (glue/rte)"
+                if own
+                else "data of one's own: task = " + ", ".join(FORMATS)
+            )
+            return Problem(key, f"unknown key{section}", f"it is for {tasks}")
     if kind == "extra_forbidden":
         return Problem(
             key, f"unknown key{section}", did_you_mean(location[-1], known) or _list(known)

@@ -121,7 +121,7 @@ def test_a_missing_file_exits_3(folder):
         ({"metrics": ["rouge_l"]}, 'unknown metric "rouge_l"'),
         ({"labels": ["0", "1", "2"]}, "f1 needs two labels"),
         ({"labels": ["a", "b"], "metrics": ["pearson"]}, "labels that are numbers"),
-        ({"folder": "x"}, "unknown key"),
+        ({"folder": "x"}, "unknown key of [data] (it is for published tasks"),
         ({"train": None, "source": None}, "data.train: missing"),
         ({"labels": ["0", "1"], "target_length": 1}, "data.target_length"),
     ],
@@ -134,8 +134,14 @@ def test_what_does_not_fit_is_said_by_its_key(folder, changes, said):
 
 def test_a_published_task_takes_no_files_of_ones_own():
     tables = {**TABLES, "task": "glue/rte", "data": {"train": "x.jsonl"}}
-    with pytest.raises(RecipeError, match=r"data\.train: unknown key"):
+    with pytest.raises(RecipeError, match=r"data\.train: unknown key .*jsonl, csv, tsv"):
         recipe_of(tables, "here")
+
+
+def test_an_unknown_task_is_the_one_problem():
+    with pytest.raises(RecipeError) as caught:
+        recipe_of({**TABLES, "task": "xml"}, "here")
+    assert [problem.key for problem in caught.value.problems] == ["task"]
 
 
 def test_the_task_is_that_of_the_section(folder):
