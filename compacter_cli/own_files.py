@@ -39,7 +39,7 @@ def rows_from_own_files(task, section):
                 f"{divided}: too few rows to divide; {split} would have none",
                 f"give more rows, or a file of its own for {split}",
             )
-    hashes = {path.name: sha256_of(path) for path in files.values()}
+    hashes = {split: sha256_of(path) for split, path in files.items()}
     return splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes}
 
 

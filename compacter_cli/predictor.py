@@ -90,7 +90,7 @@ class Predictor:
         A label's probability is that of its whole target text, end token included, divided by
         the sum over all labels.
         """
-        targets = self.task.targets
+        texts, targets = _listed(texts), self.task.targets
         if not targets:
             return [None] * len(texts)
         names = [self.task.label_of(target) for target in targets]
@@ -106,8 +106,7 @@ class Predictor:
         """Padded (ids, mask) of source texts, on the model's device."""
         from compacter_cli.dataset import encode_sources, pad
 
-        if isinstance(texts, str):
-            raise UsageError("expected a list of texts, got one text", "predict([text])")
+        texts = _listed(texts)
         if self.recipe.method.prefixes_task and self.task.prefix:
             texts = [f"{self.task.prefix} {text}" for text in texts]
         length = self.recipe.data.source_length
@@ -124,6 +123,13 @@ class Predictor:
             with torch.no_grad():
                 self._made = self.model.forward_pass()
         return self._made
+
+
+def _listed(texts):
+    """`texts` as a list; one text alone is refused, for its letters would be answered."""
+    if isinstance(texts, str):
+        raise UsageError("expected a list of texts, got one text", "predict([text])")
+    return list(texts)
 
 
 def model_with(backbone, adapter, precision=None):
@@ -166,6 +172,8 @@ def recipe_of_adapter(adapter):
         recipe = recipe_class(tables).model_validate(tables)
     except ValueError as error:
         raise _undescribed(adapter, error) from error
+    if recipe.task != adapter.manifest["task"]:
+        raise _undescribed(adapter, "its task is not its recipe's")
     if recipe.method.settings() != adapter.manifest["method"]:
         raise _undescribed(adapter, "its method is not its recipe's")
     return recipe

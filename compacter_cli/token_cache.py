@@ -47,9 +47,12 @@ def _read(path, count):
     import numpy as np
 
     try:
-        with np.load(path) as file:  # no pickles: numpy refuses them by default
+        with (
+            open(path, "rb") as opened,
+            np.load(opened) as file,
+        ):  # no pickles: numpy refuses them by default
             ids, ends = file["ids"], file["ends"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None
     if len(ends) != count or (count and ends[-1] != len(ids)):
         return None

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import math
 import shutil
 
 import pytest
@@ -39,13 +40,14 @@ def backbone(keras):
 def untrained(backbone, tmp_path):
     """Makes the directory of an adapter that nobody trained: `untrained("name", method="full")`."""
 
-    def make(folder, seed=0, shift=0.0, precision="float32", **method):
+    def make(folder, seed=0, shift=0.0, precision="float32", task=SMOKE.name, data=None, **method):
         from compacter_cli.model import T5Model
 
         tables = {"name": "compacterpp", **method}
         recipe = recipe_of(
             {
-                "task": SMOKE.name,
+                "task": task,
+                "data": data or {},
                 "backbone": {"preset": "random/tiny", "precision": precision},
                 "method": tables,
             },
@@ -129,6 +131,67 @@ def test_nothing_asked_is_nothing_answered(backbone, smoke_run):
     predictor = Predictor(backbone, smoke_run / "best")
     assert predictor.predict([]) == []
     assert predictor.predict_rows([]) == []
+
+
+def test_a_text_alone_is_refused(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    for ask in (predictor.predict, predictor.answers, predictor.probabilities):
+        with pytest.raises(UsageError, match="expected a list of texts, got one text") as caught:
+            ask(TEXTS[0])
+        assert "[text]" in caught.value.hint
+
+
+def test_sources_are_the_texts_of_rows(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    assert predictor.sources(iter([{"sentence": "iron", "idx": 3}])) == ["sentence: iron"]
+    with pytest.raises(UsageError, match="row 1 lacks the field sentence"):
+        predictor.sources([{}])
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_probabilities_are_shares_of_all_labels(backbone, untrained, size):
+    predictor = Predictor(backbone, untrained("babbling", seed=5, shift=0.2))
+    found = predictor.probabilities(TEXTS, size)
+    assert [list(shares) for shares in found] == [list(SMOKE.labels)] * len(TEXTS)
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in found)
+    assert all(0 < share < 1 for shares in found for share in shares.values())
+    alone = [predictor.probabilities([text])[0] for text in TEXTS]
+    for one, other in zip(found, alone, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    assert predictor.probabilities([]) == []
+
+
+@pytest.mark.parametrize("labels", [["0", "iron zinc", "peach"], ["1", "0"]])
+def test_probabilities_of_labels_of_several_lengths_are_those_written_anew(
+    backbone, untrained, labels
+):
+    data = {"train": "a.csv", "source": "sentence: {text}", "target": "{label}", "labels": labels}
+    predictor = Predictor(backbone, untrained("own", seed=5, shift=0.2, task="csv", data=data))
+    found = predictor.probabilities(predictor.sources([{"text": "iron apple"}]))
+    (source,) = backbone.vocabulary.encode(["sentence: iron apple"])
+    ids = torch.tensor([[*source, 1]])
+    scores = []
+    for label in labels:
+        written, score = [0], 0.0
+        for token in [*backbone.vocabulary.encode([label])[0], 1]:
+            with torch.no_grad():
+                states, mask = predictor.model.encode(ids, ids > 0)
+                inputs = torch.tensor([written])
+                logits = predictor.model.decode(inputs, inputs >= 0, states, mask)[0, -1]
+            score += float(logits[token] - logits.exp().sum().log())
+            written.append(token)
+        scores.append(score)
+    whole = sum(math.exp(score) for score in scores)
+    expected = {x: math.exp(y) / whole for x, y in zip(labels, scores, strict=True)}
+    assert found == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_free_text_has_no_probabilities(backbone, untrained):
+    data = {"train": "a.csv", "source": "sentence: {text}", "target": "{answer}"}
+    predictor = Predictor(backbone, untrained("own", task="csv", data=data))
+    assert predictor.task.fields == ("text",)
+    assert predictor.probabilities(TEXTS) == [None] * len(TEXTS)
+    assert predictor.predict(TEXTS) == predictor.answers(TEXTS)
 
 
 def test_the_batch_size_does_not_change_the_answers(backbone, untrained, monkeypatch):
@@ -272,6 +335,10 @@ def of_an_unknown_task(directory):
     change_manifest(directory, recipe={**manifest["recipe"], "task": "glue/unheard_of"})
 
 
+def of_another_task_than_its_recipes(directory):
+    change_manifest(directory, task="glue/unheard_of")
+
+
 def with_an_unknown_method(directory):
     manifest = json.loads((directory / "adapter.json").read_text())
     manifest["recipe"]["method"] = {"name": "magic"}
@@ -304,6 +371,7 @@ FAULTS = [
     remove,
     of_another_backbone,
     of_an_unknown_task,
+    of_another_task_than_its_recipes,
     with_an_unknown_method,
     with_other_sizes,
     with_sizes_that_do_not_divide,

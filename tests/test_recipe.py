@@ -8,9 +8,19 @@ from pydantic import ValidationError
 from compacter_cli.errors import CompacterError, MissingResourceError, RecipeError, UsageError
 from compacter_cli.library import shipped_recipes
 from compacter_cli.methods import METHODS
-from compacter_cli.recipe import DataSection, TrainSection, load_recipe, override, recipe_of
-from compacter_cli.run import recipe_text
-from compacter_cli.tasks import TASKS
+from compacter_cli.random_backbone import tiny_vocabulary
+from compacter_cli.recipe import (
+    DataSection,
+    OwnDataSection,
+    OwnRecipe,
+    Recipe,
+    TrainSection,
+    load_recipe,
+    override,
+    recipe_of,
+)
+from compacter_cli.run import plain_recipe, recipe_text, run_directory
+from compacter_cli.tasks import TASKS, task_of
 
 TINY = """
 task = "demo/smoke"
@@ -451,3 +461,203 @@ def test_plain_tables_make_a_recipe_and_name_their_source():
     assert recipe_of(tables, "mine").task == "demo/smoke"
     with pytest.raises(CompacterError, match=r"^mine: train\.epochs"):
         recipe_of({**tables, "train": {"epochs": 0}}, "mine")
+
+
+# Rows of one's own
+
+
+OWN = """
+task = "jsonl"
+[backbone]
+preset = "random/tiny"
+[method]
+name = "compacterpp"
+[data]
+train = "train.jsonl"
+source = "sentence: {text}"
+target = "{label}"
+"""
+
+
+def test_own_data_has_a_section_of_its_own(load):
+    recipe = load(text=OWN)
+    assert type(recipe) is OwnRecipe
+    assert type(recipe.data) is OwnDataSection
+    assert (recipe.data.seed, recipe.data.source_length, recipe.data.target_length) == (42, 128, 16)
+    assert recipe.data.labels is recipe.data.metrics is recipe.data.validation is None
+    assert type(load()) is Recipe
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "tsv"])
+def test_the_task_of_own_data_is_of_its_templates(load, form):
+    recipe = load(f"task={form}", 'data.labels=["0", "1"]', text=OWN)
+    task = task_of(recipe)
+    assert (task.name, task.fields, task.targets) == (form, ("text",), ("0", "1"))
+    assert task.source({"text": "iron"}) == "sentence: iron"
+    assert task_of(load()) is TASKS["demo/smoke"]
+
+
+def test_set_can_turn_a_recipe_into_one_of_own_data(load):
+    given = ["task=csv", "data.train=a.csv", "data.source={a}", "data.target={b}"]
+    assert type(load(*given)) is OwnRecipe
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "meant"),
+    [
+        ("data.trian=a", "data.trian", "train"),
+        ("data.label=a", "data.label", "labels"),
+        ("data.metric=a", "data.metric", "metrics"),
+        ("data.sorce=a", "data.sorce", "source"),
+        ("data.target_lenght=3", "data.target_lenght", "target_length"),
+    ],
+)
+def test_an_unknown_key_of_own_data_names_the_nearest(problems, override, key, meant):
+    found = problems(override, text=OWN)
+    assert set(found) == {key}
+    assert found[key].message == "unknown key of [data]"
+    assert found[key].hint == f'did you mean "{meant}"?'
+
+
+@pytest.mark.parametrize("key", ["folder", "archive", "data_dir"])
+def test_own_data_is_in_no_folder_of_original_files(problems, key):
+    found = problems(f"data.{key}=a", text=OWN)
+    assert found[f"data.{key}"].message == "unknown key of [data]"
+    assert found[f"data.{key}"].hint == "it is for published tasks (glue/rte)"
+
+
+@pytest.mark.parametrize(
+    "key", ["train", "validation", "test", "source", "target", "labels", "metrics"]
+)
+def test_a_published_task_takes_no_files_of_ones_own(problems, key):
+    found = problems(f'data.{key}=["a", "b"]')
+    assert set(found) == {f"data.{key}"}
+    assert found[f"data.{key}"].message == "unknown key of [data]"
+
+
+def test_what_own_data_lacks_is_named_all_at_once(problems):
+    found = problems("trian.x=1", "train.epochs=0", text=OWN.partition("train = ")[0])
+    missing = {"data.train", "data.source", "data.target"}
+    assert set(found) == {*missing, "trian", "train.epochs"}
+    assert {found[key].message for key in missing} == {"missing"}
+
+
+def test_own_data_without_a_section_misses_it(problems):
+    assert problems(text=OWN.partition("[data]")[0])["data"].message == "missing"
+
+
+@pytest.mark.parametrize("key", ["source", "target"])
+@pytest.mark.parametrize(
+    ("template", "said"),
+    [
+        ("none", "names no column"),
+        ("{{text}}", "names no column"),
+        ("a {} b", "column's name between braces"),
+        ("{text!r}", "column's name between braces"),
+        ("{text:3}", "column's name between braces"),
+        ("{text", "'}'"),
+        ("text}", "'}'"),
+    ],
+)
+def test_a_bad_template_is_named(problems, key, template, said):
+    found = problems(f'data.{key}="{template}"', text=OWN)
+    assert set(found) == {f"data.{key}"}
+    assert said in found[f"data.{key}"].message
+
+
+@pytest.mark.parametrize("key", ["train", "validation", "test", "source", "target"])
+def test_an_empty_text_of_own_data_is_refused(problems, key):
+    assert set(problems(f"data.{key}=", text=OWN)) == {f"data.{key}"}
+
+
+@pytest.mark.parametrize("labels", ['["0"]', "[]", '["0", 1]', '"0"', '["0", ""]'])
+def test_labels_are_two_texts_at_least(problems, labels):
+    (key,) = problems(f"data.labels={labels}", text=OWN)
+    assert key.startswith("data.labels")
+
+
+def test_a_label_that_is_there_twice_is_refused(problems):
+    found = problems('data.labels=["0", "1", "0"]', text=OWN)
+    assert "a label is there twice" in found["data"].message
+
+
+@pytest.mark.parametrize(
+    ("labels", "metric", "said"),
+    [
+        (["0", "1"], "acuracy", "accuracy, f1, macro_f1, matthews, pearson, spearman"),
+        (["0", "1"], "exact_match", "accuracy, f1"),
+        (None, "accuracy", "exact_match, token_f1, rouge_l"),
+        (["0", "1"], "question_em", "accuracy, f1"),
+        (["0", "1", "2"], "f1", "f1 needs two labels, here are 3; use macro_f1"),
+        (["0", "1", "2"], "matthews", "matthews needs two labels, here are 3"),
+        (["0", "one"], "pearson", "pearson needs labels that are numbers"),
+        (["0", "nan"], "spearman", "spearman needs labels that are numbers"),
+    ],
+)
+def test_a_metric_must_fit_the_target(problems, labels, metric, said):
+    given = [f"data.labels={labels}"] if labels else []
+    found = problems(*given, f'data.metrics=["{metric}"]', text=OWN)
+    assert set(found) == {"data"}
+    assert said in found["data"].message
+    assert metric in found["data"].message
+
+
+def test_no_metrics_at_all_are_refused(problems):
+    assert set(problems("data.metrics=[]", text=OWN)) == {"data.metrics"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "metrics"),
+    [
+        (["0", "1"], ["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]),
+        (["0", "1", "2.5"], ["macro_f1", "pearson"]),
+        (None, ["exact_match", "token_f1", "rouge_l"]),
+    ],
+)
+def test_metrics_that_fit_are_taken_in_their_order(load, labels, metrics):
+    given = [f"data.labels={labels}"] if labels else []
+    assert task_of(load(*given, f"data.metrics={metrics}", text=OWN)).metrics == tuple(metrics)
+
+
+def test_an_own_label_longer_than_the_target_length_is_refused_before_any_training(problems):
+    label = "iron zinc copper nickel"
+    given = [f'data.labels=["0", "{label}"]', "data.target_length=2"]
+    length = len(tiny_vocabulary().encode([label])[0]) + 1
+    assert length > 3
+    problem = problems(*given, text=OWN)["data.target_length"]
+    assert problem.message == f'the label "{label}" is {length} tokens long, more than 2'
+    assert problem.hint == f"set it to {length} or more"
+    assert set(problems(*given, "train.epochs=0", text=OWN)) == {
+        "data.target_length",
+        "train.epochs",
+    }
+
+
+def test_free_text_has_no_label_to_measure(load):
+    assert load("data.target_length=1", text=OWN).data.target_length == 1
+
+
+def test_files_of_own_data_become_absolute(load, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    data = load("data.validation=~/dev.jsonl", f"data.test={tmp_path}/t.jsonl", text=OWN).data
+    assert data.train == str(tmp_path / "train.jsonl")
+    assert data.validation == str(tmp_path / "home" / "dev.jsonl")
+    assert data.test == str(tmp_path / "t.jsonl")
+    assert (data.source, data.target) == ("sentence: {text}", "{label}")
+
+
+def test_a_recipe_of_own_data_is_written_and_read_again(load):
+    given = ['data.labels=["0", "1"]', 'data.metrics=["f1"]', "data.test=a.jsonl",
+             'data.source="{{}} \\"{text}\\"\\n größe"']  # fmt: skip
+    for overrides in ([], given):
+        recipe = load(*overrides, text=OWN)
+        assert recipe_of(plain_recipe(recipe), "again") == recipe
+        assert load(text=recipe_text(recipe)) == recipe
+        assert recipe.resolved() == recipe
+
+
+def test_own_data_changes_where_the_run_goes(load):
+    names = [run_directory(load(*given, text=OWN)) for given in ([], ["data.train=other.jsonl"])]
+    assert len(set(names)) == 2
+    assert {name.parent.parent.name for name in names} == {"jsonl"}

@@ -142,7 +142,20 @@ def take_a_token_away(path):
     np.savez(path, ids=ids[:-1], ends=ends)
 
 
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def replace_by_a_plain_array(path):
+    import numpy as np
+
+    with open(path, "wb") as file:
+        np.save(file, np.arange(3))
+
+
 DAMAGES = [
+    cut,
+    replace_by_a_plain_array,
     flip,
     empty,
     replace_by_text,

@@ -91,6 +91,32 @@ def test_free_text_is_scored_by_overlap(keras, folder):
     scores = json.loads(trained.stdout)["test"]
     assert list(scores["metrics"]) == metrics
     assert scores["invalid"] == 0
+    scored = call("evaluate", "--run", "run", "--device", "cpu", "--json")
+    assert json.loads(scored.stdout)["metrics"] == scores["metrics"]
+    answered = call("predict", "--run", "run", "--split", "validation", "--json")
+    found = json.loads(answered.stdout)
+    words = {row["sentence"] for row in SMOKE.generate()["train"][:120]}
+    assert len(found) == json.loads(trained.stdout)["validation"]["count"]
+    for item in found:
+        assert item["probabilities"] is None
+        assert item["right"] == [item["text"].removeprefix("sentence: ")]
+        assert item["right"][0] in words
+
+
+def test_a_runs_recipe_can_be_run_again_from_elsewhere(keras, folder, monkeypatch):
+    recipe, runs = recipe_with(folder), (folder / "one", folder / "two")
+    first = call("train", "--recipe", recipe, "--device", "cpu", "--output", runs[0], "--json")
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
+    again = call(
+        "train", "--recipe", runs[0] / "recipe.toml", "--device", "cpu", "--output", runs[1],
+        "--json",
+    )  # fmt: skip
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["test"] == json.loads(first.stdout)["test"]
+    adapters = [(run / "best" / "adapter.safetensors").read_bytes() for run in runs]
+    assert adapters[0] == adapters[1]
+    assert (runs[0] / "recipe.toml").read_bytes() == (runs[1] / "recipe.toml").read_bytes()
 
 
 def test_a_dry_run_reads_the_rows_and_names_the_line_of_a_wrong_one(folder):

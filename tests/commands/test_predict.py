@@ -151,6 +151,24 @@ def test_both_text_and_file_exit_2(smoke_run, tmp_path):
 
 
 @pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize("kinds", [("text", "split"), ("file", "split"), ("text", "file", "split")])
+def test_a_split_beside_another_input_exits_2(smoke_run, tmp_path, kinds):
+    (tmp_path / "texts.txt").write_text("sentence: iron\n")
+    values = {"text": "x", "file": tmp_path / "texts.txt", "split": "test"}
+    given = [part for kind in kinds for part in (f"--{kind}", values[kind])]
+    line = assert_one_line(call("--run", smoke_run, *given), 2)
+    assert f"got {' and '.join(f'--{kind}' for kind in kinds)}" in line
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_an_output_in_a_folder_that_is_not_there_exits_2(smoke_run, tmp_path):
+    path = tmp_path / "nowhere" / "answers.jsonl"
+    line = assert_one_line(call("--run", smoke_run, "--text", "x", "--output", path), 2)
+    assert "there is no folder" in line
+    assert not path.parent.exists()
+
+
+@pytest.mark.usefixtures("unloaded")
 @pytest.mark.parametrize("name", ["rows.jsonl", "texts.txt"])
 @pytest.mark.parametrize("content", ["", "\n \n"])
 def test_an_empty_file_exits_2(smoke_run, tmp_path, name, content):
