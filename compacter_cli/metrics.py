@@ -71,9 +71,12 @@ def matthews(answers):
     from sklearn.metrics import matthews_corrcoef
 
     gold, predicted = _positive(answers)
-    if len(set(gold)) < 2 or len(set(predicted)) < 2:
-        return 0.0
-    return float(matthews_corrcoef(gold, predicted))
+    return 0.0 if _constant(gold, predicted) else float(matthews_corrcoef(gold, predicted))
+
+
+def _constant(gold, predicted):
+    """Whether a side has one value throughout, so that the two cannot be correlated."""
+    return len(set(gold)) < 2 or len(set(predicted)) < 2
 
 
 def _positive(answers):
@@ -111,7 +114,7 @@ def _correlation(name, gold, answers):
     predicted = [
         float(text) if text in answers.task.targets else unknown for text in answers.predicted
     ]
-    if len(set(gold)) < 2 or len(set(predicted)) < 2:
+    if _constant(gold, predicted):
         return 0.0
     return float(getattr(stats, name)(gold, predicted).statistic)
 

@@ -205,7 +205,6 @@ def _begins_with_mark(path):
 
 
 def _parse_split(task, builder, split, arguments, path, where):
-    problem = line = None
     try:
         examples = [row for _, row in builder._generate_examples(**arguments)]
         features = builder.info.features
@@ -213,16 +212,13 @@ def _parse_split(task, builder, split, arguments, path, where):
     except Exception as error:  # the parsers raise many kinds, and so does the encoding
         stopped = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         beside = "".join(f" (it reads {name} too)" for name in task.original.helpers)
-        line, problem = (
-            malformed_line(path, task.original),
-            f"the parser stopped at {stopped}{beside}",
-        )
+        problem = f"the parser stopped at {stopped}{beside}"
+        line = malformed_line(path, task.original)
     else:
-        if counted := problem_of(task, split, rows):
-            line, problem = malformed_line(path, task.original), counted
-            line = line and f"{line} ({counted})"
-        else:
-            line = wrong_label(path, task.original)
+        problem = problem_of(task, split, rows)
+        line = (malformed_line if problem else wrong_label)(path, task.original)
+        if line and problem:
+            line = f"{line} ({problem})"
     if line:
         raise CompacterError(
             f"{where}, {line}", "mend that line, or take the original file again; it is UTF-8"

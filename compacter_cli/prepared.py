@@ -5,12 +5,13 @@ import os
 import struct
 
 from compacter_cli.errors import CompacterError, user_path
-from compacter_cli.row_checks import problem_of
+from compacter_cli.row_checks import count_problem, problem_of
 from compacter_cli.text_files import sha256_of
 from compacter_cli.tfds_access import plain_row, quiet_tfds
 
+INFO = "dataset_info.json"  # what TFDS says of a prepared directory, its counts among it
 RECEIPT = "compacter.json"  # what a directory that compacter prepared was made from
-_DESCRIPTIONS = ("dataset_info.json", "features.json")  # what TFDS writes beside the shards
+_DESCRIPTIONS = (INFO, "features.json")  # what TFDS writes beside the shards
 
 
 def tfds_root(data_dir=None):
@@ -45,7 +46,7 @@ def counts_in(directory):
     Raises:
         CompacterError: the description cannot be read.
     """
-    path = directory / _DESCRIPTIONS[0]
+    path = directory / INFO
     try:
         splits = json.loads(path.read_text(encoding="utf-8")).get("splits", [])
         return {
@@ -63,21 +64,22 @@ def check_prepared(task, directory):
 
     Hashes are known where compacter prepared it; reading checks the shards of any other.
 
+    Returns:
+        Rows of each split, as `counts_in`.
+
     Raises:
         CompacterError: it is not whole.
     """
     counts, remedy = counts_in(directory), f"delete {directory} and prepare it again"
-    for split, expected in task.rows.items():
-        if counts.get(split) != expected:
-            raise CompacterError(
-                f"{directory}, {split}: expected {expected:,} rows, got {counts.get(split, 0):,}",
-                remedy,
-            )
+    for split in task.rows:
+        if problem := count_problem(task, split, counts.get(split, 0)):
+            raise CompacterError(f"{directory}, {split}: {problem}", remedy)
         if not any(directory.glob(f"*-{split}.*")):
             raise CompacterError(f"{directory}: the shards of {split} are not there", remedy)
     for name, digest in receipt_of(directory).get("shards", {}).items():
         if not (directory / name).is_file() or sha256_of(directory / name) != digest:
             raise CompacterError(f"{directory}: {name} is damaged or missing", remedy)
+    return counts
 
 
 def receipt_of(directory):

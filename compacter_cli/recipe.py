@@ -26,6 +26,7 @@ from compacter_cli.errors import (
 )
 from compacter_cli.library import find_recipe
 from compacter_cli.methods import METHODS
+from compacter_cli.recipe_problems import problems_of
 from compacter_cli.section import Section
 from compacter_cli.tasks import TASKS, task_of
 from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
@@ -66,6 +67,8 @@ class ExamplesSection(Section):
 
     paths: ClassVar[tuple[str, ...]] = ()
     """Which keys are paths."""
+    whose: ClassVar[str] = ""
+    """The tasks whose section it is, for people."""
 
 
 class DataSection(ExamplesSection):
@@ -80,6 +83,7 @@ class DataSection(ExamplesSection):
     """The benchmark's original zip of this task."""
 
     paths = ("data_dir", "folder", "archive")
+    whose = "published tasks (glue/rte)"
 
     @model_validator(mode="after")
     def _one_way_in(self):
@@ -107,6 +111,7 @@ class OwnDataSection(ExamplesSection):
     """Metrics; accuracy for labels and exact_match and token_f1 for free text where left out."""
 
     paths = ("train", "validation", "test")
+    whose = "data of one's own: task = " + ", ".join(FORMATS)
 
     @field_validator("source", "target")
     @classmethod
@@ -246,22 +251,12 @@ def recipe_of(tables, source):
     try:
         recipe = recipe_class(tables).model_validate(tables).resolved()
     except ValidationError as error:
-        problems = [_problem(item, recipe_class(tables)) for item in _told(error.errors())]
+        problems = problems_of(error, recipe_class(tables), (Recipe, OwnRecipe))
         raise RecipeError(source, [*problems, *_checks_of_the_rest(tables, error)]) from None
     problems = cross_checks(recipe)
     if problems:
         raise RecipeError(source, problems)
     return recipe
-
-
-def _told(items):
-    """Pydantic's errors without those that follow from another: keys of an unknown task's data."""
-    unknown = any(item["loc"] == ("task",) for item in items)
-    return [
-        item
-        for item in items
-        if not (unknown and item["type"] == "extra_forbidden" and item["loc"][0] == "data")
-    ]
 
 
 def override(tables, overrides):
@@ -334,59 +329,3 @@ def _label_problems(recipe):
             f"set it to {length} or more",
         )
     ]
-
-
-def _problem(item, kind_of_recipe):
-    """A pydantic error as a `Problem`, under the name that stands in the recipe."""
-    location = [str(part) for part in item["loc"]]
-    if location[:1] == ["method"] and len(location) > 1:
-        del location[1]  # pydantic's tag of the union, not a key
-    key = ".".join(location) or "recipe"
-    section, known = _section_of(item["loc"], kind_of_recipe)
-    kind = item["type"]
-    if kind == "extra_forbidden" and item["loc"][0] == "data":
-        own = kind_of_recipe is OwnRecipe
-        other = DataSection if own else OwnDataSection
-        if location[-1] in other.model_fields:
-            tasks = (
-                "published tasks (glue/rte)"
-                if own
-                else "data of one's own: task = " + ", ".join(FORMATS)
-            )
-            return Problem(key, f"unknown key{section}", f"it is for {tasks}")
-    if kind == "extra_forbidden":
-        return Problem(
-            key, f"unknown key{section}", did_you_mean(location[-1], known) or _list(known)
-        )
-    if kind == "missing":
-        return Problem(key, "missing", "add it to the recipe or give it with --set")
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        name = item["input"].get("name", "") if isinstance(item["input"], dict) else ""
-        hint = did_you_mean(name, METHODS) or _list(METHODS)
-        return Problem("method.name", f'unknown method "{name}"' if name else "missing", hint)
-    if kind in ("model_type", "model_attributes_type"):
-        return Problem(key, f"must be a table, [{key}]. Received: {_shown(item['input'])}")
-    if kind == "value_error":
-        return Problem(key, str(item["ctx"]["error"]))
-    message = item["msg"].replace("Input should be", "must be")
-    return Problem(key, f"{message}. Received: {_shown(item['input'])}")
-
-
-def _section_of(location, kind_of_recipe):
-    """(" of <section>", its known keys) for the table in which `location` lies."""
-    if len(location) < 2:
-        return "", tuple(kind_of_recipe.model_fields)
-    section = location[0]
-    if section == "method":
-        return f' of method "{location[1]}"', tuple(METHODS[location[1]].model_fields)
-    model = kind_of_recipe.model_fields[section].annotation
-    return f" of [{section}]", tuple(model.model_fields)
-
-
-def _list(names):
-    return "known: " + ", ".join(names)
-
-
-def _shown(value):
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

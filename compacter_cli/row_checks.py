@@ -8,15 +8,20 @@ from compacter_cli.text_files import read_text
 
 def problem_of(task, split, rows):
     """What is wrong with the rows of one split, in words, or `None`."""
-    expected = task.rows[split]
-    if len(rows) != expected:
-        return f"expected {expected:,} rows, got {len(rows):,}"
+    if counted := count_problem(task, split, len(rows)):
+        return counted
     for row in rows:
         if blank := [name for name in task.fields if not isinstance(row[name], (str, list))]:
             return f"row {row['idx']} has no text in {blank[0]}"
         if problem := task.problem(row):
             return f"row {row['idx']} {problem}"
     return None
+
+
+def count_problem(task, split, count):
+    """In words, that `count` is not the official number of a split's rows; or `None`."""
+    expected = task.rows[split]
+    return None if count == expected else f"expected {expected:,} rows, got {count:,}"
 
 
 def malformed_line(path, original):
@@ -31,7 +36,7 @@ def malformed_line(path, original):
     try:
         lines = read_text(path).split("\n")
     except CompacterError as error:
-        return str(error).partition(", ")[2] or str(error)
+        return str(error).removeprefix(f"{path}, ")
     if path.suffix == ".jsonl":
         return _first(lines, 1, lambda line: _json_problem(line, original))
     header = _header(lines, original)
@@ -47,9 +52,9 @@ def wrong_label(path, original):
 
     TFDS takes some for another label: any number for GLUE's, what is true for COPA's.
     """
-    lines = read_text(path).split("\n")
     if path.suffix == ".jsonl":
-        return _first(lines, 1, lambda line: _json_problem(line, original))
+        return malformed_line(path, original)  # TFDS drops no line of JSON
+    lines = read_text(path).split("\n")
     place = _header(lines, original).index(original.label)
 
     def check(line):

@@ -38,8 +38,10 @@ class Scores:
 
     def as_dict(self):
         """The scores as plain data; `beside` only where the task has such metrics."""
-        plain = {name: value for name, value in asdict(self).items() if value != {}}
-        return {**plain, "mean": self.mean}
+        plain = {**asdict(self), "mean": self.mean}
+        if not self.beside:
+            del plain["beside"]
+        return plain
 
 
 def score(task, rows, predicted):

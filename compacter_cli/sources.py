@@ -71,7 +71,6 @@ def load_rows(task, section, offline=False):
         MissingResourceError: the rows are nowhere and cannot be downloaded.
         CompacterError: a file is damaged, a row is missing, or a label is none of the task's.
     """
-    check_available(task, section, offline)
     if isinstance(task, GeneratedTask):
         found = task.generate(), {"way": "generated"}
     elif isinstance(task, OwnTask):
@@ -80,9 +79,13 @@ def load_rows(task, section, offline=False):
         found = rows_of(task, opened_folder(task, user_path(section.folder)))
     elif section.archive is not None:
         found = rows_of(task, opened_archive(task, existing_archive(task, section.archive)))
+    elif directory := prepared_directory(task, section.data_dir):
+        check_prepared(task, directory)
+        found = rows_in(task, directory)
     else:
-        directory = prepared_directory(task, section.data_dir)
-        found = rows_in(task, directory or download(task, tfds_root(section.data_dir))[0])
+        check_download(task, section.data_dir, offline)
+        directory, _ = download(task, tfds_root(section.data_dir))
+        found = rows_in(task, directory)
     return Rows(*found)
 
 

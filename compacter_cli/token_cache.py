@@ -47,10 +47,8 @@ def _read(path, count):
     import numpy as np
 
     try:
-        with (
-            open(path, "rb") as opened,
-            np.load(opened) as file,
-        ):  # no pickles: numpy refuses them by default
+        # No pickles: numpy refuses them by default.
+        with open(path, "rb") as opened, np.load(opened) as file:
             ids, ends = file["ids"], file["ends"]
     except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
         return None

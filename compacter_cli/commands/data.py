@@ -10,8 +10,8 @@ from compacter_cli.console import err, out, print_json, show_error, show_note, t
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, did_you_mean
 from compacter_cli.options import JsonOption, OfflineOption
 from compacter_cli.prepared import (
+    INFO,
     check_prepared,
-    counts_in,
     prepared_directory,
     receipt_of,
     tfds_root,
@@ -91,7 +91,7 @@ def _check_many(archives, prepared):
     """Raise `UsageError` where a source is of one task, but several are to be prepared."""
     if archives and archives.is_file():
         raise UsageError(f"{archives} is one task's zip", "name the task with --task")
-    if prepared and (prepared / "dataset_info.json").is_file():
+    if prepared and (prepared / INFO).is_file():
         raise UsageError(f"{prepared} is one task's directory", "name the task with --task")
 
 
@@ -126,13 +126,13 @@ def _status_of(task, root):
         directory = prepared_directory(task, root)
         if directory is None:
             return {**found, "state": "missing"}
-        check_prepared(task, directory)
+        counts = check_prepared(task, directory)
     except CompacterError as error:
         return {**found, "state": str(error)}
     return {
         **found,
         "state": "prepared",
-        "rows": counts_in(directory),
+        "rows": counts,
         "path": str(directory),
         "from": receipt_of(directory).get("way", "tfds"),
     }
@@ -186,7 +186,7 @@ def _prepare_one(task, root, source, offline, say):
     if there is None:
         say(f"preparing {task.name} ...")
         there, made = make(preparing)
-    check_prepared(task, there)
+    counts = check_prepared(task, there)
     receipt = receipt_of(there)
     if receipt.get("published") is False:
         show_note(
@@ -194,7 +194,7 @@ def _prepare_one(task, root, source, offline, say):
             f"labels are as many and of the kind that they should be"
         )
     outcome = "prepared" if made else "was prepared already"
-    return {"outcome": outcome, "rows": counts_in(there), "path": str(there), "receipt": receipt}
+    return {"outcome": outcome, "rows": counts, "path": str(there), "receipt": receipt}
 
 
 def _maker(task, root, kind, place, offline):
