@@ -259,3 +259,13 @@ def test_a_number_in_the_place_of_a_label_is_refused_though_tfds_takes_it(tmp_pa
     path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", encoding="utf-8")
     said = """line 2: the label is '1', expected "entailment" or "not_entailment\""""
     assert wrong_label(path, TASKS["glue/rte"].original) == said
+
+
+def test_the_line_is_named_below_a_folder_with_a_comma_in_its_name(tmp_path):
+    from compacter_cli.tasks import TASKS
+
+    folder = tmp_path / "mine, yours"
+    folder.mkdir()
+    path = folder / "dev.tsv"
+    path.write_bytes(b"index\tsentence1\tsentence2\tlabel\n0\tcaf\xe9\tb\tentailment\n")
+    assert malformed_line(path, TASKS["glue/rte"].original).startswith("line 2: not UTF-8")
