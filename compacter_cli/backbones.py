@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from compacter_cli.errors import MissingResourceError, UsageError, did_you_mean, user_path
 
@@ -71,14 +72,18 @@ PRESETS = {
     "flan_large_multi": _v1_1(1_024, 2_816, 24, 16),
 }
 
+# A small T5, pretrained on the text of the demo world by `compacter pretrain`; in the package.
+DEMO = "demo/t5"
+
 # A T5 of random weights, made on the spot: it shows that everything runs, not what a method is
 # worth. Its vocabulary is made by `random_backbone.py`.
 RANDOM_TINY = "random/tiny"
 RANDOM_TINY_SHAPE = T5Shape(128, 64, 128, 2, 4, 16)
+OWN_NAMES = (DEMO, RANDOM_TINY)  # no path of these names is looked for
 
 
 def shape_of(preset):
-    """The `T5Shape` of a KerasHub name, of a local preset directory, or of `random/tiny`.
+    """The `T5Shape` of a KerasHub name, a local preset directory, `demo/t5` or `random/tiny`.
 
     Raises:
         UsageError: the name is unknown, or the directory's config is not that of a T5.
@@ -98,11 +103,13 @@ def shape_of(preset):
 
 
 def local_directory(preset):
-    """The preset's directory where `preset` is a path, `None` where it can only be a name.
+    """The directory of a path or of `demo/t5`; `None` where `preset` can only be a KerasHub name.
 
     Raises:
         MissingResourceError: `preset` is written as a path, and no preset is there.
     """
+    if preset == DEMO:
+        return Path(__file__).with_name("presets") / "demo_t5"
     path = user_path(preset)
     if path.is_dir():
         if (path / "config.json").is_file():

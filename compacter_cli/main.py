@@ -3,7 +3,16 @@
 import typer
 from typer.core import TyperGroup
 
-from compacter_cli.commands import count_params, data, evaluate, predict, recipes, train, validate
+from compacter_cli.commands import (
+    count_params,
+    data,
+    demo,
+    evaluate,
+    predict,
+    recipes,
+    train,
+    validate,
+)
 from compacter_cli.console import err, out, show_error
 from compacter_cli.errors import CompacterError
 
@@ -47,13 +56,14 @@ def root(
 ):
     """Fine-tune T5 by training a fraction of a percent of it.
 
-    Start with: compacter train --recipe demo/smoke_compacterpp.toml
+    Start with: compacter demo
     """
 
 
 app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("demo")(demo.command)
 app.command("count-params")(count_params.command)
 app.command("validate")(validate.command)
 app.add_typer(data.app, name="data")

@@ -15,7 +15,7 @@ from pydantic import (
     model_validator,
 )
 
-from compacter_cli.backbones import RANDOM_TINY, shape_of
+from compacter_cli.backbones import OWN_NAMES, shape_of
 from compacter_cli.errors import (
     CompacterError,
     Problem,
@@ -38,7 +38,7 @@ class BackboneSection(Section):
     """The pretrained T5."""
 
     preset: Text
-    """A KerasHub name (t5_base_multi) or the directory of a local preset."""
+    """A KerasHub name (t5_base_multi), the directory of a preset, or demo/t5, which is shipped."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the computation and of frozen weights; what trains is always float32."""
 
@@ -162,6 +162,8 @@ class TrainSection(Section):
     """Largest norm of an update's gradient."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
     """Dropout of the whole T5 in training."""
+    score_before: bool = False
+    """Score the test split before training too, to show what training is worth."""
 
 
 class OutputSection(Section):
@@ -197,7 +199,7 @@ class Recipe(Section):
         """This recipe with nothing left to its surroundings: the method's learning rate where none
         is given, and local paths made absolute, so that it can be run again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
-        if preset != RANDOM_TINY and user_path(preset).is_dir():
+        if preset not in OWN_NAMES and user_path(preset).is_dir():
             preset = _absolute(preset)
         paths = {
             key: _absolute(value) for key in data.paths if (value := getattr(data, key)) is not None

@@ -1,6 +1,7 @@
 """What a run says at its beginning and its end; nothing here prints."""
 
 from compacter_cli.console import table_of
+from compacter_cli.measured import COMMAND, measured_scores
 from compacter_cli.paper import paper_scores
 from compacter_cli.tasks import task_of
 
@@ -115,37 +116,70 @@ def result_of(recipe, shape, epochs, best, test, **more):
         "paper": paper_scores(
             task_of(recipe), recipe.method.name, getattr(recipe.method, "n", None)
         ),
+        "measured": measured_scores(recipe),
         **more,
     }
 
 
 def result_table(result):
-    """A result as a table: each metric on both splits, beside the majority's and the paper's."""
-    numbers = ("validation", "test", "majority (test)", "paper (T5-base)")
-    table = table_of("metric", *numbers, numbers=numbers)
-    for name, value, majority, published in _rows_of_table(result["test"], result["paper"]):
-        validation = {**result["validation"]["metrics"], **result["validation"].get("beside", {})}
-        table.add_row(name, f"{validation[name]:.2f}", value, majority, published)
-    return table
+    """A result as a table: each metric before and after training, beside what it compares with."""
+    test = result["test"]
+    return _table_of_scores(
+        test,
+        {
+            "untrained": _all_metrics(result.get("before")),
+            "validation": _all_metrics(result["validation"]),
+            "test": _all_metrics(test),
+            "majority (test)": test["majority"],
+            "full fine-tuning": (result.get("measured") or {}).get("full"),
+            "paper (T5-base)": _by_metric(test, result["paper"]),
+        },
+    )
 
 
 def scores_table(found):
     """Scores of one split as a table, beside the majority's and the paper's."""
-    numbers = ("score", "majority", "paper (T5-base)")
-    table = table_of("metric", *numbers, numbers=numbers)
-    for row in _rows_of_table(found, found["paper"]):
-        table.add_row(*row)
+    return _table_of_scores(
+        found,
+        {
+            "score": _all_metrics(found),
+            "majority": found["majority"],
+            "paper (T5-base)": _by_metric(found, found["paper"]),
+        },
+    )
+
+
+def _table_of_scores(scores, columns):
+    """A row a metric, a column each that has scores at all; a dash where one lacks the metric."""
+    columns = {title: values for title, values in columns.items() if values}
+    table = table_of("metric", *columns, numbers=tuple(columns))
+    for name in _all_metrics(scores):
+        cells = [values.get(name) for values in columns.values()]
+        table.add_row(name, *("-" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
 
 
-def _rows_of_table(scores, paper):
-    """(metric, score, majority's, paper's) as texts; of metrics that stand beside, the score."""
-    published = paper or [None] * len(scores["metrics"])
-    for (name, value), of_paper in zip(scores["metrics"].items(), published, strict=True):
-        quoted = "-" if of_paper is None else f"{of_paper:.2f}"
-        yield name, f"{value:.2f}", f"{scores['majority'][name]:.2f}", quoted
-    for name, value in scores.get("beside", {}).items():
-        yield name, f"{value:.2f}", "-", "-"
+def _all_metrics(scores):
+    """Metrics and those that stand beside them; empty where there are no scores."""
+    return {**scores["metrics"], **scores.get("beside", {})} if scores else {}
+
+
+def _by_metric(scores, paper):
+    return dict(zip(scores["metrics"], paper, strict=True)) if paper else {}
+
+
+def ending_lines(result):
+    """What a run came to, and where full fine-tuning's score is from, a line each."""
+    lines = [
+        f"trained {result['trained_parameters']:,} of {result['backbone_parameters']:,} parameters "
+        f"({result['trained_percent']:.4f} %) in {result['training_seconds']:.0f} s, best epoch "
+        f"{result['best_epoch']} of {result['epochs']}, peak memory "
+        f"{size_text(result['peak_memory_bytes'])}",
+        f"adapter file: {size_text(result['adapter_bytes'])}, {result['run']}/best",
+    ]
+    if measured := result.get("measured"):
+        lines.append(f"full fine-tuning: mean of {measured['seeds']} seeds, measured by {COMMAND}")
+    return lines
 
 
 def warnings_of(scores):
@@ -164,3 +198,12 @@ def size_text(count):
         if count >= step:
             return f"{count / step:.2f} {unit}"
     return f"{count} bytes"
+
+
+def bar_chart(values, width=40):
+    """A line of text a value from 0 to 100: its name, a bar of at most `width` blocks, itself."""
+    longest = max(map(len, values))
+    return [
+        f"{name:{longest}}  {'█' * round(width * max(value, 0) / 100):{width}}  {value:6.2f}"
+        for name, value in values.items()
+    ]

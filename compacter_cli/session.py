@@ -23,7 +23,7 @@ class Session:
         self.recipe, self.directory = recipe, Path(directory)
         self.progress = progress or Silent()
         self.task = task_of(recipe)
-        self.best = None
+        self.best = self.before = None
         self._device_name, self._offline = device, offline
         self._stack = ExitStack()
 
@@ -75,6 +75,8 @@ class Session:
         lines = opening_lines(
             self.recipe, self.model.shape, self.dataset, self.updates, self.device, self.directory
         )
+        if self.recipe.train.score_before:
+            self.before = self._score_test()
         self.progress.start(lines, self.updates)
         self.began = time.perf_counter()
 
@@ -137,21 +139,17 @@ class Session:
         """Load the best adapter back from its file, test it, and write the result."""
         from compacter_cli.checkpoint import WEIGHTS, load_adapter
         from compacter_cli.memory import peak_memory
-        from compacter_cli.scoring import evaluate
 
         seconds = time.perf_counter() - self.began
         adapter = load_adapter(self.directory / "best")
         self.model.assign(adapter.tensors)
-        size = self.recipe.train.eval_batch_size
-        test, _ = evaluate(
-            self.model, self.backbone.vocabulary, self.task, self.dataset, "test", size, self.device
-        )
         result = result_of(
             self.recipe,
             self.model.shape,
             self.recipe.train.epochs,
             self.best,
-            test,
+            self._score_test(),
+            before=self.before and self.before.as_dict(),
             run=str(self.directory),
             adapter_bytes=(self.directory / "best" / WEIGHTS).stat().st_size,
             training_seconds=seconds,
@@ -160,3 +158,13 @@ class Session:
         )
         runs.write_json(self.directory / runs.RESULT, result)
         return result
+
+    def _score_test(self):
+        from compacter_cli.scoring import evaluate
+
+        size = self.recipe.train.eval_batch_size
+        vocabulary = self.backbone.vocabulary
+        scores, _ = evaluate(
+            self.model, vocabulary, self.task, self.dataset, "test", size, self.device
+        )
+        return scores

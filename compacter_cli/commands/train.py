@@ -12,7 +12,7 @@ from compacter_cli.console import err, out, print_json, show_note
 from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, RecipeOption, SetOption
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.recipe import load_recipe
-from compacter_cli.report import method_lines, result_table, size_text, warnings_of
+from compacter_cli.report import ending_lines, method_lines, result_table, warnings_of
 from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.sources import check_available as check_rows_available
 from compacter_cli.sources import split_sizes
@@ -144,11 +144,7 @@ def show_result(result):
     out.print(result_table(result))
     for warning in warnings_of(result["test"]):
         show_note(f"on the test set, {warning}")
-    out.print(
-        f"\nbest epoch {result['best_epoch']} of {result['epochs']}, "
-        f"{result['trained_parameters']:,} parameters trained "
-        f"({result['trained_percent']:.4f} %), adapter file {size_text(result['adapter_bytes'])}, "
-        f"{result['training_seconds']:.0f} s, peak memory {size_text(result['peak_memory_bytes'])}",
-        soft_wrap=True,
-    )
+    out.print()
+    for line in ending_lines(result):
+        out.print(line, soft_wrap=True)
     out.print(f"\nnext: compacter evaluate --run {result['run']}", soft_wrap=True)

@@ -1,9 +1,11 @@
 """The tasks, one file each, found through one explicit dict; and anyone's own."""
 
+from compacter_cli.tasks.acceptability import ACCEPTABILITY
 from compacter_cli.tasks.boolq import BOOLQ
 from compacter_cli.tasks.cb import CB
 from compacter_cli.tasks.cola import COLA
 from compacter_cli.tasks.copa import COPA, COPA_QUESTION
+from compacter_cli.tasks.entailment import ENTAILMENT
 from compacter_cli.tasks.mnli import MNLI
 from compacter_cli.tasks.mrpc import MRPC
 from compacter_cli.tasks.multirc import MULTIRC
@@ -12,6 +14,8 @@ from compacter_cli.tasks.qnli import QNLI
 from compacter_cli.tasks.qqp import QQP
 from compacter_cli.tasks.record import RECORD
 from compacter_cli.tasks.rte import RTE
+from compacter_cli.tasks.sentiment import SENTIMENT
+from compacter_cli.tasks.similarity import SIMILARITY
 from compacter_cli.tasks.smoke import SMOKE
 from compacter_cli.tasks.sst2 import SST2
 from compacter_cli.tasks.stsb import STSB
@@ -34,8 +38,13 @@ TASKS = {
     "super_glue/multirc": MULTIRC,
     "super_glue/record": RECORD,
     "super_glue/wic": WIC,
+    "demo/acceptability": ACCEPTABILITY,
+    "demo/sentiment": SENTIMENT,
+    "demo/entailment": ENTAILMENT,
+    "demo/similarity": SIMILARITY,
     "demo/smoke": SMOKE,
 }
+DEMO = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
 PUBLISHED = tuple(task for task in TASKS.values() if task.paper)
 
 

@@ -1,9 +1,12 @@
 """What a task declares, whatever it is."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from compacter_cli.splits import HALVED_VALIDATION, SplitRule
+
+WORLD_SEED = 5  # of the demo tasks' rows
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,37 @@ class GeneratedTask(Task):
     def generate(self):
         """Rows by split: `{"train": [...], "validation": [...]}`."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class DemoTask(GeneratedTask):
+    """A task of the demo world. Training rows lack its held-out words, the others prefer them."""
+
+    def row(self, draw, words, label):
+        """A row without its number, or `None` where this draw makes none.
+
+        `draw` is a `random.Random`; `words` is "train" or "test", as a `Speaker` takes it; `label`
+        is the one that is wanted, where the task has labels.
+        """
+        raise NotImplementedError
+
+    def generate(self):
+        """The rows, always the same; no sentence occurs in two rows."""
+        draw = random.Random(f"{WORLD_SEED} {self.name}")
+        used = set()
+        return {
+            split: [self._new_row(draw, split, idx, used) for idx in range(size)]
+            for split, size in self.rows.items()
+        }
+
+    def _new_row(self, draw, split, idx, used):
+        label = draw.randrange(2)
+        while True:
+            row = self.row(draw, "train" if split == "train" else "test", label)
+            texts = [row[field] for field in self.fields] if row else []
+            if row and used.isdisjoint(texts):
+                used.update(texts)
+                return {"label": label, **row, "idx": idx}
 
 
 def glue_files(tfds, folder, **more):

@@ -1,0 +1,191 @@
+"""Trains every method on every demo task and writes `compacter_cli/demo_scores.json`.
+
+    python benchmarks/demo_scores.py --work /tmp/demo_scores --jobs 2
+
+An arm is a method, or Compacter++ on the demo backbone's random start. For each arm and task every
+rate of one grid is tried with the first seed, the best on validation is kept, and the other seeds
+are run with it. Finished runs are kept in `--work`, so that a call that was interrupted goes on.
+"""
+
+import argparse
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from statistics import fmean, stdev
+
+from rich.console import Console
+
+from compacter_cli.backbones import DEMO
+from compacter_cli.console import table_of
+from compacter_cli.measured import FILE
+from compacter_cli.methods import METHODS
+from compacter_cli.recipe import load_recipe
+from compacter_cli.tasks import DEMO as DEMO_TASKS
+
+TASKS = tuple(task.name for task in DEMO_TASKS)
+GRID = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+SEEDS = (42, 43, 44)
+RANDOM = "compacterpp, random weights"
+ARMS = (*METHODS, RANDOM)
+
+
+def main():
+    given = arguments()
+    given.work.mkdir(parents=True, exist_ok=True)
+    if RANDOM in given.arms:
+        random_start(given.work)
+    cells = [(task, arm) for task in given.tasks for arm in given.arms]
+    run_all([(*cell, rate, SEEDS[0]) for cell in cells for rate in GRID], given)
+    best = {cell: best_rate(given.work, *cell) for cell in cells}
+    run_all([(*cell, best[cell], seed) for cell in cells for seed in SEEDS[1:]], given)
+    written = summary(given.work, given.tasks, given.arms, best)
+    if given.output:
+        given.output.write_text(json.dumps(written, indent=1) + "\n", encoding="utf-8")
+    show(written)
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder of the finished runs")
+    parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    default = Path(__file__).parents[1] / "compacter_cli" / FILE
+    whole = f"what is written (default: {default.name} in the package, where nothing is left out)"
+    parser.add_argument("--output", type=Path, help=whole)
+    given = parser.parse_args()
+    if given.output is None and (given.tasks, given.arms) == (TASKS, ARMS):
+        given.output = default
+    return given
+
+
+def random_start(work):
+    """The demo backbone as it was before its pretraining: the same recipe with no steps."""
+    from compacter_cli.pretraining.recipe import load_pretraining
+    from compacter_cli.pretraining.session import pretrain
+
+    place = work / "random"
+    if not (place / "config.json").exists():
+        shutil.rmtree(place, ignore_errors=True)
+        pretrain(recipe=load_pretraining("demo/pretrain", ["train.steps=0"]), directory=place)
+
+
+def run_all(runs, given):
+    """Run what is not there yet, `given.jobs` at a time."""
+    open_runs = [run for run in runs if not result_file(given.work, *run).exists()]
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(given.jobs, start_worker, maxtasksperchild=25) as pool:
+        tasks = [(given.work, *run) for run in open_runs]
+        for number, line in enumerate(pool.imap_unordered(run_one, tasks), 1):
+            print(f"{number}/{len(open_runs)}  {line}", flush=True)
+
+
+def start_worker():
+    from compacter_cli.runtime import hide_tensorflow, start_keras
+
+    hide_tensorflow()
+    start_keras()
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def run_one(run):
+    """Train one run and keep its result; returns a line that says how it went."""
+    from compacter_cli.commands.train import train
+
+    work, task, arm, rate, seed = run
+    settings = [f"train.learning_rate={rate}", f"seed={seed}", "train.score_before=false"]
+    if arm == RANDOM:
+        settings.append(f"backbone.preset={work / 'random'}")
+    method = "compacterpp" if arm == RANDOM else arm
+    recipe = load_recipe(f"demo/{task.partition('/')[2]}_{method}", settings)
+    file = result_file(*run)
+    directory = file.with_suffix("")
+    result = train(recipe=recipe, directory=directory, device="cpu", overwrite=True)
+    file.write_text(json.dumps(result), encoding="utf-8")
+    shutil.rmtree(directory)
+    seconds = result["training_seconds"]
+    return f"{task} {arm} {rate:g} seed {seed}: {result['test']['mean']:.2f} in {seconds:.0f} s"
+
+
+def result_file(work, task, arm, rate, seed):
+    name = f"{task.replace('/', '-')} {arm} {rate:g} {seed}.json".replace(", ", "-")
+    return work / name.replace(" ", "_")
+
+
+def read(work, task, arm, rate, seed):
+    return json.loads(result_file(work, task, arm, rate, seed).read_text(encoding="utf-8"))
+
+
+def best_rate(work, task, arm):
+    """The rate of the best validation score; of equal ones the smallest."""
+    return max(GRID, key=lambda rate: read(work, task, arm, rate, SEEDS[0])["validation"]["mean"])
+
+
+def summary(work, tasks, arms, best):
+    """All cells as plain data: what the file holds."""
+    from compacter_cli.run import environment
+
+    return {
+        "written by": "benchmarks/demo_scores.py",
+        "preset": DEMO,
+        "grid": GRID,
+        "environment": {k: v for k, v in environment("cpu").items() if k != "command"},
+        "tasks": {
+            task: {arm: cell_of(work, task, arm, best[task, arm]) for arm in arms} for task in tasks
+        },
+    }
+
+
+def cell_of(work, task, arm, rate):
+    runs = [read(work, task, arm, rate, seed) for seed in SEEDS]
+    tried = {f"{r:g}": read(work, task, arm, r, SEEDS[0])["validation"]["mean"] for r in GRID}
+    return {
+        "trained_parameters": runs[0]["trained_parameters"],
+        "learning_rate": rate,
+        "validation_by_rate": tried,
+        "majority": runs[0]["test"]["majority"],
+        "runs": [
+            {
+                "seed": run["seed"],
+                "validation": run["validation"]["metrics"],
+                "test": run["test"]["metrics"],
+                "invalid": run["test"]["invalid"],
+            }
+            for run in runs
+        ],
+    }
+
+
+def show(written):
+    """Print the table: mean and deviation over seeds, and the share of full fine-tuning's gain."""
+    titles = [task.partition("/")[2] for task in written["tasks"]]
+    table = table_of("arm", "parameters", *titles, numbers=("parameters", *titles))
+    cells = written["tasks"]
+    for arm in next(iter(cells.values())):
+        row = [cells[task][arm] for task in cells]
+        texts = [text_of(cells[task][arm], cells[task].get("full")) for task in cells]
+        table.add_row(arm, f"{row[0]['trained_parameters']:,}", *texts)
+    console = Console(width=120, highlight=False)
+    console.print(table)
+    console.print("mean of the metrics over seeds, ± deviation, @rate, (share of full's gain)")
+
+
+def text_of(cell, full):
+    values = scores_of(cell)
+    text = f"{fmean(values):.1f} ±{stdev(values):.1f} @{cell['learning_rate']:g}"
+    if full is None:
+        return text
+    floor = fmean(cell["majority"].values())
+    share = (fmean(values) - floor) / (fmean(scores_of(full)) - floor)
+    return f"{text} ({share:.0%})"
+
+
+def scores_of(cell):
+    return [fmean(run["test"].values()) for run in cell["runs"]]
+
+
+if __name__ == "__main__":
+    main()

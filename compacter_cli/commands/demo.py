@@ -1,0 +1,129 @@
+"""`compacter demo`: the story in one go, with nothing but what is installed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from compacter_cli.commands.train import check_before_training, train
+from compacter_cli.console import err, out, print_json
+from compacter_cli.options import DeviceOption, JsonOption
+from compacter_cli.progress import Silent, progress_for
+from compacter_cli.recipe import load_recipe
+from compacter_cli.report import bar_chart, size_text
+from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.tasks import task_of
+
+METHODS = ("compacterpp", "full")
+ANSWERED = 3  # rows of the test split that are shown with their answers
+
+
+def command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the two runs.")] = Path(
+        "runs/demo/story"
+    ),
+    device: DeviceOption = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier demo there.")
+    ] = False,
+    json_: JsonOption = False,
+):
+    """Adapt a small pretrained T5 by Compacter++ and by full fine-tuning, and compare.
+
+    Example: compacter demo
+    """
+    recipes = demo_recipes()
+    for method, recipe in recipes.items():
+        check_before_training(recipe, output / method, offline=True, overwrite=overwrite)
+    if not json_:
+        err.print("loading torch and keras ...", style="dim")
+    hide_tensorflow()
+    start_keras()
+    told = tell(
+        recipes=recipes,
+        directory=output,
+        device=device,
+        overwrite=overwrite,
+        progress=Silent() if json_ else progress_for(err),
+    )
+    print_json(told) if json_ else show(told)
+
+
+def demo_recipes():
+    """The recipes of the story by method: one task, one backbone, one seed."""
+    return {method: load_recipe(f"demo/entailment_{method}") for method in METHODS}
+
+
+def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
+    """Train both runs into `directory` and let the adapter answer some of the test rows.
+
+    Returns:
+        Both runs' results by method and the `answers`, as plain data.
+
+    Raises:
+        CompacterError: a run cannot be started, or fails.
+    """
+    results = {
+        method: train(
+            recipe=recipe,
+            directory=directory / method,
+            device=device,
+            offline=True,
+            overwrite=overwrite,
+            progress=progress or Silent(),
+        )
+        for method, recipe in recipes.items()
+    }
+    run = directory / "compacterpp"
+    return {**results, "answers": answered(recipes["compacterpp"], run, device)}
+
+
+def answered(recipe, run, device=None):
+    """Test rows with the run's answer and the right one: a dict each of three texts."""
+    from compacter_cli.backbone import load_backbone
+    from compacter_cli.predictor import Predictor
+    from compacter_cli.runtime import on_device
+    from compacter_cli.sources import load_rows
+
+    task = task_of(recipe)
+    rows = task.split.apply(load_rows(task, recipe.data).splits, recipe.data.seed)["test"]
+    rows = rows[:ANSWERED]
+    with on_device(device):
+        predictor = Predictor(load_backbone(recipe.backbone.preset), run / "best")
+        answers = predictor.predict_rows(rows)
+    return [
+        {"text": task.source(row), "answer": answer, "right": task.label_of(task.target(row))}
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+
+
+def show(told):
+    """Print the story: scores as bars, what each method trained and wrote, and the answers."""
+    small, full = (told[method] for method in METHODS)
+    (metric,) = small["test"]["metrics"]
+    out.print(f"\n{small['task']}: test {metric}, {small['test']['count']} pairs\n")
+    bars = {
+        "untrained": small["before"]["metrics"][metric],
+        "majority class": small["test"]["majority"][metric],
+        "Compacter++": small["test"]["metrics"][metric],
+        "full fine-tuning": full["test"]["metrics"][metric],
+    }
+    for line in bar_chart(bars):
+        out.print(line)
+    out.print()
+    for title, result in (("Compacter++", small), ("full fine-tuning", full)):
+        out.print(
+            f"{title:16}  trains {result['trained_parameters']:>9,} parameters "
+            f"({result['trained_percent']:.2f} %), writes {size_text(result['adapter_bytes'])}, "
+            f"{result['training_seconds']:.0f} s",
+            soft_wrap=True,
+        )
+    out.print("\nCompacter++ answers:")
+    for row in told["answers"]:
+        verdict = "right" if row["answer"] == row["right"] else f"wrong, it is {row['right']}"
+        out.print(f"  {row['text']}\n    -> {row['answer']} ({verdict})", soft_wrap=True)
+    out.print(
+        f"\nnext: compacter predict --run {small['run']} --text "
+        '"premise: Every dog sleeps. hypothesis: Every poodle sleeps."',
+        soft_wrap=True,
+    )

@@ -1,0 +1,290 @@
+"""What follows from a clause of the demo world, and how alike two clauses are.
+
+Monotonicity decides what follows: where a noun stands under an existential ("a poodle ran"), a
+more general one may replace it ("a dog ran"); under "every", "no" and "not" a more specific one.
+"""
+
+from dataclasses import replace
+
+from compacter_cli.world.clauses import EXISTENTIAL, UNIVERSAL
+from compacter_cli.world.lexicon import ADVERBS, NAMES, adjectives_of, nouns, verbs
+
+# Meanings of which one may imply the other, so that none is put for the other.
+NEAR = ({"chase", "follow"}, {"see", "watch", "find"}, {"eat", "taste", "smell"})
+NEAR += ({"buy", "own", "steal", "sell"}, {"run", "fall"}, {"return", "arrive"})
+
+ALIKE = {"same": 1.0, "above": 0.75, "sibling": 0.5, "family": 0.25, "none": 0.0}
+
+
+def direction(clause, place):
+    """+1 where a more general `place` follows, -1 where a more specific one does, 0 for neither.
+
+    Places are "subject", "object" and "adverb".
+    """
+    if place == "subject":
+        determiner = clause.subject.determiner
+        return 1 if determiner in EXISTENTIAL else -1 if determiner in (*UNIVERSAL, "no") else 0
+    if place == "object" and (clause.object is None or clause.object.determiner not in EXISTENTIAL):
+        return 0
+    return -1 if clause.negated or clause.subject.determiner == "no" else 1
+
+
+def more_general(speaker, clause, place):
+    """`clause` with something more general at `place`, or `None` where nothing is."""
+    if place == "adverb":
+        return replace(clause, adverb="") if clause.adverb else None
+    phrase = getattr(clause, place)
+    found = []
+    if phrase.adjective:
+        found.append(replace(phrase, adjective=None))
+    noun = phrase.noun
+    if noun.parent:
+        found.append(replace(phrase, noun=noun.parent))
+    if noun.parent and noun.parent.parent:
+        found.append(replace(phrase, noun=noun.parent.parent))
+    return replace(clause, **{place: speaker.draw.choice(found)}) if found else None
+
+
+def more_specific(speaker, clause, place):
+    """`clause` with something more specific at `place`, or `None` where nothing is."""
+    if place == "adverb":
+        words = [word for word in ADVERBS if not (clause.present and word == "yesterday")]
+        return None if clause.adverb else replace(clause, adverb=speaker.draw.choice(words))
+    phrase = getattr(clause, place)
+    found = []
+    if not phrase.adjective:
+        adjectives = adjectives_of(phrase.noun.family.word)
+        found.append(replace(phrase, adjective=speaker.draw.choice(adjectives)))
+    if below := _below(speaker, phrase.noun):
+        found += [replace(phrase, noun=below)] * 2
+    return replace(clause, **{place: speaker.draw.choice(found)}) if found else None
+
+
+def _below(speaker, noun):
+    under = [
+        other for other in nouns() if other != noun and other.is_a(noun) and speaker.may(other)
+    ]
+    return speaker.draw.choice(under) if under else None
+
+
+def same_meaning(speaker, clause):
+    """`clause` said otherwise: in the other voice or with a synonym; `None` where neither is."""
+    found = []
+    if clause.can_turn:
+        found.append(clause.turned())
+    found += [replace(clause, verb=verb) for verb in synonyms(clause.verb)]
+    for place in ("subject", "object"):
+        phrase = getattr(clause, place)
+        if phrase and phrase.adjective:
+            found += [
+                replace(clause, **{place: replace(phrase, adjective=other)})
+                for other in adjectives_of(phrase.noun.family.word)
+                if other.meaning == phrase.adjective.meaning and other != phrase.adjective
+            ]
+    return speaker.draw.choice(found) if found else None
+
+
+def synonyms(verb):
+    """Other verbs of the same meaning."""
+    return [v for v in verbs(bool(verb.objects)) if v.meaning == verb.meaning and v != verb]
+
+
+def other_verb(speaker, clause):
+    """`clause` with a verb that neither implies the old one nor is implied by it."""
+    verb = clause.verb
+    close = {verb.meaning}.union(*(near for near in NEAR if verb.meaning in near))
+    fitting = [
+        other
+        for other in verbs(bool(verb.objects))
+        if other.meaning not in close and fits(other, clause)
+    ]
+    return replace(clause, verb=speaker.draw.choice(fitting)) if fitting else None
+
+
+def fits(verb, clause):
+    """Whether the clause's subject and object can do that and have it done."""
+    return _family(clause.subject) in verb.subjects and (
+        clause.object is None or _family(clause.object) in verb.objects
+    )
+
+
+def _family(phrase):
+    return "person" if phrase.name else phrase.noun.family.word
+
+
+def exchanged(_speaker, clause):
+    """`clause` with subject and object in each other's place, or `None` where that cannot be."""
+    if clause.object is None or clause.negated or clause.subject == clause.object:
+        return None
+    other = replace(clause, subject=clause.object, object=clause.subject)
+    can = all(p.definite or p.determiner in EXISTENTIAL for p in (clause.subject, clause.object))
+    return other if can and fits(clause.verb, other) else None
+
+
+def denied(speaker, clause):
+    """The opposite of `clause`, or something stronger than it: never what follows from it."""
+    subject = clause.subject
+    if subject.definite:
+        determiner = clause.object.determiner if clause.object else ""
+        if clause.passive or determiner in ("some", "two", "three"):
+            return None
+        return replace(clause, negated=not clause.negated)
+    if clause.passive:
+        return None
+    change = {"a": ("no", "every"), "every": ("no",), "no": ("a", "every")}
+    other = change.get(subject.determiner)
+    if other is None:
+        return None
+    return replace(clause, subject=replace(subject, determiner=speaker.draw.choice(other)))
+
+
+def other_thing(speaker, clause):
+    """`clause` about a sibling of one of its nouns, or about another name."""
+    place = speaker.draw.choice(("subject", "object"))
+    phrase = getattr(clause, place)
+    if phrase is None:
+        return None
+    if phrase.name:
+        taken = {p.name for p in (clause.subject, clause.object) if p}
+        names = [name for name in NAMES if name not in taken]
+        return replace(clause, **{place: replace(phrase, name=speaker.draw.choice(names))})
+    siblings = siblings_of(speaker, phrase.noun)
+    if not siblings:
+        return None
+    return replace(clause, **{place: replace(phrase, noun=speaker.draw.choice(siblings))})
+
+
+def siblings_of(speaker, noun):
+    """Other nouns with the same hypernym that the speaker may say."""
+    return [
+        other
+        for other in nouns()
+        if noun.parent and other.parent == noun.parent and other != noun and speaker.may(other)
+    ]
+
+
+def follows(speaker, clause):
+    """A clause that follows from `clause` and differs from it; `None` where none was found."""
+    move = speaker.draw.choice((same_meaning, _implied, _implied))
+    return move(speaker, clause)
+
+
+def does_not_follow(speaker, clause):
+    """A clause near `clause` that does not follow from it; `None` where none was found."""
+    moves = (_reversed, other_thing, exchanged, other_verb, denied)
+    return speaker.draw.choices(moves, (55, 10, 15, 8, 12))[0](speaker, clause)
+
+
+def _implied(speaker, clause):
+    return _moved(speaker, clause, more_general, more_specific)
+
+
+def _reversed(speaker, clause):
+    return _moved(speaker, clause, more_specific, more_general)
+
+
+def _moved(speaker, clause, up, down):
+    places = [p for p in ("subject", "object", "adverb") if direction(clause, p)]
+    place = speaker.draw.choices(places, [1 if p == "adverb" else 4 for p in places])[0]
+    return (up if direction(clause, place) > 0 else down)(speaker, clause, place)
+
+
+def inference(speaker, follows_):
+    """(premise, hypothesis): clauses of which the second follows from the first, or does not.
+
+    What does not follow differs by one step that breaks the inference; on half of all pairs a step
+    that keeps the meaning (voice, synonyms) goes with it, so that what is said differs as much.
+    """
+    while True:
+        premise = speaker.clause()
+        hypothesis = (follows if follows_ else does_not_follow)(speaker, premise)
+        if hypothesis is not None and speaker.draw.random() < 0.5:
+            hypothesis = same_meaning(speaker, hypothesis)
+        if hypothesis is not None and hypothesis.words() != premise.words():
+            return premise, hypothesis
+
+
+def difference(premise, hypothesis):
+    """What sets two clauses of an `inference` apart, in words: "subject wider", "voice" or so."""
+    subject, other = premise.subject, hypothesis.subject
+    if hypothesis.object == subject and premise.object == other:
+        return "places exchanged"
+    if premise.verb.meaning != hypothesis.verb.meaning:
+        return "verb other"
+    if premise.negated != hypothesis.negated or subject.determiner != other.determiner:
+        return "truth denied"
+    for place in ("subject", "object"):
+        change = _phrase_difference(getattr(premise, place), getattr(hypothesis, place))
+        if change:
+            return f"{place} {change}"
+    if premise.adverb != hypothesis.adverb:
+        return "adverb wider" if premise.adverb else "adverb narrower"
+    return "words alone"
+
+
+def _phrase_difference(before, after):
+    if before is None or before.name or after.name:
+        return "other" if before != after else ""
+    if before.noun != after.noun:
+        if before.noun.is_a(after.noun):
+            return "wider"
+        return "narrower" if after.noun.is_a(before.noun) else "other"
+    if bool(before.adjective) == bool(after.adjective):
+        return ""
+    return "wider" if before.adjective else "narrower"
+
+
+def likeness(first, second):
+    """How alike two clauses are, from 0 to 5: twice their nouns' likeness and once their verbs'.
+
+    Number, tense, voice and adjectives do not count.
+    """
+    total = 1.0 if first.verb.meaning == second.verb.meaning else 0.0
+    for place in ("subject", "object"):
+        nouns_ = (getattr(first, place).noun, getattr(second, place).noun)
+        total += 2 * ALIKE[relation(*nouns_)]
+    return total
+
+
+def relation(noun, other):
+    """How two nouns are related: one of the keys of `ALIKE`."""
+    if noun == other:
+        return "same"
+    if noun.is_a(other) or other.is_a(noun):
+        return "above"
+    if noun.parent and noun.parent == other.parent:
+        return "sibling" if noun.level == 2 else "family"
+    return "family" if noun.family == other.family else "none"
+
+
+def compared(speaker):
+    """Two transitive clauses whose nouns are related in all ways, each about as often."""
+    first = speaker.plain_clause()
+    while True:
+        verb = speaker.draw.choice([first.verb, *synonyms(first.verb)])
+        if speaker.draw.random() < 0.5:
+            verb = speaker.draw.choice(verbs())
+        second = speaker.plain_clause(verb)
+        changes = {}
+        for place, families in (("subject", verb.subjects), ("object", verb.objects)):
+            phrase = getattr(second, place)
+            wanted = speaker.draw.choice(tuple(ALIKE))
+            fitting = related(speaker, getattr(first, place).noun, wanted, families)
+            if fitting:
+                noun = speaker.draw.choice(fitting)
+                changes[place] = replace(phrase, noun=noun, adjective=None)
+        second = replace(second, **changes)
+        if second.words() != first.words():
+            return first, second
+
+
+def related(speaker, noun, wanted, families):
+    """Nouns of `families` in relation `wanted` to `noun` that the speaker may say."""
+    return [
+        other
+        for other in nouns()
+        if other.family.word in families
+        and relation(noun, other) == wanted
+        and other.level > 0
+        and speaker.may(other)
+    ]
