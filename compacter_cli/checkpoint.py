@@ -17,6 +17,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 import compacter_cli
+from compacter_cli.durable import present, swap_in, write_durably
 from compacter_cli.errors import CompacterError
 
 FORMAT, VERSION = "compacter-adapter", 1
@@ -96,11 +97,11 @@ def save_adapter(directory, tensors, manifest):
         shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed while saving
         fresh.mkdir(parents=True)
         data = safetensors.torch.save({n: t.detach().cpu() for n, t in tensors.items()})
-        _write_durably(fresh / WEIGHTS, data)
+        write_durably(fresh / WEIGHTS, data)
         signed = {**manifest, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         text = json.dumps(signed, indent=2, ensure_ascii=False) + "\n"
-        _write_durably(fresh / MANIFEST, text.encode())
-        _swap_in(fresh, directory)
+        write_durably(fresh / MANIFEST, text.encode())
+        swap_in(fresh, directory)
     except OSError as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise CompacterError(
@@ -109,54 +110,13 @@ def save_adapter(directory, tensors, manifest):
         ) from error
 
 
-def _write_durably(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _swap_in(fresh, directory):
-    # A directory cannot be replaced in one step: the old one is set aside, not deleted, until the
-    # new one is in place, and `_present` finds it there should the process die in between.
-    previous = _previous(directory)
-    if directory.exists():
-        shutil.rmtree(previous, ignore_errors=True)
-        directory.rename(previous)
-    fresh.rename(directory)
-    _sync_directory(directory.parent)
-    shutil.rmtree(previous, ignore_errors=True)
-
-
-def _sync_directory(directory):
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _previous(directory):
-    return directory.with_name(f"{directory.name}.previous")
-
-
-def _present(directory):
-    """`directory`, or what was set aside for it by a save that never finished."""
-    directory = Path(directory)
-    return (
-        directory
-        if directory.is_dir() or not _previous(directory).is_dir()
-        else _previous(directory)
-    )
-
-
 def load_adapter(directory):
     """Read and verify an adapter.
 
     Raises:
         CompacterError: a file is missing or damaged, or comes from a newer version.
     """
-    directory = _present(directory)
+    directory = present(directory)
     manifest = read_manifest(directory)
     path = directory / WEIGHTS
     if not path.is_file():
@@ -186,7 +146,7 @@ def load_adapter(directory):
 
 def read_manifest(directory):
     """The manifest of an adapter directory, checked for format, version and keys."""
-    path = _present(directory) / MANIFEST
+    path = present(directory) / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from compacter_cli.commands import (
     demo,
     evaluate,
     predict,
+    pretrain,
     recipes,
     train,
     validate,
@@ -64,6 +65,7 @@ app.command("train")(train.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("demo")(demo.command)
+app.command("pretrain")(pretrain.command)
 app.command("count-params")(count_params.command)
 app.command("validate")(validate.command)
 app.add_typer(data.app, name="data")

@@ -8,8 +8,11 @@ from compacter_cli.report import scores_line
 class Silent:
     """Shows nothing; what the other displays extend."""
 
-    def start(self, lines, updates):
-        """The run begins: its opening lines and number of updates."""
+    def line(self, text):
+        """Something worth a line of its own."""
+
+    def start(self, lines, updates, done=0):
+        """The run begins: its opening lines, number of updates, and how many are done already."""
 
     def update(self, update):
         """One optimizer step is done."""
@@ -27,26 +30,26 @@ class Plain(Silent):
     def __init__(self, console):
         self._console = console
 
-    def start(self, lines, updates):
+    def line(self, text):
+        self._console.print(text, soft_wrap=True)
+
+    def start(self, lines, updates, done=0):
         self._updates = updates
         for line in lines:
-            self._print(line)
+            self.line(line)
 
     def update(self, update):
         if update.step % max(1, self._updates // 10) == 0:
-            self._print(f"step {update.step}/{self._updates}  {_step_line(update)}")
+            self.line(f"step {update.step}/{self._updates}  {_step_line(update)}")
 
     def epoch(self, epoch):
-        self._print(_epoch_line(epoch))
-
-    def _print(self, line):
-        self._console.print(line, soft_wrap=True)
+        self.line(_epoch_line(epoch))
 
 
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    def start(self, lines, updates):
+    def start(self, lines, updates, done=0):
         super().start(lines, updates)
         self._bar = Progress(
             TextColumn("training"),
@@ -57,7 +60,7 @@ class Live(Plain):
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("", total=updates, latest="")
+        self._task = self._bar.add_task("", total=updates, completed=done, latest="")
         self._bar.start()
 
     def update(self, update):

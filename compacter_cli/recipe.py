@@ -200,9 +200,9 @@ class Recipe(Section):
         is given, and local paths made absolute, so that it can be run again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
         if preset not in OWN_NAMES and user_path(preset).is_dir():
-            preset = _absolute(preset)
+            preset = absolute(preset)
         paths = {
-            key: _absolute(value) for key in data.paths if (value := getattr(data, key)) is not None
+            key: absolute(value) for key in data.paths if (value := getattr(data, key)) is not None
         }
         rate = train.learning_rate or self.method.learning_rate
         return self.model_copy(
@@ -225,7 +225,8 @@ def recipe_class(tables):
     return OwnRecipe if tables.get("task") in FORMATS else Recipe
 
 
-def _absolute(path):
+def absolute(path):
+    """The absolute path of what a user wrote."""
     return str(user_path(path).absolute())
 
 
@@ -240,12 +241,31 @@ def load_recipe(name, overrides=()):
         UsageError: no such recipe, not TOML, or an override without `=`.
         RecipeError: the recipe has problems; it lists all of them.
     """
+    source, tables = read_tables(name)
+    if is_pretraining(tables):
+        raise UsageError(
+            f"{source} is a recipe of pretraining, it has no task",
+            f"compacter pretrain --recipe {name} --output DIR",
+        )
+    return recipe_of(override(tables, overrides), source)
+
+
+def read_tables(name):
+    """`(where it was found, its tables as plain data)` of a recipe of any kind, unchecked.
+
+    Raises:
+        UsageError: there is no such recipe, or it is not TOML.
+    """
     source, text = find_recipe(name)
     try:
-        tables = tomllib.loads(text)
+        return source, tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source}: not TOML: {error}", "mend the line it names") from error
-    return recipe_of(override(tables, overrides), source)
+
+
+def is_pretraining(tables):
+    """Whether plain `tables` are a recipe of `compacter pretrain`."""
+    return "text" in tables and "task" not in tables
 
 
 def recipe_of(tables, source):

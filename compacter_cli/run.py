@@ -64,20 +64,29 @@ def start_run(directory, recipe, environment, overwrite=False):
     """
     directory = Path(directory)
     check_vacant(directory, overwrite)
+    claim(directory, recipe, overwrite)
+    write_json(directory / ENVIRONMENT, environment)
+    return directory
+
+
+def claim(directory, recipe, overwrite=False):
+    """Make `directory` and write the recipe into it, in the place of all it held if `overwrite`.
+
+    Raises:
+        UsageError: another run took it, or it cannot be written.
+    """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if overwrite:
             _clear(directory)
-        with open(directory / RECIPE, "x", encoding="utf-8") as file:  # the claim
+        with open(directory / RECIPE, "x", encoding="utf-8") as file:
             file.write(recipe_text(recipe))
-        write_json(directory / ENVIRONMENT, environment)
     except FileExistsError:
         raise UsageError(f"{directory} was taken by another run just now") from None
     except OSError as error:
         raise UsageError(
             f"cannot write to {directory}: {error.strerror or error}", "choose another --output"
         ) from error
-    return directory
 
 
 def _clear(directory):
@@ -128,7 +137,7 @@ def _writing(path):
     except OSError as error:
         raise CompacterError(
             f"cannot write {path}: {error.strerror}",
-            "free some space; the adapters saved so far are whole",
+            "free some space; what was saved before is whole",
         ) from error
 
 

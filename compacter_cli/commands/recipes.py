@@ -12,6 +12,7 @@ from compacter_cli.library import find_recipe, shipped_recipes
 from compacter_cli.methods import METHODS
 from compacter_cli.options import JsonOption
 from compacter_cli.paper import paper_scores
+from compacter_cli.recipe import is_pretraining, read_tables
 from compacter_cli.tasks import TASKS
 
 app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")
@@ -60,7 +61,13 @@ def copy_command(
     Example: compacter recipes copy glue/rte_compacterpp my_rte.toml
     """
     written = copy_recipe(name=name, to=to)
-    out.print(f"wrote {written}; next: compacter train --recipe {written}", soft_wrap=True)
+    _, tables = read_tables(str(written))
+    command = (
+        f"pretrain --output DIR --recipe {written}"
+        if is_pretraining(tables)
+        else f"train --recipe {written}"
+    )
+    out.print(f"wrote {written}; next: compacter {command}", soft_wrap=True)
 
 
 def list_recipes(*, task=None, method=None):
@@ -74,17 +81,7 @@ def list_recipes(*, task=None, method=None):
         raise UsageError(f'no method "{method}"', hint)
     found = []
     for name, file in shipped_recipes().items():
-        tables = tomllib.loads(file.read_text(encoding="utf-8"))
-        item = {
-            "recipe": name,
-            "task": tables["task"],
-            "method": tables["method"]["name"],
-            "preset": tables["backbone"]["preset"],
-            "metrics": list(TASKS[tables["task"]].metrics),
-            "paper": paper_scores(
-                TASKS[tables["task"]], tables["method"]["name"], tables["method"].get("n")
-            ),
-        }
+        item = {"recipe": name, **_described(tomllib.loads(file.read_text(encoding="utf-8")))}
         if (task is None or task in item["task"]) and method in (None, item["method"]):
             found.append(item)
     if not found:
@@ -92,6 +89,21 @@ def list_recipes(*, task=None, method=None):
             "no shipped recipe is of that task and method", "all: compacter recipes list"
         )
     return found
+
+
+def _described(tables):
+    """What a recipe's tables say of it, for a list."""
+    if is_pretraining(tables):
+        nothing = dict.fromkeys(("method", "preset", "paper"))
+        return {"task": "pretraining", "metrics": ["validation loss"], **nothing}
+    task, method = TASKS[tables["task"]], tables["method"]
+    return {
+        "task": tables["task"],
+        "method": method["name"],
+        "preset": tables["backbone"]["preset"],
+        "metrics": list(task.metrics),
+        "paper": paper_scores(task, method["name"], method.get("n")),
+    }
 
 
 def copy_recipe(*, name, to):

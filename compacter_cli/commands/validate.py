@@ -4,7 +4,7 @@ import tomli_w
 
 from compacter_cli.console import err, out, print_json
 from compacter_cli.options import JsonOption, RecipeOption, SetOption
-from compacter_cli.recipe import load_recipe
+from compacter_cli.pretraining.recipe import load_any
 from compacter_cli.run import plain_recipe
 
 
@@ -27,4 +27,4 @@ def validate(*, recipe, overrides=()):
     Raises:
         RecipeError: it has problems; all of them are listed.
     """
-    return plain_recipe(load_recipe(recipe, overrides))
+    return plain_recipe(load_any(recipe, overrides))

@@ -1,0 +1,47 @@
+"""Directories that are replaced whole: at every moment the new one or the one before is there."""
+
+import os
+import shutil
+from pathlib import Path
+
+
+def write_durably(path, data):
+    """Write bytes to a file and wait until they are on the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def swap_in(fresh, directory):
+    """Put the directory `fresh` in the place of `directory`, there already or not."""
+    # A directory cannot be replaced in one step: the old one is set aside, not deleted, until the
+    # new one is in place, and `present` finds it there should the process die in between.
+    set_aside = previous(directory)
+    if directory.exists():
+        shutil.rmtree(set_aside, ignore_errors=True)
+        directory.rename(set_aside)
+    fresh.rename(directory)
+    _sync_directory(directory.parent)
+    shutil.rmtree(set_aside, ignore_errors=True)
+
+
+def present(directory):
+    """`directory`, or what was set aside for it by a swap that never finished."""
+    directory = Path(directory)
+    return (
+        directory if directory.is_dir() or not previous(directory).is_dir() else previous(directory)
+    )
+
+
+def previous(directory):
+    """Where a swap sets aside what is in the place of `directory`."""
+    return directory.with_name(f"{directory.name}.previous")
+
+
+def _sync_directory(directory):
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

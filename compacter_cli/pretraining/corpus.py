@@ -1,0 +1,92 @@
+"""The passages of a text, from files or from the demo world, and which of them are held out."""
+
+import hashlib
+from dataclasses import dataclass
+from itertools import islice
+
+from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+from compacter_cli.text_files import read_text
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The passages of a text.
+
+    Attributes:
+        train, validation: distinct passages, none in both.
+        repeated: how many passages were left out because they had been there before.
+        sha256: hash of all passages in their order: two texts are the same where it is.
+    """
+
+    train: list[str]
+    validation: list[str]
+    repeated: int
+    sha256: str
+
+    def __len__(self):
+        return len(self.train) + len(self.validation)
+
+
+def check_available(section):
+    """Say at once that a file of the text section is not there.
+
+    Raises:
+        MissingResourceError: it names the file.
+    """
+    for path in map(user_path, section.files or ()):
+        if not path.is_file():
+            raise MissingResourceError(
+                f"text.files: there is no file {path}",
+                "a path is taken from the directory in which compacter runs",
+            )
+
+
+def read_corpus(section):
+    """The `Corpus` of a recipe's text section.
+
+    Raises:
+        MissingResourceError: a file is not there.
+        CompacterError: a file is not UTF-8 (the line is named), or there are too few passages.
+    """
+    check_available(section)
+    passages = list(_paragraphs(section) if section.files is None else _lines(section.files))
+    distinct = list(dict.fromkeys(passages))
+    if len(distinct) < 2:
+        where = "the demo world" if section.files is None else ", ".join(section.files)
+        raise CompacterError(
+            f"{where}: {len(distinct)} passages, at least 2 are needed, one of them to hold out",
+            "give a text of many lines, a passage each",
+        )
+    train, validation = _cut(distinct, section)
+    return Corpus(train, validation, len(passages) - len(distinct), _hash_of(distinct))
+
+
+def _paragraphs(section):
+    from compacter_cli.world.text import paragraphs
+
+    return islice(paragraphs(section.seed), section.world)
+
+
+def _lines(files):
+    for path in map(user_path, files):
+        # Not splitlines, which also breaks at separators that belong to a text.
+        for line in read_text(path).split("\n"):
+            if passage := line.strip():
+                yield passage
+
+
+def _cut(passages, section):
+    import numpy as np
+
+    size = min(section.validation, max(1, len(passages) // 10))
+    generator = np.random.default_rng(section.seed)
+    held_out = set(generator.choice(len(passages), size, replace=False).tolist())
+    train = [text for index, text in enumerate(passages) if index not in held_out]
+    return train, [passages[index] for index in sorted(held_out)]
+
+
+def _hash_of(passages):
+    digest = hashlib.sha256()
+    for passage in passages:
+        digest.update(passage.encode() + b"\n")
+    return digest.hexdigest()

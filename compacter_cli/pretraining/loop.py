@@ -1,0 +1,107 @@
+"""The pretraining loop: AdamW, warm-up and linear decay, clipping, a loss now and then."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from compacter_cli.errors import CompacterError
+from compacter_cli.methods.base import seed_of
+from compacter_cli.training import Update, rate_at
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # torch's names of AdamW's two
+
+
+@dataclass(frozen=True)
+class Validation:
+    """The mean loss a token of the passages held out, after `step` updates."""
+
+    step: int
+    loss: float
+
+
+class Pretrainer:
+    """A T5 in pretraining: its weights, its optimizer, and how far it is.
+
+    Args:
+        model: `T5Model` of the method `full`.
+        batches, held_out: `SpanBatches` to train and to validate on.
+        section: the recipe's train section.
+        seed: int. With the step it decides dropout.
+
+    Attributes:
+        step: updates done.
+    """
+
+    def __init__(self, model, batches, held_out, section, seed):
+        self.step = 0
+        self._model, self._batches, self._section, self._seed = model, batches, section, seed
+        self._held_out = list(held_out.all())
+        self._weights = model.trained_tensors()
+        self._optimizer = torch.optim.AdamW(self._weights.values(), weight_decay=0.0)
+
+    def train(self, stop=lambda: False):
+        """Train to the last step, yielding `(Update, Validation or None)` after every step.
+
+        The random start comes first, as `(None, Validation)`. Ends early once `stop()` is true.
+
+        Raises:
+            CompacterError: the loss or the gradient is not finite; that step changed nothing.
+        """
+        if self.step == 0:
+            yield None, self.validate()
+        while self.step < self._section.steps and not stop():
+            update = self._update()
+            due = self.step % self._section.eval_every == 0 or self.step == self._section.steps
+            yield update, self.validate() if due else None
+
+    def _update(self):
+        section = self._section
+        rate = section.learning_rate * rate_at(self.step, section.warmup_steps, section.steps)
+        batch = self._batches.at(self.step)
+        torch.manual_seed(seed_of(self._seed, f"dropout/{self.step}"))
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._model.loss_of(batch, training=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._weights.values(), section.clip_norm).item()
+        if not (math.isfinite(loss.item()) and math.isfinite(norm)):
+            raise CompacterError(
+                f"the loss ({loss.item()}) or its gradient ({norm}) is not finite at step "
+                f"{self.step + 1}; what was saved last is untouched",
+                "begin again with a smaller train.learning_rate or a longer train.warmup_steps",
+            )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        epoch = self.step * section.batch_size // len(self._batches.pieces) + 1
+        self.step += 1
+        return Update(self.step, epoch, loss.item(), rate, norm)
+
+    def validate(self):
+        """The `Validation` of the weights as they are."""
+        return Validation(self.step, mean_loss(self._model, self._held_out))
+
+    def tensors(self):
+        """All that a resumed run needs, as tensors by name: weights and moments."""
+        found = {f"weight/{name}": tensor.detach() for name, tensor in self._weights.items()}
+        for name, tensor in self._weights.items():
+            state = self._optimizer.state.get(tensor, {})
+            found |= {f"{moment}/{name}": state[moment] for moment in MOMENTS if state}
+        return found
+
+    def restore(self, step, tensors):
+        """Go back to where `tensors` were taken, after `step` updates."""
+        self.step = step
+        self._model.assign({name: tensors[f"weight/{name}"] for name in self._weights})
+        if step == 0:
+            return
+        for name, tensor in self._weights.items():
+            moments = {m: tensors[f"{m}/{name}"].to(tensor.device) for m in MOMENTS}
+            self._optimizer.state[tensor] = {"step": torch.tensor(float(step)), **moments}
+
+
+@torch.no_grad()
+def mean_loss(model, batches):
+    """Mean cross-entropy a target token over all `batches`."""
+    total = sum(model.summed_loss(batch).item() for batch in batches)
+    return total / sum(batch.target_tokens for batch in batches)

@@ -1,0 +1,56 @@
+"""A backbone and its vocabulary as a KerasHub preset, in the precision asked for."""
+
+import os
+import shutil
+from pathlib import Path
+
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+
+
+def write_preset(directory, backbone, vocabulary, precision):
+    """Write a preset that KerasHub's `T5Seq2SeqLM.from_preset` and `load_backbone` read.
+
+    The config says float32 whatever the precision of the file, so that whoever loads it computes
+    in float32 (T5's activations overflow float16); Keras casts what it reads.
+
+    Args:
+        directory: path, to be made.
+        backbone: KerasHub `T5Backbone`, float32.
+        vocabulary: its `Vocabulary`.
+        precision: "float32", "float16" or "bfloat16", in which weights are stored.
+    """
+    import keras_hub
+
+    tokenizer = keras_hub.models.T5Tokenizer(vocabulary.proto)
+    preprocessor = keras_hub.models.T5Seq2SeqLMPreprocessor(tokenizer)
+    model = keras_hub.models.T5Seq2SeqLM(backbone=backbone, preprocessor=preprocessor)
+    model.save_to_preset(str(directory))
+    if precision != "float32":
+        rounded_copy(backbone, precision).save_weights(Path(directory) / WEIGHTS)
+
+
+def rounded_copy(backbone, precision):
+    """The backbone again with its weights in another precision."""
+    from compacter_cli.methods.placement import backbone_weights
+
+    copy = type(backbone).from_config({**backbone.get_config(), "dtype": precision})
+    weights = backbone_weights(backbone)
+    for name, variable in backbone_weights(copy).items():
+        variable.assign(weights[name].value)
+    return copy
+
+
+def move_into(directory, fresh):
+    """Move a preset's files from `fresh` to `directory`, its config last: it makes a preset."""
+    names = sorted(path.name for path in Path(fresh).iterdir())
+    for name in sorted(names, key=lambda name: name == CONFIG):
+        place = Path(directory) / name
+        if place.is_dir():  # of an attempt that was killed while it moved them
+            shutil.rmtree(place)
+        os.replace(Path(fresh) / name, place)
+    Path(fresh).rmdir()
+
+
+def is_preset(directory):
+    """Whether a preset is in `directory`, whole."""
+    return (Path(directory) / CONFIG).is_file()

@@ -1,0 +1,108 @@
+"""What an interrupted pretraining continues from: saved whole, the one before kept until it is."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+
+from compacter_cli.durable import present, previous, swap_in, write_durably
+from compacter_cli.errors import CompacterError
+
+STATE, TENSORS, MANIFEST, VOCABULARY = (
+    "state",
+    "state.safetensors",
+    "state.json",
+    "vocabulary.spm",
+)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a pretraining is.
+
+    Attributes:
+        step: updates done.
+        start_loss, loss: validation losses, of the random start and the latest; `None` before it.
+        seconds: of training so far.
+        text_sha256: hash of the text, which must be the same to go on.
+    """
+
+    step: int
+    start_loss: float | None
+    loss: float | None
+    seconds: float
+    text_sha256: str
+
+
+def save_state(directory, progress, tensors, proto):
+    """Write the state of a run in `directory`, whole or not at all.
+
+    Args:
+        progress: `Progress`.
+        tensors: weights and moments by name.
+        proto: bytes of the vocabulary.
+
+    Raises:
+        CompacterError: the disk is full or cannot be written; the state saved before stays.
+    """
+    place = Path(directory) / STATE
+    fresh = place.with_name(f"{STATE}.new-{os.getpid()}")
+    data = safetensors.torch.save({name: t.contiguous().cpu() for name, t in tensors.items()})
+    hashes = {TENSORS: hashlib.sha256(data).hexdigest(), VOCABULARY: _sha256(proto)}
+    manifest = {**asdict(progress), "sha256": hashes}
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        write_durably(fresh / TENSORS, data)
+        write_durably(fresh / VOCABULARY, proto)
+        write_durably(fresh / MANIFEST, json.dumps(manifest, indent=2).encode())
+        swap_in(fresh, place)
+    except OSError as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise CompacterError(
+            f"cannot save to {place}: {error.strerror or error}",
+            "free some space and continue with --resume; the state saved before is untouched",
+        ) from error
+
+
+def has_state(directory):
+    """Whether a state was saved in a run's directory."""
+    return present(Path(directory) / STATE).is_dir()
+
+
+def load_state(directory):
+    """`(Progress, tensors, vocabulary bytes)` of the state in `directory`, verified.
+
+    Raises:
+        CompacterError: it is damaged.
+    """
+    place = present(Path(directory) / STATE)
+    try:
+        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+        hashes = manifest.pop("sha256")
+        found = {name: (place / name).read_bytes() for name in (TENSORS, VOCABULARY)}
+        for name, data in found.items():
+            if _sha256(data) != hashes[name]:
+                raise ValueError(f"the hash of {name} is not the one written down")
+        tensors = safetensors.torch.load(found[TENSORS])
+        return Progress(**manifest), tensors, found[VOCABULARY]
+    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        raise CompacterError(
+            f"{place} is damaged: {error}", "begin again with --overwrite"
+        ) from error
+
+
+def remove_states(directory):
+    """Delete the state of a finished run, and what killed processes left of theirs."""
+    place = Path(directory) / STATE
+    for leftover in (place, previous(place), *Path(directory).glob(f"{STATE}.new-*")):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sha256(data):
+    return hashlib.sha256(data).hexdigest()
