@@ -22,7 +22,7 @@ def swap_in(fresh, directory):
         shutil.rmtree(set_aside, ignore_errors=True)
         directory.rename(set_aside)
     fresh.rename(directory)
-    _sync_directory(directory.parent)
+    _sync(directory.parent)
     shutil.rmtree(set_aside, ignore_errors=True)
 
 
@@ -39,8 +39,16 @@ def previous(directory):
     return directory.with_name(f"{directory.name}.previous")
 
 
-def _sync_directory(directory):
-    descriptor = os.open(directory, os.O_RDONLY)
+def sync_tree(directory):
+    """Wait until every file below `directory` is on the disk."""
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            _sync(os.path.join(folder, name))
+        _sync(folder)
+
+
+def _sync(path):
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

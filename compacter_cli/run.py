@@ -6,12 +6,14 @@ import os
 import platform
 import shutil
 import sys
+import tomllib
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.recipe import is_pretraining
 
 RECIPE, RESULT, METRICS, ENVIRONMENT = (
     "recipe.toml",
@@ -52,8 +54,17 @@ def check_vacant(directory, overwrite=False):
 
 
 def is_run(directory):
-    """Whether `directory` is a run directory."""
-    return (Path(directory) / RECIPE).is_file()
+    """Whether `directory` is the directory of a training run."""
+    return (Path(directory) / RECIPE).is_file() and pretraining_in(directory) is None
+
+
+def pretraining_in(directory):
+    """The plain recipe of the pretraining in `directory`, `None` where there is none."""
+    try:
+        tables = tomllib.loads((Path(directory) / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return tables if is_pretraining(tables) else None
 
 
 def start_run(directory, recipe, environment, overwrite=False):

@@ -95,6 +95,7 @@ def test_the_program_says_how_to_start(helps):
 def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
     dry = ("train", "--dry-run", "--recipe")
     rte = (*dry, "glue/rte_compacterpp", "--set", "backbone.preset=random/tiny")
+    pretrain = ("pretrain", "--output", "new", "--recipe")
     commands = {
         ("--version",): 0,
         ("count-params",): 0,
@@ -102,6 +103,10 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         ("count-params", "--n", "5"): 2,
         ("validate", "--recipe", "glue/rte_compacterpp"): 0,
         ("validate", "--recipe", "demo/smoke_compacterpp"): 0,
+        ("validate", "--recipe", "demo/pretrain"): 0,
+        (*pretrain, "demo/pretrain", "--resume"): 2,
+        (*pretrain, "demo/pretrain", "--set", "text.files=['no.txt']"): 3,
+        (*pretrain, "demo/smoke_compacterpp"): 2,
         ("validate", "--recipe", "glue/rte_full", "--set", "train.epoch=3"): 2,
         ("recipes", "list"): 0,
         ("data", "status", "--data-dir", str(tmp_path)): 0,

@@ -45,6 +45,7 @@ def test_a_terminal_gets_a_bar_and_a_file_plain_lines():
 def test_silent_shows_nothing(capsys):
     display = Silent()
     display.start(["opening"], 10)
+    display.line("a line")
     display.update(update(1))
     display.epoch(epoch())
     display.stop()
@@ -107,6 +108,17 @@ def test_a_bar_shows_how_far_it_is_and_ends():
     assert "step 3/8" not in shown  # that is what the bar is for
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") > 0  # the cursor is back
     assert not display._bar.live.is_started
+
+
+def test_a_bar_can_begin_where_a_run_goes_on():
+    screen = console(terminal=True)
+    display = progress_for(screen)
+    display.start(["opening"], 8, done=5)
+    display.line("a line")
+    display._bar.refresh()
+    display.stop()
+    assert "5/8" in screen.file.getvalue()
+    assert "a line" in screen.file.getvalue()
 
 
 def test_a_bar_that_never_started_can_be_stopped():

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import typer
 
-from compacter_cli.library import find_recipe
 from compacter_cli.main import app
-from compacter_cli.recipe import Recipe
+from compacter_cli.pretraining.recipe import PretrainingRecipe
+from compacter_cli.recipe import Recipe, is_pretraining, read_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -75,10 +75,12 @@ def test_a_wrong_command_would_be_noticed(line):
 @pytest.mark.parametrize("line", [line for line in command_lines() if "--recipe" in line])
 def test_a_recipe_of_the_readme_is_shipped_and_has_the_keys_that_are_set(line):
     options = parse(line)
-    find_recipe(options["recipe"])
+    _, tables = read_tables(options["recipe"])
+    assert is_pretraining(tables) == line.startswith("compacter pretrain")
+    kind = PretrainingRecipe if is_pretraining(tables) else Recipe
     for text in options.get("set_") or []:
         section, _, key = text.partition("=")[0].partition(".")
-        field = Recipe.model_fields[section]
+        field = kind.model_fields[section]
         assert not key or key in field.annotation.model_fields, text
 
 

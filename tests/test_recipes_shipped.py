@@ -9,11 +9,14 @@ import pytest
 from compacter_cli.library import shipped_recipes
 from compacter_cli.methods import METHODS
 from compacter_cli.paper import paper_tables
+from compacter_cli.pretraining.recipe import load_any, load_pretraining
 from compacter_cli.recipe import load_recipe
 from compacter_cli.tasks import TASKS
 
 ROOT = Path(__file__).parents[1] / "recipes"
 FILES = sorted(ROOT.rglob("*.toml"))
+PRETRAINING = [ROOT / "demo" / "pretrain.toml"]
+TRAINING = [path for path in FILES if path not in PRETRAINING]
 PUBLISHED = [path for path in FILES if path.parent.name != "demo"]
 PAPER_TOTAL = 222_882_048  # what the paper's percentages are of
 COLUMNS = paper_tables()["columns"]
@@ -71,10 +74,10 @@ def test_the_grid_of_the_papers_tables_is_complete():
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_it_loads_by_path_and_by_name(path):
-    assert load_recipe(str(path)) == load_recipe(_name(path))
+    assert load_any(str(path)) == load_any(_name(path))
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", TRAINING, ids=_name)
 def test_its_name_is_its_task_and_method(path):
     tables = _tables(path)
     assert f"{tables['task']}_{tables['method']['name']}" == _name(path)
@@ -82,10 +85,17 @@ def test_its_name_is_its_task_and_method(path):
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_its_header_gives_the_command_that_runs_it(path):
-    assert f"compacter train --recipe {_name(path)}.toml" in _header(path)
+    command = "pretrain" if path in PRETRAINING else "train"
+    assert f"compacter {command} --recipe {_name(path)}.toml" in _header(path)
 
 
-@pytest.mark.parametrize("path", FILES, ids=_name)
+@pytest.mark.parametrize("path", PRETRAINING, ids=_name)
+def test_a_pretraining_gives_every_value_there_is(path):
+    sections = load_pretraining(str(path)).model_dump(mode="json", exclude_none=True)
+    assert _tables(path) == sections
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=_name)
 def test_it_is_complete_with_everything_that_decides_the_run(path):
     tables = _tables(path)
     assert {"task", "seed", "backbone", "method", "data", "train"} <= set(tables)

@@ -8,6 +8,10 @@ import typer
 from compacter_cli.console import err, out, print_json
 from compacter_cli.errors import UsageError
 from compacter_cli.options import DeviceOption, JsonOption, RecipeOption, SetOption
+from compacter_cli.pretraining.corpus import check_available
+from compacter_cli.pretraining.recipe import load_pretraining
+from compacter_cli.pretraining.report import closing_lines, result_table
+from compacter_cli.pretraining.run import check_resumable, check_vacant
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.runtime import hide_tensorflow, on_device, start_keras
 
@@ -31,8 +35,6 @@ def command(
 
     Example: compacter pretrain --recipe demo/pretrain.toml --set text.files='["my.txt"]' -o my_t5
     """
-    from compacter_cli.pretraining.recipe import load_pretraining
-
     resolved = load_pretraining(recipe, set_ or [])
     check_before_pretraining(resolved, output, resume, overwrite)
     if not json_:
@@ -54,9 +56,6 @@ def command(
 
 def check_before_pretraining(recipe, directory, resume=False, overwrite=False):
     """Everything that can be known to fail without a framework."""
-    from compacter_cli.pretraining.corpus import check_available
-    from compacter_cli.pretraining.run import check_resumable, check_vacant
-
     if resume and overwrite:
         raise UsageError("--resume continues and --overwrite begins again", "give one of them")
     if resume:
@@ -97,8 +96,6 @@ def pretrain(*, recipe, directory, resume=False, overwrite=False, device=None, p
 
 def show_result(result):
     """Print a result: losses, what it took, and the next command."""
-    from compacter_cli.pretraining.report import closing_lines, result_table
-
     out.print()
     out.print(result_table(result))
     for line in closing_lines(result):

@@ -63,7 +63,7 @@ def copy_command(
     written = copy_recipe(name=name, to=to)
     _, tables = read_tables(str(written))
     command = (
-        f"pretrain --output DIR --recipe {written}"
+        f"pretrain --recipe {written} --output DIR"
         if is_pretraining(tables)
         else f"train --recipe {written}"
     )

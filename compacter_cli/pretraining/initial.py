@@ -7,7 +7,8 @@ def start_at_random(weights, shape, seed):
     """Set every weight of a backbone to its random start: normal, norms all ones.
 
     Scores of attention are not divided by the root of a head's dimension in T5, so its queries
-    start that much smaller; a tied head divides by the root of k instead of its table.
+    start that much smaller. A tied head divides its input by the root of k; an untied one starts
+    that much smaller instead.
 
     Args:
         weights: variables by structural name, see `placement.backbone_weights`.

@@ -25,7 +25,8 @@ class Pretrainer:
 
     Args:
         model: `T5Model` of the method `full`.
-        batches, held_out: `SpanBatches` to train and to validate on.
+        batches: `SpanBatches` to train on.
+        held_out: `Batch`es to validate on.
         section: the recipe's train section.
         seed: int. With the step it decides dropout.
 
@@ -36,7 +37,7 @@ class Pretrainer:
     def __init__(self, model, batches, held_out, section, seed):
         self.step = 0
         self._model, self._batches, self._section, self._seed = model, batches, section, seed
-        self._held_out = list(held_out.all())
+        self._held_out = held_out
         self._weights = model.trained_tensors()
         self._optimizer = torch.optim.AdamW(self._weights.values(), weight_decay=0.0)
 

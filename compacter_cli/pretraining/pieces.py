@@ -62,7 +62,8 @@ def _explained(error, section):
             f"--set vocabulary.size={sizes[1]} is the least, some hundreds more are better",
         )
     return CompacterError(
-        f"no vocabulary can be made from this text: {error}", "is it text, a passage a line?"
+        f"no vocabulary can be made of this text: {str(error).strip()}",
+        "is it text, a passage a line?",
     )
 
 

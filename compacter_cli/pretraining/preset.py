@@ -4,6 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
+from compacter_cli.durable import sync_tree
+
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 
 
@@ -42,8 +44,9 @@ def rounded_copy(backbone, precision):
 
 def move_into(directory, fresh):
     """Move a preset's files from `fresh` to `directory`, its config last: it makes a preset."""
-    names = sorted(path.name for path in Path(fresh).iterdir())
-    for name in sorted(names, key=lambda name: name == CONFIG):
+    sync_tree(fresh)
+    names = {path.name for path in Path(fresh).iterdir()} - {CONFIG}
+    for name in (*sorted(names), CONFIG):
         place = Path(directory) / name
         if place.is_dir():  # of an attempt that was killed while it moved them
             shutil.rmtree(place)

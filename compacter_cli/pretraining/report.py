@@ -22,11 +22,19 @@ def opening_lines(session):
         f"{recipe.vocabulary.sentinels} of them sentinels",
         f"T5          {shape.parameters():,} parameters from random weights, float32 on "
         f"{session.device}",
-        f"training    {train.steps:,} steps of {train.batch_size} pieces, the text "
-        f"{times_seen(train, pieces):.1f} times, rate {train.learning_rate:g}"
-        + warmup_note(train, train.steps),
+        f"training    {_training_words(train, pieces)}",
         f"writing to  {session.directory}" + (f", from step {done} on" if done else ""),
     ]
+
+
+def _training_words(train, pieces):
+    if not train.steps:
+        return "none, the random start is written"
+    return (
+        f"{train.steps:,} steps of {train.batch_size} pieces, the text "
+        f"{times_seen(train, pieces):.1f} times, rate {train.learning_rate:g}"
+        + warmup_note(train, train.steps)
+    )
 
 
 def times_seen(train, pieces):

@@ -1,16 +1,15 @@
 """The directory of a pretraining: whose it is, whether it may be written, how it is continued."""
 
 import json
-import tomllib
+import os
 from pathlib import Path
 
+from compacter_cli.durable import present
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.pretraining.preset import is_preset
-from compacter_cli.pretraining.state import has_state
-from compacter_cli.recipe import is_pretraining
-from compacter_cli.run import METRICS, RECIPE, plain_recipe
+from compacter_cli.run import METRICS, RECIPE, plain_recipe, pretraining_in
 
-SUMMARY = "pretraining.json"
+SUMMARY, STATE = "pretraining.json", "state"
 
 
 def check_vacant(directory, overwrite=False):
@@ -18,7 +17,7 @@ def check_vacant(directory, overwrite=False):
     directory = Path(directory)
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return
-    if _recipe_in(directory) is None:
+    if pretraining_in(directory) is None:
         raise UsageError(
             f"{directory} exists and is no pretraining, so it is never overwritten",
             "choose another --output",
@@ -39,7 +38,7 @@ def check_vacant(directory, overwrite=False):
 def check_resumable(directory, recipe):
     """Raise `UsageError` unless the pretraining in `directory` is of `recipe` and unfinished."""
     directory = Path(directory)
-    found = _recipe_in(directory)
+    found = pretraining_in(directory)
     if found is None:
         raise UsageError(
             f"nothing to resume: {directory} holds no pretraining", "leave --resume out to begin"
@@ -56,19 +55,10 @@ def check_resumable(directory, recipe):
             f"{_value(found, key)} there and {_value(wanted, key)} here",
             f"continue with --recipe {directory / RECIPE}",
         )
-    if not has_state(directory):
+    if not present(directory / STATE).is_dir():
         raise UsageError(
             f"nothing to resume: {directory} holds no saved state", "begin again with --overwrite"
         )
-
-
-def _recipe_in(directory):
-    """The plain recipe of the pretraining in `directory`, `None` where there is none."""
-    try:
-        tables = tomllib.loads((directory / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return tables if is_pretraining(tables) else None
 
 
 def _first_difference(found, wanted):
@@ -89,10 +79,12 @@ def _value(tables, key):
 def cut_metrics(directory, step):
     """Take out of metrics.jsonl what a run that continues after `step` will write again."""
     path = Path(directory) / METRICS
+    fresh = path.with_name(f"{METRICS}.new-{os.getpid()}")
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = [line for line in lines if 0 < step >= _step_of(line)]
     try:
-        path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        fresh.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        os.replace(fresh, path)
     except OSError as error:
         raise CompacterError(f"cannot write {path}: {error.strerror}", "free some space") from error
 

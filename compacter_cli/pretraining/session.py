@@ -70,7 +70,7 @@ class PretrainingSession:
         backbone = random_backbone(recipe.backbone.shape(len(vocabulary)), recipe.backbone.dropout)
         self.model = T5Model(backbone, METHODS["full"](), in_place=True)
         self.batches = self._batches(self.corpus.train, recipe.seed)
-        self.held_out = self._batches(self.corpus.validation, recipe.text.seed)
+        self.held_out = list(self._batches(self.corpus.validation, recipe.text.seed).all())
         self.trainer = Pretrainer(
             self.model, self.batches, self.held_out, recipe.train, recipe.seed
         )
@@ -133,7 +133,7 @@ class PretrainingSession:
 
     def finish(self):
         """Write the preset, measured as it is loaded from its file, and delete the state."""
-        from compacter_cli.pretraining.state import remove_states
+        from compacter_cli.pretraining.state import remove_state
 
         fresh = self.directory / f"preset.new-{os.getpid()}"
         try:
@@ -152,7 +152,7 @@ class PretrainingSession:
             ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
-        remove_states(self.directory)
+        remove_state(self.directory)
         return {"preset": str(self.directory), **result}
 
     def _measured(self, directory):
@@ -161,4 +161,4 @@ class PretrainingSession:
         from compacter_cli.pretraining.loop import mean_loss
 
         loaded = load_backbone(str(directory))
-        return mean_loss(T5Model(loaded.keras), list(self.held_out.all())), loaded.fingerprint
+        return mean_loss(T5Model(loaded.keras), self.held_out), loaded.fingerprint

@@ -7,18 +7,14 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
+from safetensors import SafetensorError
 
 from compacter_cli.durable import present, previous, swap_in, write_durably
 from compacter_cli.errors import CompacterError
+from compacter_cli.pretraining.run import STATE
 
-STATE, TENSORS, MANIFEST, VOCABULARY = (
-    "state",
-    "state.safetensors",
-    "state.json",
-    "vocabulary.spm",
-)
+TENSORS, MANIFEST, VOCABULARY = "state.safetensors", "state.json", "vocabulary.spm"
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,6 @@ def save_state(directory, progress, tensors, proto):
         ) from error
 
 
-def has_state(directory):
-    """Whether a state was saved in a run's directory."""
-    return present(Path(directory) / STATE).is_dir()
-
-
 def load_state(directory):
     """`(Progress, tensors, vocabulary bytes)` of the state in `directory`, verified.
 
@@ -91,17 +82,20 @@ def load_state(directory):
                 raise ValueError(f"the hash of {name} is not the one written down")
         tensors = safetensors.torch.load(found[TENSORS])
         return Progress(**manifest), tensors, found[VOCABULARY]
-    except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise CompacterError(
             f"{place} is damaged: {error}", "begin again with --overwrite"
         ) from error
 
 
-def remove_states(directory):
-    """Delete the state of a finished run, and what killed processes left of theirs."""
+def remove_state(directory):
+    """Delete the state of a finished run, and what killed processes left half written."""
     place = Path(directory) / STATE
-    for leftover in (place, previous(place), *Path(directory).glob(f"{STATE}.new-*")):
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in (place, previous(place), *Path(directory).glob("*.new-*")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _sha256(data):

@@ -37,6 +37,7 @@ def test_list_shows_every_recipe_with_the_papers_score(run):
     assert rows[NAME] == [NAME, "accuracy", "74.82"]
     assert rows["glue/rte_compacter"][-1] == "77.70"
     assert rows["demo/smoke_compacterpp"] == ["demo/smoke_compacterpp", "accuracy", "-"]
+    assert rows["demo/pretrain"] == ["demo/pretrain", "validation", "loss", "-"]
     assert rows["super_glue/cb_phm"][1:] == ["accuracy", "/", "macro_f1", "85.71", "/", "73.52"]
 
 
@@ -68,6 +69,19 @@ def test_list_options_reach_the_function(run):
             "paper": [77.7],
         }
     ]
+
+
+def test_a_pretraining_is_listed_as_one_and_is_of_no_method():
+    (item,) = list_recipes(task="pretrain")
+    assert item == {
+        "recipe": "demo/pretrain",
+        "task": "pretraining",
+        "method": None,
+        "preset": None,
+        "metrics": ["validation loss"],
+        "paper": None,
+    }
+    assert item not in list_recipes(method="full")
 
 
 def test_a_list_of_nothing_exits_2(run):
@@ -115,6 +129,12 @@ def test_copy_writes_the_file_byte_for_byte_under_the_name_given(run, tmp_path):
     assert result.exit_code == 0
     assert (tmp_path / "my_rte.toml").read_bytes() == FILE.read_bytes()
     assert "compacter train --recipe my_rte.toml" in result.stdout
+
+
+def test_copy_of_a_pretraining_names_its_own_command(run, tmp_path):
+    result = run("copy", "demo/pretrain", "my.toml")
+    assert result.exit_code == 0
+    assert "next: compacter pretrain --recipe my.toml --output DIR" in result.stdout
 
 
 def test_copy_to_nowhere_in_particular_takes_the_recipes_own_name(run, tmp_path):

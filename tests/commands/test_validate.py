@@ -82,6 +82,17 @@ def test_set_is_repeatable_and_wins(run):
     assert (found["train"]["epochs"], found["seed"]) == (3, 7)
 
 
+def test_a_recipe_of_pretraining_is_checked_as_one(run):
+    result = run("--recipe", "demo/pretrain", "--set", "train.steps=7")
+    assert result.exit_code == 0
+    tables = tomllib.loads(_printed_recipe(result))
+    assert tables["train"]["steps"] == 7
+    assert tables["corruption"] == {"noise_density": 0.15, "mean_span_length": 3.0}
+    result = run("--recipe", "demo/pretrain", "--set", "train.epochs=7")
+    assert result.exit_code == 2
+    assert "unknown key of [train]" in result.stderr
+
+
 def test_every_problem_is_shown_on_stderr_and_the_exit_code_is_2(run):
     result = run("-r", NAME, "--set", "train.epoch=3", "--set", "method.n=5", "--set", "seed=true")
     assert result.exit_code == 2

@@ -1,0 +1,110 @@
+"""Passages from files and from the demo world, and which are held out."""
+
+import itertools
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.pretraining.corpus import check_available, read_corpus
+from compacter_cli.pretraining.recipe import TextSection
+
+
+@pytest.fixture
+def text(tmp_path):
+    """Writes a text file of bytes or lines; gives its path as a string."""
+
+    def write(content, name="text.txt"):
+        path = tmp_path / name
+        data = content if isinstance(content, bytes) else "".join(f"{t}\n" for t in content)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+        return str(path)
+
+    return write
+
+
+def corpus_of(*files, **more):
+    return read_corpus(TextSection(files=list(files), **more))
+
+
+def test_a_passage_a_line_blank_lines_skipped(text):
+    path = text(["one", "", "   ", "two two", " three "])
+    found = corpus_of(path)
+    assert sorted(found.train + found.validation) == ["one", "three", "two two"]
+    assert len(found) == 3
+
+
+def test_a_mark_at_the_beginning_and_windows_lines_are_no_part_of_it(text):
+    marked = text(b"\xef\xbb\xbfone\r\ntwo\r\n\r\nthree")
+    plain = text(["one", "two", "three"], "plain.txt")
+    assert corpus_of(marked) == corpus_of(plain)
+
+
+def test_several_files_are_one_text_and_separators_in_a_line_are_kept(text):
+    found = corpus_of(text(["a\u2028b", "c"]), text(["d\x0ce"], "second.txt"))
+    assert sorted(found.train + found.validation) == ["a\u2028b", "c", "d\x0ce"]
+
+
+def test_repeated_lines_are_taken_once_so_that_none_held_out_is_trained_on(text):
+    found = corpus_of(text([f"line {number % 40}" for number in range(100)]), validation=20)
+    assert found.repeated == 60
+    assert len(found) == 40
+    assert not set(found.train) & set(found.validation)
+
+
+@pytest.mark.parametrize(
+    ("passages", "asked", "held_out"),
+    [(2, 1_000, 1), (9, 1_000, 1), (100, 1_000, 10), (100, 7, 7), (20_000, 1_000, 1_000)],
+)
+def test_as_many_are_held_out_as_asked_for_but_a_tenth_at_most(text, passages, asked, held_out):
+    path = text([f"line {number}" for number in range(passages)])
+    found = corpus_of(path, validation=asked)
+    assert (len(found.train), len(found.validation)) == (passages - held_out, held_out)
+
+
+def test_the_seed_decides_which(text):
+    path = text([f"line {number}" for number in range(200)])
+    assert corpus_of(path, seed=1) == corpus_of(path, seed=1)
+    assert corpus_of(path, seed=1).validation != corpus_of(path, seed=2).validation
+    assert corpus_of(path, seed=1).sha256 == corpus_of(path, seed=2).sha256
+
+
+def test_another_text_has_another_hash(text):
+    first, second = text(["a b", "c"]), text(["a", "b c"], "second.txt")
+    assert corpus_of(first).sha256 != corpus_of(second).sha256
+
+
+def test_what_is_not_utf8_is_named_by_file_and_line(text):
+    path = text("fine\nfine\nd\xe9j\xe0 vu\n".encode("latin-1"))
+    with pytest.raises(CompacterError, match="line 3: not UTF-8") as caught:
+        corpus_of(path)
+    assert path in str(caught.value)
+
+
+def test_a_file_that_is_not_there_is_missed_at_once(text, tmp_path):
+    section = TextSection(files=[text(["a", "b"]), str(tmp_path / "gone.txt")])
+    for read in (check_available, read_corpus):
+        with pytest.raises(MissingResourceError, match=r"gone\.txt"):
+            read(section)
+
+
+@pytest.mark.parametrize("lines", [[], ["", " "], ["one"], ["one", "one"]])
+def test_one_passage_is_too_few(text, lines):
+    with pytest.raises(CompacterError, match="at least 2"):
+        corpus_of(text(lines))
+
+
+def test_the_demo_world_gives_as_many_paragraphs_as_asked_for(monkeypatch):
+    def paragraphs(seed):
+        return (f"paragraph {number} of {seed}" for number in itertools.count())
+
+    monkeypatch.setitem(sys.modules, "compacter_cli.world", SimpleNamespace())
+    module = SimpleNamespace(paragraphs=paragraphs)
+    monkeypatch.setitem(sys.modules, "compacter_cli.world.text", module)
+    section = TextSection(world=50, seed=7)
+    check_available(section)
+    found = read_corpus(section)
+    expected = {f"paragraph {number} of 7" for number in range(50)}
+    assert set(found.train + found.validation) == expected
+    assert len(found.validation) == 5

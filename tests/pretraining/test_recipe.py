@@ -1,0 +1,134 @@
+"""Recipes of pretraining: defaults, problems, and which text wins."""
+
+import pytest
+
+from compacter_cli.errors import RecipeError, UsageError
+from compacter_cli.pretraining.recipe import load_any, load_pretraining
+from compacter_cli.recipe import load_recipe
+
+NAME = "demo/pretrain"
+
+
+@pytest.fixture
+def problems():
+    """The problems of the shipped recipe after changes, as {key: "message hint"}."""
+
+    def find(*overrides, name=NAME):
+        with pytest.raises(RecipeError) as caught:
+            load_pretraining(name, overrides)
+        return {p.key: f"{p.message} {p.hint}" for p in caught.value.problems}
+
+    return find
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Writes a recipe; gives its path."""
+
+    def write(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def test_everything_but_the_text_has_a_default(written):
+    recipe = load_pretraining(written("[text]\nworld = 100\n"))
+    assert recipe.corruption.model_dump() == {"noise_density": 0.15, "mean_span_length": 3.0}
+    assert recipe.text.validation == 1_000
+    assert recipe.vocabulary.size == 1_000
+    assert recipe.output.precision == "float32"
+
+
+def test_without_a_text_it_is_no_recipe(problems, written):
+    assert problems(name=written("seed = 1\n"))["text"].startswith("missing")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [['text={files=["a.txt"]}'], ['text.files=["a.txt"]'], ['text.files=["/x"]', "seed=1"]],
+)
+def test_files_given_by_set_put_the_recipes_world_aside(change):
+    text = load_pretraining(NAME, change).text
+    assert text.world is None
+    assert len(text.files) == 1
+
+
+def test_a_world_given_by_set_puts_the_recipes_files_aside(written):
+    path = written('[text]\nfiles = ["a.txt"]\nvalidation = 3\n')
+    text = load_pretraining(path, ["text.world=5"]).text
+    assert (text.files, text.world, text.validation) == (None, 5, 3)
+
+
+def test_both_texts_or_neither_are_a_problem(problems, written):
+    both = '[text]\nfiles = ["a.txt"]\nworld = 5\n'
+    assert "here are both" in problems(name=written(both))["text"]
+    assert "here are both" in problems('text.files=["a.txt"]', "text.world=5")["text"]
+    assert "here are neither" in problems("text={}")["text"]
+
+
+def test_files_become_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = load_pretraining(NAME, ['text.files=["a.txt", "/b.txt"]'])
+    assert recipe.text.files == [str(tmp_path / "a.txt"), "/b.txt"]
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "said"),
+    [
+        ("train.step=5", "train.step", 'did you mean "steps"?'),
+        ("corruption.density=0.1", "corruption.density", "unknown key of [corruption]"),
+        ("data.folder=x", "data", "unknown key"),
+        ("method.name=full", "method", "unknown key"),
+        ("train.steps=-1", "train.steps", "greater than or equal to 0"),
+        ("train.length=1", "train.length", "greater than or equal to 2"),
+        ("corruption.noise_density=1.0", "corruption.noise_density", "less than 1"),
+        ("corruption.mean_span_length=0.5", "corruption.mean_span_length", "equal to 1"),
+        ("output.precision=int8", "output.precision", "float16"),
+        ("text.files=[]", "text.files", "at least 1"),
+        ("text.files=my.txt", "text.files", "list"),
+        ("text=my.txt", "text", "must be a table"),
+        ("backbone=5", "backbone", "must be a table"),
+        ("vocabulary.size=100", "vocabulary.size", "set it to 130 or more"),  # 3 + 32 + 94 + 1
+        ("vocabulary.sentinels=3", "vocabulary.sentinels", "set it to 4 or more"),
+        ("train.length=512", "vocabulary.sentinels", None),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_key(problems, change, key, said):
+    if said is None:  # 26 spans, one divided, one to end: 28 of 32
+        assert load_pretraining(NAME, [change]).train.length == 512
+        return
+    assert said in problems(change)[key]
+
+
+def test_all_problems_are_told_at_once(problems):
+    assert set(problems("train.steps=-1", "seed=x", "backbone.depth=3")) == {
+        "train.steps",
+        "seed",
+        "backbone.depth",
+    }
+
+
+def test_a_recipe_of_the_other_kind_says_which_command(written):
+    with pytest.raises(UsageError, match="recipe of training") as caught:
+        load_pretraining("demo/smoke_compacterpp")
+    assert caught.value.hint == "compacter train --recipe demo/smoke_compacterpp"
+    with pytest.raises(UsageError, match="recipe of pretraining") as caught:
+        load_recipe(NAME)
+    assert caught.value.hint == f"compacter pretrain --recipe {NAME} --output DIR"
+
+
+def test_any_kind_is_loaded_by_what_it_holds():
+    assert load_any(NAME) == load_pretraining(NAME)
+    assert load_any("demo/smoke_compacterpp") == load_recipe("demo/smoke_compacterpp")
+    assert load_any(NAME, ["train.steps=3"]).train.steps == 3
+
+
+def test_the_shape_is_the_backbone_sections():
+    shape = load_pretraining(NAME, ["backbone.gated=true", "backbone.tied=false"]).backbone.shape(
+        77
+    )
+    assert (shape.vocabulary_size, shape.hidden_dim, shape.key_value_dim) == (77, 128, 32)
+    assert shape.gated
+    assert not shape.tied
