@@ -16,15 +16,21 @@ class Corpus:
         train, validation: distinct passages, none in both.
         repeated: how many passages were left out because they had been there before.
         sha256: hash of all passages in their order: two texts are the same where it is.
+        exercises: sources with their targets.
     """
 
     train: list[str]
     validation: list[str]
     repeated: int
     sha256: str
+    exercises: tuple[tuple[str, str], ...] = ()
 
     def __len__(self):
         return len(self.train) + len(self.validation)
+
+    def words(self):
+        """Everything that is trained on, as texts: what the vocabulary is made from."""
+        return [*self.train, *(" ".join(pair) for pair in self.exercises)]
 
 
 def check_available(section):
@@ -58,13 +64,22 @@ def read_corpus(section):
             "give a text of many lines, a passage each",
         )
     train, validation = _cut(distinct, section)
-    return Corpus(train, validation, len(passages) - len(distinct), _hash_of(distinct))
+    exercises = tuple(_exercises(section)) if section.world_exercises else ()
+    told = [*distinct, *map("\t".join, exercises)]
+    repeated = len(passages) - len(distinct)
+    return Corpus(train, validation, repeated, _hash_of(told), exercises)
 
 
 def _paragraphs(section):
     from compacter_cli.world.text import paragraphs
 
     return islice(paragraphs(section.seed), section.world)
+
+
+def _exercises(section):
+    from compacter_cli.world.exercises import exercises
+
+    return islice(exercises(section.seed), section.world_exercises)
 
 
 def _lines(files):

@@ -1,4 +1,4 @@
-"""The pretraining loop: AdamW, warm-up and linear decay, clipping, a loss now and then."""
+"""The pretraining loop: Adafactor, warm-up and linear decay, clipping, a loss now and then."""
 
 import math
 from dataclasses import dataclass
@@ -8,8 +8,6 @@ import torch
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import seed_of
 from compacter_cli.training import Update, rate_at
-
-MOMENTS = ("exp_avg", "exp_avg_sq")  # torch's names of AdamW's two
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class Pretrainer:
 
     Args:
         model: `T5Model` of the method `full`.
-        batches: `SpanBatches` to train on.
+        batches: `Batches` to train on.
         held_out: `Batch`es to validate on.
         section: the recipe's train section.
         seed: int. With the step it decides dropout.
@@ -39,7 +37,7 @@ class Pretrainer:
         self._model, self._batches, self._section, self._seed = model, batches, section, seed
         self._held_out = held_out
         self._weights = model.trained_tensors()
-        self._optimizer = torch.optim.AdamW(self._weights.values(), weight_decay=0.0)
+        self._optimizer = torch.optim.Adafactor(self._weights.values(), weight_decay=0.0)
 
     def train(self, stop=lambda: False):
         """Train to the last step, yielding `(Update, Validation or None)` after every step.
@@ -74,7 +72,7 @@ class Pretrainer:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
-        epoch = self.step * section.batch_size // len(self._batches.pieces) + 1
+        epoch = self._batches.epoch(self.step)
         self.step += 1
         return Update(self.step, epoch, loss.item(), rate, norm)
 
@@ -83,22 +81,23 @@ class Pretrainer:
         return Validation(self.step, mean_loss(self._model, self._held_out))
 
     def tensors(self):
-        """All that a resumed run needs, as tensors by name: weights and moments."""
+        """All that a resumed run needs, as tensors by name: weights and the optimizer's state."""
         found = {f"weight/{name}": tensor.detach() for name, tensor in self._weights.items()}
         for name, tensor in self._weights.items():
             state = self._optimizer.state.get(tensor, {})
-            found |= {f"{moment}/{name}": state[moment] for moment in MOMENTS if state}
+            found |= {f"{kind}/{name}": value for kind, value in state.items()}
         return found
 
     def restore(self, step, tensors):
         """Go back to where `tensors` were taken, after `step` updates."""
         self.step = step
         self._model.assign({name: tensors[f"weight/{name}"] for name in self._weights})
-        if step == 0:
-            return
-        for name, tensor in self._weights.items():
-            moments = {m: tensors[f"{m}/{name}"].to(tensor.device) for m in MOMENTS}
-            self._optimizer.state[tensor] = {"step": torch.tensor(float(step)), **moments}
+        for key, value in tensors.items():
+            kind, _, name = key.partition("/")
+            if kind != "weight":
+                # Adafactor counts its steps on the CPU.
+                device = "cpu" if kind == "step" else self._weights[name].device
+                self._optimizer.state[self._weights[name]][kind] = value.to(device)
 
 
 @torch.no_grad()

@@ -22,7 +22,10 @@ def fixed_pieces(sentinels):
 
 
 def train_vocabulary(texts, section):
-    """A unigram `Vocabulary` of at most `section.size` pieces, the same for the same texts.
+    """A `Vocabulary` of at most `section.size` pieces, the same for the same texts.
+
+    Pieces are merged by byte-pair encoding: of a text of few words a unigram model keeps fragments
+    where whole words would fit.
 
     T5's special ids (pad 0, end 1, unknown 2), the sentinels, and every letter, digit and
     punctuation mark of ASCII are in it; of the text's other characters, those that make up
@@ -39,6 +42,7 @@ def train_vocabulary(texts, section):
             sentence_iterator=iter(texts),
             model_writer=model,
             vocab_size=section.size,
+            model_type="bpe",
             hard_vocab_limit=False,  # a small text has words for fewer pieces
             user_defined_symbols=sentinels_of(section.sentinels),
             required_chars=COVERED,

@@ -27,6 +27,8 @@ class TextSection(Section):
     """Files in UTF-8, a passage a line; blank and repeated lines are skipped."""
     world: PositiveInt | None = None
     """Take that many paragraphs of the demo world instead."""
+    world_exercises: NonNegativeInt = 0
+    """With `world`: practise that many of its exercises too, text to text, beside the reading."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides which passages are held out, and the paragraphs of the demo world."""
     validation: PositiveInt = 1_000
@@ -37,11 +39,13 @@ class TextSection(Section):
         if (self.files is None) == (self.world is None):
             what = "neither" if self.files is None else "both"
             raise ValueError(f"give exactly one of files and world; here are {what}")
+        if self.files is not None and self.world_exercises:
+            raise ValueError("world_exercises are of the demo world; they do not go with files")
         return self
 
 
 class VocabularySection(Section):
-    """The SentencePiece unigram vocabulary, made from the text."""
+    """The SentencePiece vocabulary (byte-pair encoding), made from the text."""
 
     size: PositiveInt = 1_000
     """Pieces in all, sentinels and the three special ones included; a text that has words for
@@ -83,16 +87,18 @@ class CorruptionSection(Section):
 
 
 class TrainSection(Section):
-    """How the weights are found: AdamW without weight decay, linear warm-up, linear decay to 0."""
+    """How the weights are found: Adafactor as T5's, linear warm-up, linear decay to 0."""
 
     steps: NonNegativeInt = 8_000
     """Updates; 0 writes the random start."""
     batch_size: PositiveInt = 64
-    """Pieces of one update."""
+    """Pieces and exercises of one update."""
+    exercise_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
+    """Share of them that are exercises, where there are any."""
     length: Annotated[int, Field(ge=2)] = 48
     """Longest piece in tokens; longer passages are cut into pieces of about equal length."""
-    learning_rate: PositiveFloat = 3e-3
-    """Peak rate."""
+    learning_rate: PositiveFloat = 2e-2
+    """Peak rate, relative to a weight's own size as in Adafactor; T5's was 1e-2."""
     warmup_steps: NonNegativeInt = 300
     clip_norm: PositiveFloat = 1.0
     """Largest norm of an update's gradient."""
@@ -168,6 +174,8 @@ def _without_the_other_text(tables, overrides):
         for key, other in (("text.files", "world"), ("text.world", "files")):
             if key in given:
                 text.pop(other, None)
+        if "text.files" in given:
+            text.pop("world_exercises", None)
     return tables
 
 

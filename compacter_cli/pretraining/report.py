@@ -10,36 +10,39 @@ from compacter_cli.run import RECIPE, environment
 def opening_lines(session):
     """What a pretraining is about to do, in a few lines."""
     recipe, corpus, shape = session.recipe, session.corpus, session.model.shape
-    train, pieces = recipe.train, session.batches.pieces
+    pieces = session.batches.spans.pieces
+    practised = f", {len(corpus.exercises):,} exercises" if corpus.exercises else ""
     repeated = f", {corpus.repeated:,} repeated ones left out" if corpus.repeated else ""
     fewer = recipe.vocabulary.size - len(session.vocabulary)
     asked = f" ({recipe.vocabulary.size:,} asked for: the text has no more)" if fewer else ""
     done = session.progress.step
     return [
         f"text        {len(corpus.train):,} passages ({len(pieces.ids):,} tokens in "
-        f"{len(pieces):,} pieces), {len(corpus.validation):,} held out{repeated}",
+        f"{len(pieces):,} pieces), {len(corpus.validation):,} held out{repeated}{practised}",
         f"vocabulary  {len(session.vocabulary):,} pieces{asked}, "
         f"{recipe.vocabulary.sentinels} of them sentinels",
         f"T5          {shape.parameters():,} parameters from random weights, float32 on "
         f"{session.device}",
-        f"training    {_training_words(train, pieces)}",
+        f"training    {_training_words(session)}",
         f"writing to  {session.directory}" + (f", from step {done} on" if done else ""),
     ]
 
 
-def _training_words(train, pieces):
+def _training_words(session):
+    train, batches = session.recipe.train, session.batches
     if not train.steps:
         return "none, the random start is written"
     return (
-        f"{train.steps:,} steps of {train.batch_size} pieces, the text "
-        f"{times_seen(train, pieces):.1f} times, rate {train.learning_rate:g}"
+        f"{train.steps:,} steps of {batches.read} pieces"
+        + (f" and {batches.practised} exercises" if batches.practised else "")
+        + f", the text {times_seen(session):.1f} times, rate {train.learning_rate:g}"
         + warmup_note(train, train.steps)
     )
 
 
-def times_seen(train, pieces):
+def times_seen(session):
     """How many times a pretraining sees its text."""
-    return train.steps * train.batch_size / len(pieces)
+    return session.recipe.train.steps * session.batches.read / len(session.batches.spans)
 
 
 def resume_command(directory):
@@ -59,8 +62,8 @@ def result_of(session, stored_loss, fingerprint, size):
             "passages": len(corpus.train),
             "held_out": len(corpus.validation),
             "repeated": corpus.repeated,
-            "tokens": len(session.batches.pieces.ids),
-            "times_seen": times_seen(recipe.train, session.batches.pieces),
+            "tokens": len(session.batches.spans.pieces.ids),
+            "times_seen": times_seen(session),
             "sha256": corpus.sha256,
         },
         "vocabulary": len(session.vocabulary),

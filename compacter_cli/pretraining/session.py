@@ -12,11 +12,11 @@ from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.interrupts import deferred_interrupt
 from compacter_cli.pretraining import preset, report
 from compacter_cli.pretraining import run as directories
-from compacter_cli.pretraining.batches import SpanBatches
+from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.corpus import read_corpus
 from compacter_cli.pretraining.initial import start_at_random
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
-from compacter_cli.vocabulary import Vocabulary
+from compacter_cli.vocabulary import END, Vocabulary
 
 
 class PretrainingSession:
@@ -33,7 +33,7 @@ class PretrainingSession:
         from compacter_cli.pretraining.state import Progress
 
         self.display.line("making the vocabulary ...")
-        vocabulary = train_vocabulary(self.corpus.train, self.recipe.vocabulary)
+        vocabulary = train_vocabulary(self.corpus.words(), self.recipe.vocabulary)
         self._build(vocabulary)
         start_at_random(self.model.named_weights, self.model.shape, self.recipe.seed)
         directories.check_vacant(self.directory, overwrite)
@@ -69,21 +69,34 @@ class PretrainingSession:
         recipe, self.vocabulary = self.recipe, vocabulary
         backbone = random_backbone(recipe.backbone.shape(len(vocabulary)), recipe.backbone.dropout)
         self.model = T5Model(backbone, METHODS["full"](), in_place=True)
-        self.batches = self._batches(self.corpus.train, recipe.seed)
-        self.held_out = list(self._batches(self.corpus.validation, recipe.text.seed).all())
+        spans = self._spans(self.corpus.train, recipe.seed)
+        self.batches = Batches(spans, self._exercises(), recipe.train, self.device)
+        held_out = self._spans(self.corpus.validation, recipe.text.seed)
+        self.held_out = list(held_out.batches(recipe.train.batch_size, self.device))
         self.trainer = Pretrainer(
             self.model, self.batches, self.held_out, recipe.train, recipe.seed
         )
 
-    def _batches(self, passages, seed):
+    def _exercises(self):
+        if not self.corpus.exercises:
+            return None
+        sources, targets = zip(*self.corpus.exercises, strict=True)
+        pairs = [
+            ([*source, END], [*target, END])
+            for source, target in zip(
+                self.vocabulary.encode(sources), self.vocabulary.encode(targets), strict=True
+            )
+        ]
+        return Exercises(pairs, self.recipe.seed)
+
+    def _spans(self, passages, seed):
         pieces = cut_into_pieces(self.vocabulary, passages, self.recipe.train.length)
         if not len(pieces):
             raise CompacterError(
                 "the text has no tokens to train on", "is it text, a passage a line?"
             )
         sentinels = sentinel_ids(self.vocabulary, self.recipe.vocabulary.sentinels)
-        size = self.recipe.train.batch_size
-        return SpanBatches(pieces, sentinels, self.recipe.corruption, size, seed, self.device)
+        return Spans(pieces, sentinels, self.recipe.corruption, seed)
 
     def train(self):
         """Train to the last step, saving the state now and then and at the end.

@@ -18,7 +18,7 @@ class SentimentTask(DemoTask):
     """Rows hold a `sentence`; the label is 1 where its opinion is positive."""
 
     def row(self, draw, words, label):
-        return {"sentence": Critic(draw, words).opinion(bool(label))}
+        return {"sentence": Critic(draw, words, "task").opinion(bool(label))}
 
 
 SENTIMENT = SentimentTask(

@@ -4,6 +4,9 @@ They share no answer and no sentence with the four demo tasks: sentences are men
 compared in words, and taken to their conclusions.
 """
 
+import random
+
+from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.faults import faulty
 from compacter_cli.world.meaning import (
     compared,
@@ -14,8 +17,23 @@ from compacter_cli.world.meaning import (
     same_meaning,
 )
 from compacter_cli.world.opinions import Critic
+from compacter_cli.world.text import task_sentences
 
 RELATED = {"same": "equal", "above": "kind", "sibling": "near", "family": "far", "none": "apart"}
+
+
+def exercises(seed):
+    """(source, target) of exercises without end, the same for the same seed.
+
+    No sentence of a demo task's rows occurs in them.
+    """
+    speaker = Speaker(random.Random(f"exercises {seed}"))
+    told = task_sentences()
+    while True:
+        kind = speaker.draw.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        sentences, exercise = kind(speaker)
+        if told.isdisjoint(sentences):
+            yield exercise
 
 
 def conclude(speaker):
@@ -78,3 +96,7 @@ def react(speaker):
     said = Critic(speaker.draw).opinion(positive)
     answer = "recommend" if positive else "avoid"
     return (said,), (f"react: {said}", answer)
+
+
+# How often which is practised.
+SHARES = {conclude: 22, explain: 25, mend: 10, rephrase: 8, compare: 25, react: 10}

@@ -6,7 +6,10 @@ from compacter_cli.world.clauses import sentence
 
 BE = {"is": "are", "are": "is", "was": "were", "were": "was"}
 DO = {"do": "does", "does": "do"}
-SINGULAR, PLURAL = ("a", "every"), ("some", "all", "two", "three")
+# Determiners of one number alone: "no dogs" and "some dog" are English.
+OF_ONE_NUMBER = ("a", "every", "all", "two", "three")
+DOUBLES = {False: ("a", "every", "the"), True: ("two", "three")}  # "all three dogs" is English
+ALSO_BASE = ("found", "saw")  # past forms that are verbs of their own
 
 
 def faulty(speaker, clause):
@@ -34,7 +37,7 @@ def number(speaker, clause):
     """`Two dog chased the cat.`"""
     place = speaker.draw.choice(("subject", "object"))
     phrase = getattr(clause, place)
-    if phrase is None or phrase.definite:
+    if phrase is None or phrase.determiner not in OF_ONE_NUMBER:
         return None
     words = phrase.words()
     noun = phrase.noun.word if phrase.plural else phrase.noun.plural
@@ -42,27 +45,28 @@ def number(speaker, clause):
 
 
 def verb_form(_speaker, clause):
-    """`The dog did not chased the cat.`, `The cat was chase by the dog.`"""
+    """`The dog did not chased the cat.`, `The cat was chase by the dog.`, `It was chased a cat.`"""
     words, verb = clause.words(), clause.verb
     if clause.passive:
         return _put(words, words.index(verb.participle, 1), verb.base)
     if clause.negated:
-        return _put(words, words.index(verb.base, 1), verb.past)
-    if clause.present:
+        past = None if verb.past in ALSO_BASE else verb.past
+        return past and _put(words, words.index(verb.base, 1), past)
+    if clause.present or clause.object is None:  # "the dog was returned" is English
         return None
     start = len(clause.subject.words())
-    return [*words[:start], "was", *words[start:]] if verb.past != verb.base else None
+    return [*words[:start], "was", *words[start:]]
 
 
 def order(speaker, clause):
-    """`The dog big chased the cat.`, `Chased the dog the cat.`"""
-    phrase = clause.subject
-    if phrase.adjective and speaker.draw.random() < 0.7:
-        words = phrase.words()
-        return _with(clause, phrase, [words[0], words[2], words[1]])
-    words = clause.words()
+    """`The dog big chased the cat.`, `Dog the chased the cat.`"""
+    phrase = getattr(clause, speaker.draw.choice(("subject", "object")))
+    if phrase is None or phrase.name:
+        return None
+    words = phrase.words()
     place = speaker.draw.randrange(len(words) - 1)
-    return [*words[:place], words[place + 1], words[place], *words[place + 2 :]]
+    words[place : place + 2] = reversed(words[place : place + 2])
+    return _with(clause, phrase, words)
 
 
 def article(_speaker, clause):
@@ -78,7 +82,7 @@ def doubled(speaker, clause):
     phrase = getattr(clause, place)
     if phrase is None or phrase.name:
         return None
-    other = speaker.draw.choice(PLURAL if phrase.plural else (*SINGULAR, "the"))
+    other = speaker.draw.choice(DOUBLES[phrase.plural])
     return _with(clause, phrase, [other, *phrase.words()])
 
 

@@ -53,7 +53,9 @@ SAID = {
         "The {thing} was no longer {bad} but {degree}{adj}.",
     ),
 }
-SHARES = {"plain": 24, "negated": 40, "contrast": 36}
+# How often a row of the task, and a text, says it which way: in a text most words mean what they
+# say, in the task counting them is of no use.
+SHARES = {"task": (24, 40, 36), "text": (60, 22, 18)}
 AFTERWARDS = {
     True: ("I will come again.", "I recommend it.", "Five stars!", "We smiled.", "Go and see it."),
     False: ("I left early.", "I want my money back.", "One star.", "We yawned.", "Stay away."),
@@ -66,12 +68,13 @@ class Critic:
 
     draw: object
     words: str = "all"
+    shares: str = "text"
     tested_share: float = 0.85  # of adjectives in validation and test rows that are held out
 
     def opinion(self, positive, thing=None):
         """A sentence whose opinion, all in all, is positive or is not."""
         draw = self.draw
-        manner = draw.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        manner = draw.choices(tuple(SAID), SHARES[self.shares])[0]
         thing = thing or draw.choice(THINGS)
         liked, disliked = draw.choice(VERBS[positive]), draw.choice(VERBS[not positive])
         who = draw.choice(WHO)
