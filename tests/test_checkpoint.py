@@ -529,9 +529,9 @@ KILLER = textwrap.dedent("""
 
     print(json.dumps({
         "lines": {
-            "one_saved": every_line(one_saved, "checkpoint.py", "shutil.py"),
-            "one_set_aside": every_line(one_set_aside, "checkpoint.py"),
-            "both": every_line(both, "checkpoint.py"),
+            "one_saved": every_line(one_saved, "checkpoint.py", "durable.py", "shutil.py"),
+            "one_set_aside": every_line(one_set_aside, "checkpoint.py", "durable.py"),
+            "both": every_line(both, "checkpoint.py", "durable.py"),
         },
         "random": random_kills(10),
     }))

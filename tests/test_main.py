@@ -16,7 +16,16 @@ from compacter_cli.errors import (
 )
 from compacter_cli.main import app
 
-COMMANDS = ["train", "evaluate", "predict", "count-params", "data", "validate", "recipes"]
+COMMANDS = [
+    "train",
+    "pretrain",
+    "evaluate",
+    "predict",
+    "count-params",
+    "data",
+    "validate",
+    "recipes",
+]
 
 
 def call(*args):
@@ -114,7 +123,7 @@ def test_a_long_error_stays_on_its_line(monkeypatch):
 
 def test_the_problems_of_a_recipe_are_a_table(monkeypatch):
     problems = [Problem("train.epoch", "unknown key", "epochs?"), Problem("method.n", "no divisor")]
-    monkeypatch.setattr(validate, "load_recipe", raising(RecipeError("my.toml", problems)))
+    monkeypatch.setattr(validate, "load_any", raising(RecipeError("my.toml", problems)))
     result = call("validate", "--recipe", "my.toml")
     assert result.exit_code == 2
     assert "error: 2 problems in my.toml" in result.stderr

@@ -432,7 +432,7 @@ def test_sections_are_strict_in_python_too():
         DataSection(fodler="a")
 
 
-@pytest.mark.parametrize("name", shipped_recipes())
+@pytest.mark.parametrize("name", sorted({*shipped_recipes()} - {"demo/pretrain"}))
 def test_a_written_recipe_loads_to_an_equal_one(load, name):
     recipe = load_recipe(name)
     assert load(text=recipe_text(recipe)) == recipe

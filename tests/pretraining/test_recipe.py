@@ -5,6 +5,7 @@ import pytest
 from compacter_cli.errors import RecipeError, UsageError
 from compacter_cli.pretraining.recipe import load_any, load_pretraining
 from compacter_cli.recipe import load_recipe
+from compacter_cli.run import recipe_text
 
 NAME = "demo/pretrain"
 
@@ -123,6 +124,12 @@ def test_any_kind_is_loaded_by_what_it_holds():
     assert load_any(NAME) == load_pretraining(NAME)
     assert load_any("demo/smoke_compacterpp") == load_recipe("demo/smoke_compacterpp")
     assert load_any(NAME, ["train.steps=3"]).train.steps == 3
+
+
+def test_a_written_recipe_loads_to_an_equal_one(written):
+    for change in ("train.steps=3", 'text.files=["a b.txt"]'):
+        recipe = load_pretraining(NAME, [change])
+        assert load_pretraining(written(recipe_text(recipe))) == recipe
 
 
 def test_the_shape_is_the_backbone_sections():
