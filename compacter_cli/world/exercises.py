@@ -42,7 +42,7 @@ def conclude(speaker):
     premise, conclusion = inference(speaker, certain)
     sentences = (premise.sentence(), conclusion.sentence())
     answer = "certain" if certain else "doubtful"
-    return sentences, ("given: {} then: {}".format(*sentences), answer)
+    return sentences, ("conclude: premise: {} hypothesis: {}".format(*sentences), answer)
 
 
 def explain(speaker):
@@ -56,7 +56,10 @@ def explain(speaker):
     if place in ("subject", "object", "adverb"):
         way = {1: " over", -1: " under", 0: " fixed"}[direction(premise, place)]
     answer = "certain" if certain else "doubtful"
-    return sentences, ("why: {} then: {}".format(*sentences), f"{reason}{way} {answer}")
+    return sentences, (
+        "explain: premise: {} hypothesis: {}".format(*sentences),
+        f"{reason}{way} {answer}",
+    )
 
 
 def mend(speaker):
@@ -65,7 +68,7 @@ def mend(speaker):
         clause = speaker.clause()
         given = clause.sentence() if speaker.draw.random() < 0.4 else faulty(speaker, clause)
         if given:
-            return (given, clause.sentence()), (f"mend: {given}", clause.sentence())
+            return (given, clause.sentence()), (f"mend: sentence: {given}", clause.sentence())
 
 
 def rephrase(speaker):
@@ -75,7 +78,7 @@ def rephrase(speaker):
         other = same_meaning(speaker, clause)
         if other:
             sentences = (clause.sentence(), other.sentence())
-            return sentences, (f"rephrase: {sentences[0]}", sentences[1])
+            return sentences, (f"rephrase: sentence: {sentences[0]}", sentences[1])
 
 
 def compare(speaker):
@@ -87,7 +90,10 @@ def compare(speaker):
     )
     verb = "equal" if first.verb.meaning == second.verb.meaning else "apart"
     sentences = (first.sentence(), second.sentence())
-    return sentences, ("compare: {} with: {}".format(*sentences), f"{subject} {verb} {object_}")
+    return sentences, (
+        "compare: sentence1: {} sentence2: {}".format(*sentences),
+        f"{subject} {verb} {object_}",
+    )
 
 
 def react(speaker):
@@ -95,8 +101,8 @@ def react(speaker):
     positive = speaker.draw.random() < 0.5
     said = Critic(speaker.draw).opinion(positive)
     answer = "recommend" if positive else "avoid"
-    return (said,), (f"react: {said}", answer)
+    return (said,), (f"react: sentence: {said}", answer)
 
 
 # How often which is practised.
-SHARES = {conclude: 22, explain: 25, mend: 10, rephrase: 8, compare: 25, react: 10}
+SHARES = {conclude: 25, explain: 20, mend: 12, rephrase: 8, compare: 25, react: 10}
