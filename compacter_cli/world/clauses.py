@@ -72,11 +72,14 @@ class Clause:
             return all(phrase.definite for phrase in phrases)
         return all(p.definite or p.determiner in EXISTENTIAL for p in phrases)
 
+    @property
+    def spoken(self):
+        """(the phrase before the verb, the one behind it or `None`)."""
+        return (self.object, self.subject) if self.passive else (self.subject, self.object)
+
     def words(self):
         """The clause as a list of words, without capital letter and full stop."""
-        first, last = self.subject, self.object
-        if self.passive:
-            first, last = last, first
+        first, last = self.spoken
         adverb = [self.adverb] if self.adverb else []
         middle = self._passive_verb(first) if self.passive else self._active_verb(first)
         return [*first.words(), *middle, *(last.words() if last else []), *adverb]

@@ -1,4 +1,8 @@
-"""Ungrammatical sentences of the demo world: one fault in a sentence that was right."""
+"""Ungrammatical sentences of the demo world: one fault in a sentence that was right.
+
+A fault is left out where the outcome is English too: "No dogs slept", "All three dogs slept",
+"Anna was sold a car", "Did Anna not sleep", "Dogs all slept", "The dog Anna chased".
+"""
 
 from dataclasses import replace
 
@@ -6,10 +10,8 @@ from compacter_cli.world.clauses import sentence
 
 BE = {"is": "are", "are": "is", "was": "were", "were": "was"}
 DO = {"do": "does", "does": "do"}
-# Determiners of one number alone: "no dogs" and "some dog" are English.
-OF_ONE_NUMBER = ("a", "every", "all", "two", "three")
-DOUBLES = {False: ("a", "every", "the"), True: ("two", "three")}  # "all three dogs" is English
-ALSO_BASE = ("found", "saw")  # past forms that are verbs of their own
+SINGULAR, NUMBERS, PLURAL = ("a", "every", "the"), ("two", "three"), ("some", "all", "two", "three")
+OTHER_WORDS = {"saw", "found", "fell", "clean", "welcome"}  # forms that are a base or adjective too
 
 
 def faulty(speaker, clause):
@@ -25,9 +27,9 @@ def agreement(_speaker, clause):
     if clause.passive or clause.negated:
         place = next((i for i, word in enumerate(words) if word in {**BE, **DO}), None)
         return None if place is None else _put(words, place, {**BE, **DO}[words[place]])
-    if not clause.present:
-        return None
     verb = clause.verb
+    if not clause.present or verb.base == verb.past:
+        return None
     swapped = {verb.base: verb.third_person, verb.third_person: verb.base}
     place = len(clause.subject.words())
     return _put(words, place, swapped[words[place]])
@@ -37,7 +39,7 @@ def number(speaker, clause):
     """`Two dog chased the cat.`"""
     place = speaker.draw.choice(("subject", "object"))
     phrase = getattr(clause, place)
-    if phrase is None or phrase.determiner not in OF_ONE_NUMBER:
+    if phrase is None or phrase.definite or phrase.determiner in ("some", "no"):
         return None
     words = phrase.words()
     noun = phrase.noun.word if phrase.plural else phrase.noun.plural
@@ -45,28 +47,44 @@ def number(speaker, clause):
 
 
 def verb_form(_speaker, clause):
-    """`The dog did not chased the cat.`, `The cat was chase by the dog.`, `It was chased a cat.`"""
+    """`The dog did chased the cat.`, `The dog did not ran.`, `The cat was chase by the dog.`"""
     words, verb = clause.words(), clause.verb
+    wrong = verb.base if clause.passive else verb.past
+    if wrong in OTHER_WORDS or verb.base == verb.past:
+        return None
     if clause.passive:
-        return _put(words, words.index(verb.participle, 1), verb.base)
+        return _put(words, words.index(verb.participle, 1), wrong)
     if clause.negated:
-        past = None if verb.past in ALSO_BASE else verb.past
-        return past and _put(words, words.index(verb.base, 1), past)
-    if clause.present or clause.object is None:  # "the dog was returned" is English
+        return _put(words, words.index(verb.base, 1), wrong)
+    if clause.present:
         return None
     start = len(clause.subject.words())
-    return [*words[:start], "was", *words[start:]]
+    return [*words[:start], "did", *words[start:]]
 
 
 def order(speaker, clause):
-    """`The dog big chased the cat.`, `Dog the chased the cat.`"""
-    phrase = getattr(clause, speaker.draw.choice(("subject", "object")))
-    if phrase is None or phrase.name:
+    """`The dog big chased the cat.`, `The dog the chased cat.`: two neighbours exchanged."""
+    places = _exchangeable(clause)
+    if not places:
         return None
-    words = phrase.words()
-    place = speaker.draw.randrange(len(words) - 1)
-    words[place : place + 2] = reversed(words[place : place + 2])
-    return _with(clause, phrase, words)
+    words, place = clause.words(), speaker.draw.choice(places)
+    return [*words[:place], words[place + 1], words[place], *words[place + 2 :]]
+
+
+def _exchangeable(clause):
+    """Places of the words that cannot be exchanged with the next."""
+    first, last = clause.spoken
+    start, places = len(first.words()), []
+    if not first.name and first.determiner != "all":
+        places += range(start - 1)  # `Dog the chased the cat.`
+    if clause.negated:
+        places.append(start)  # `The dog not did chase the cat.`
+    if last and not first.name and not first.plural:
+        places.append(start - 1)  # `The chased dog the cat.`
+    if last and not last.name:
+        behind = len(last.words()) + bool(clause.adverb)
+        places.append(len(clause.words()) - behind - 1)  # `The dog the chased cat.`
+    return places
 
 
 def article(_speaker, clause):
@@ -82,7 +100,8 @@ def doubled(speaker, clause):
     phrase = getattr(clause, place)
     if phrase is None or phrase.name:
         return None
-    other = speaker.draw.choice(DOUBLES[phrase.plural])
+    others = PLURAL if phrase.plural else SINGULAR
+    other = speaker.draw.choice(NUMBERS if phrase.determiner in NUMBERS else others)
     return _with(clause, phrase, [other, *phrase.words()])
 
 
