@@ -2,8 +2,8 @@
 
     B batch, S source, T target, k hidden, H heads, D size of a head, V vocabulary
 
-The one forward of the project: `T5Model` gives it its weights and the layers of a method, and
-KerasHub's own call is its oracle in the tests. Weights are read as (inputs, outputs).
+`T5Model` gives it its weights and the layers of a method; KerasHub's own call is its oracle in the
+tests, and it is that of the lean execution (`compacter_cli.lean`). Weights are (inputs, outputs).
 """
 
 import math
@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 import keras
 import torch
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from compacter_cli.backbones import RELATIVE_BUCKETS, T5Shape
+from compacter_cli.dropout import Dropout
 
 MAX_DISTANCE = 128  # beyond it all relative positions share a bucket
 MASKED = -1e9  # added to the scores of positions that must not be seen
@@ -30,7 +32,8 @@ class T5Forward:
         layers: Keras layers of the method by structural name: adapters and a prompt.
         activation: of the feed-forward.
         epsilon: of the layer norms.
-        dropout: rate, 0 outside training.
+        dropout: `Dropout` of this step; `None` outside training, and where the rate is 0.
+        remat: keep only the blocks' inputs for the backward pass, and run them again in it.
     """
 
     shape: T5Shape
@@ -38,7 +41,8 @@ class T5Forward:
     layers: dict[str, object]
     activation: object
     epsilon: float
-    dropout: float = 0.0
+    dropout: Dropout | None = None
+    remat: bool = False
 
     def encode(self, ids, mask):
         """`(states, mask)` of source `ids` (B, S): (B, S, k) and what of it is real, (B, S).
@@ -49,31 +53,26 @@ class T5Forward:
         if prompt := self.layers.get("prompt"):
             hidden = prompt.call(hidden)
             mask = functional.pad(mask, (prompt.length, 0), value=True)
-        hidden = self._drop(hidden)
+        hidden = self._drop("encoder.embedding", hidden, mask)
         length = hidden.shape[1]
         hidden_keys = _hide(~mask[:, None, None, :], hidden.dtype)
         bias = self._self_bias("encoder", length, length) + hidden_keys
         for block in range(self.shape.num_layers):
-            name = f"encoder.{block}"
-            hidden = self._self_attention(name, hidden, bias)
-            hidden = self._feed_forward(name, hidden)
-        return self._drop(self._norm("encoder", hidden)), mask
+            hidden = self._run(self._encoder_block, f"encoder.{block}", hidden, bias, mask)
+        return self._drop("encoder.output", self._norm("encoder", hidden), mask), mask
 
     def decode(self, ids, mask, states, source_mask):
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
         length = ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         seen = causal[None, None] & mask[:, None, None, :]
-        hidden = self._drop(self._embed(ids))
+        hidden = self._drop("decoder.embedding", self._embed(ids), mask)
         bias = self._self_bias("decoder", length, length) + _hide(~seen, hidden.dtype)
         source_bias = _hide(~source_mask[:, None, None, :], hidden.dtype)
+        source = states, source_bias, source_mask
         for block in range(self.shape.num_layers):
-            name = f"decoder.{block}"
-            hidden = self._self_attention(name, hidden, bias)
-            keys, values = self._keys_values(f"{name}.cross_attention", states)
-            hidden = self._cross_attention(name, hidden, keys, values, source_bias)
-            hidden = self._feed_forward(name, hidden)
-        return self._drop(self._norm("decoder", hidden))
+            hidden = self._run(self._decoder_block, f"decoder.{block}", hidden, bias, mask, *source)
+        return self._drop("decoder.output", self._norm("decoder", hidden), mask)
 
     def logits(self, hidden):
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
@@ -84,8 +83,11 @@ class T5Forward:
         scaled = hidden * self.shape.hidden_dim**-0.5
         return functional.linear(scaled, table, self.weights.get("head.bias"))
 
-    def start_cache(self, states, source_mask):
-        """The cache of greedy decoding: keys and values of `states`, none yet of the target."""
+    def start_cache(self, states, source_mask, steps=1):
+        """The cache of greedy decoding: keys and values of `states`, none yet of the target.
+
+        `steps` is how many tokens are expected; it may decide how the source is kept.
+        """
         blocks = range(self.shape.num_layers)
         cross = [self._keys_values(f"decoder.{b}.cross_attention", states) for b in blocks]
         source_bias = _hide(~source_mask[:, None, None, :], states.dtype)
@@ -98,9 +100,29 @@ class T5Forward:
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
             hidden = self._self_attention(name, hidden, bias, cache=cache, block=block)
-            hidden = self._cross_attention(name, hidden, *cache.cross[block], cache.source_bias)
+            hidden = self._cross_step(name, hidden, cache, block)
             hidden = self._feed_forward(name, hidden)
         return self._norm("decoder", hidden)
+
+    def _run(self, block, *inputs):
+        if not (self.remat and torch.is_grad_enabled()):
+            return block(*inputs)
+        # Dropout is drawn from seeds of its own: no generator's state has to be kept.
+        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+
+    def _encoder_block(self, name, hidden, bias, mask):
+        hidden = self._self_attention(name, hidden, bias, mask)
+        return self._feed_forward(name, hidden, mask)
+
+    def _decoder_block(self, name, hidden, bias, mask, states, source_bias, source_mask):
+        hidden = self._self_attention(name, hidden, bias, mask)
+        keys, values = self._keys_values(f"{name}.cross_attention", states)
+        source = keys, values, source_bias
+        hidden = self._cross_attention(name, hidden, *source, mask, source_mask)
+        return self._feed_forward(name, hidden, mask)
+
+    def _cross_step(self, name, hidden, cache, block):
+        return self._cross_attention(name, hidden, *cache.cross[block], cache.source_bias)
 
     def _embed(self, ids):
         return functional.embedding(ids, self.weights["embedding"])
@@ -118,21 +140,29 @@ class T5Forward:
         bias = self.weights.get(f"{name}.bias")
         return y if bias is None else y + bias
 
-    def _drop(self, x):
-        return functional.dropout(x, self.dropout) if self.dropout else x
+    def _drop(self, place, x, real):
+        """Dropout over the elements of `x` whose first axes are true in `real`."""
+        if self.dropout is None:
+            return x
+        real = real.reshape(*real.shape, *[1] * (x.dim() - real.dim())).expand(x.shape)
+        drawn = self.dropout.factors(place, int(real.sum()), x.device)
+        factors = torch.zeros(x.shape, device=x.device).masked_scatter(real, drawn)
+        return (x * factors).to(x.dtype)
 
-    def _self_attention(self, name, hidden, bias, cache=None, block=None):
+    def _self_attention(self, name, hidden, bias, mask=None, cache=None, block=None):
         name = f"{name}.self_attention"
         x = self._norm(name, hidden)
         keys, values = self._keys_values(name, x)
         if cache is not None:
             keys, values = cache.append(block, keys, values)
-        return hidden + self._drop(self._attend(name, x, keys, values, bias))
+        mixed = self._attend(name, x, keys, values, bias, mask, mask)
+        return hidden + self._drop(f"{name}.residual", mixed, mask)
 
-    def _cross_attention(self, name, hidden, keys, values, bias):
+    def _cross_attention(self, name, hidden, keys, values, bias, mask=None, source_mask=None):
         name = f"{name}.cross_attention"
         x = self._norm(name, hidden)
-        return hidden + self._drop(self._attend(name, x, keys, values, bias))
+        mixed = self._attend(name, x, keys, values, bias, mask, source_mask)
+        return hidden + self._drop(f"{name}.residual", mixed, mask)
 
     def _keys_values(self, name, x):
         """Keys (B, H, D, S) and values (B, H, S, D) of `x` (B, S, k)."""
@@ -140,24 +170,28 @@ class T5Forward:
         values = self._heads(self._linear(f"{name}.value", x))
         return keys.transpose(2, 3), values
 
-    def _attend(self, name, x, keys, values, bias):
+    def _attend(self, name, x, keys, values, bias, mask, key_mask):
         queries = self._heads(self._linear(f"{name}.query", x))  # T5 does not scale the scores
         scores = queries @ keys + bias
-        shares = self._drop(scores.float().softmax(-1).to(x.dtype))
+        shares = scores.float().softmax(-1).to(x.dtype)
+        if self.dropout is not None:
+            pairs = mask[:, None, :, None] & key_mask[:, None, None, :]
+            shares = self._drop(f"{name}.shares", shares, pairs.expand(shares.shape))
         mixed = (shares @ values).transpose(1, 2).flatten(2)
         return self._adapt(name, self._linear(f"{name}.output", mixed))
 
     def _heads(self, x):
         return x.unflatten(-1, (self.shape.num_heads, -1)).transpose(1, 2)  # (B, H, length, D)
 
-    def _feed_forward(self, name, hidden):
+    def _feed_forward(self, name, hidden, mask=None):
         name = f"{name}.feed_forward"
         x = self._norm(name, hidden)
         inner = self.activation(self._linear(f"{name}.input", x))
         if self.shape.gated:
             inner = inner * (self._linear(f"{name}.gate", x))
-        x = self._adapt(name, self._linear(f"{name}.output", self._drop(inner)))
-        return hidden + self._drop(x)
+        inner = self._drop(f"{name}.inner", inner, mask)
+        x = self._adapt(name, self._linear(f"{name}.output", inner))
+        return hidden + self._drop(f"{name}.residual", x, mask)
 
     def _adapt(self, name, x):
         adapter = self.layers.get(f"{name}.adapter")

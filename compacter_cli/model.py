@@ -7,9 +7,13 @@ import torch
 from compacter_layers import AddedBias
 from torch.nn import functional
 
+from compacter_cli.dropout import Dropout
 from compacter_cli.forward import T5Forward
+from compacter_cli.lean.forward import LeanForward
 from compacter_cli.methods.placement import backbone_weights, select, shape_of_backbone
 from compacter_cli.vocabulary import END, PAD
+
+EXECUTIONS = {"lean": LeanForward, "reference": T5Forward}
 
 
 class T5Model(keras.Model):
@@ -29,13 +33,16 @@ class T5Model(keras.Model):
             instead of the backbone's values (a bfloat16 backbone has lost some digits).
         dropout: float. Rate of T5's dropout in training; the backbone's own where left out.
         in_place: bool. Train float32 weights of the backbone itself instead of copies of them.
+        execution: "lean", or "reference" for the plain forward pass: slower, and the same results.
+        remat: bool. In training keep only the blocks' inputs, and run every block a second time.
 
     Attributes:
         named_weights: every weight by structural name, added ones included.
         trained: the names that train, exactly what the method declares.
 
     Raises:
-        ValueError: float16, a selector that matches nothing, or sizes that do not divide.
+        ValueError: float16, an unknown execution, a selector that matches nothing, or sizes that
+            do not divide.
 
     Example:
         >>> model = T5Model(backbone, CompacterPP(n=4, bottleneck=24))
@@ -52,6 +59,8 @@ class T5Model(keras.Model):
         exact=None,
         dropout=None,
         in_place=False,
+        execution="lean",
+        remat=False,
         **kwargs,
     ):
         compute_dtype = compute_dtype or backbone.compute_dtype
@@ -60,12 +69,16 @@ class T5Model(keras.Model):
                 "`compute_dtype` must be float32 or bfloat16: T5's layer norm overflows float16 "
                 f"and returns zeros. Received: {compute_dtype}"
             )
+        if execution not in EXECUTIONS:
+            known = " or ".join(EXECUTIONS)
+            raise ValueError(f"`execution` must be {known}. Received: {execution}")
         policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
         super().__init__(dtype=policy, **kwargs)
         self.backbone = backbone
         self.method = method
         self.shape = shape_of_backbone(backbone)
         self.dropout = backbone.dropout if dropout is None else dropout
+        self.execution, self.remat = execution, remat
         self._torch_dtype = getattr(torch, compute_dtype)
         self._prepare_weights(exact or {}, in_place, seed, policy)
         self.built = True
@@ -137,20 +150,21 @@ class T5Model(keras.Model):
             self.named_weights[name].assign(value)
 
     def forward_pass(self, training=False):
-        """The `T5Forward` of the weights as they are now, cast for the computation."""
+        """The forward pass of the weights as they are now, cast for the computation."""
         weights = {name: variable.value for name, variable in self._backbone_weights.items()}
         if subspace := self._layers_by_name.get("said"):
             weights = subspace.call(weights)
         for name, layer in self._layers_by_name.items():
             if isinstance(layer, AddedBias):
                 weights[f"{name}.bias"] = layer.bias.value
-        return T5Forward(
+        return EXECUTIONS[self.execution](
             shape=self.shape,
             weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
             layers=self._layers_by_name,
             activation=self.backbone.activation,
             epsilon=self.backbone.layer_norm_epsilon,
-            dropout=self.dropout if training else 0.0,
+            dropout=Dropout.drawn(self.dropout) if training and self.dropout else None,
+            remat=self.remat and training,
         )
 
     def _for_compute(self, name, tensor):
@@ -158,7 +172,10 @@ class T5Model(keras.Model):
         return tensor if "layer_norm" in name else tensor.to(self._torch_dtype)
 
     def call(self, inputs, training=False):
-        """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks."""
+        """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks.
+
+        Those under the target's padding mean nothing.
+        """
         forward = self.forward_pass(training)
         states, source_mask = forward.encode(
             inputs["encoder_token_ids"].long(), inputs["encoder_padding_mask"].bool()

@@ -152,6 +152,7 @@ def model_with(backbone, adapter, precision=None):
             seed=recipe.seed,
             compute_dtype=precision or recipe.backbone.precision,
             exact=backbone.exact,
+            execution=recipe.train.execution,
         )
         model.assign(adapter.tensors)
     except ValueError as error:

@@ -65,6 +65,8 @@ class Session:
             exact=backbone.exact,
             dropout=recipe.train.dropout,
             in_place=recipe.method.trains_in_place,
+            execution=recipe.train.execution,
+            remat=recipe.train.remat,
         )
         per_epoch = updates_per_epoch(len(self.dataset.train), recipe.train)
         self.updates = per_epoch * recipe.train.epochs

@@ -217,6 +217,11 @@ def test_float16_is_refused(tiny_backbone, shared_backbone, dtype):
         T5Model(shared_backbone(), compute_dtype=dtype)
 
 
+def test_an_unknown_execution_is_refused(shared_backbone):
+    with pytest.raises(ValueError, match=r"lean or reference\. Received: fast"):
+        T5Model(shared_backbone(), execution="fast")
+
+
 # What trains, and where it is kept
 
 
