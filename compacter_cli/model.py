@@ -220,13 +220,14 @@ class T5Model(keras.Model):
         return self.summed_loss(batch, training) / batch.target_tokens
 
     @torch.no_grad()
-    def label_scores(self, ids, mask, labels, forward=None):
+    def label_scores(self, ids, mask, labels, forward=None, encoded=None):
         """Log-probabilities (B, C) of C label texts as answers to source ids (B, S).
 
-        `labels` are lists of token ids, end token included; the sources are encoded once.
+        `labels` are lists of token ids, end token included; the sources are encoded once, or not
+        at all where `encoded` is what `encode` made of them. `forward` as for `greedy`.
         """
         forward = forward or self.forward_pass()
-        states, source_mask = forward.encode(ids, mask)
+        states, source_mask = encoded or forward.encode(ids, mask)
         scores = []
         for label in labels:
             target = torch.tensor(label, device=ids.device).expand(len(ids), -1)
@@ -238,14 +239,15 @@ class T5Model(keras.Model):
         return torch.stack(scores, dim=1)
 
     @torch.no_grad()
-    def greedy(self, ids, mask, max_tokens, forward=None):
+    def greedy(self, ids, mask, max_tokens, forward=None, encoded=None):
         """Greedy continuation of source ids (B, S): token ids (B, at most max_tokens).
 
         Positions after a row's end token are padding; decoding stops when every row has ended.
-        `forward` saves making the weights anew for every batch, where they have not changed.
+        `forward` saves making the weights anew for every batch, where they have not changed, and
+        `encoded`, what `encode` made of the sources, encoding them.
         """
         forward = forward or self.forward_pass()
-        cache = forward.start_cache(*forward.encode(ids, mask))
+        cache = forward.start_cache(*(encoded or forward.encode(ids, mask)), max_tokens)
         token = torch.full((len(ids), 1), PAD, dtype=torch.long, device=ids.device)
         ended = torch.zeros_like(token, dtype=torch.bool)
         tokens = []

@@ -74,15 +74,7 @@ class Predictor:
 
     def answers(self, texts, batch_size=100):
         """The target text that the model writes for each source text, such as "1"."""
-        from compacter_cli.dataset import answer_length
-
-        vocabulary = self.backbone.vocabulary
-        longest = answer_length(self.task, vocabulary, self.recipe.data)
-        found = []
-        for ids, mask in self._batches(texts, batch_size):
-            rows = self.model.greedy(ids, mask, longest, self._forward()).tolist()
-            found += [vocabulary.decode(row) for row in rows]
-        return found
+        return [text for batch in self._encoded(texts, batch_size) for text in self._write(*batch)]
 
     def probabilities(self, texts, batch_size=100):
         """`{label's name: probability}` for each source text; `None` for each of a free-text task.
@@ -90,20 +82,40 @@ class Predictor:
         A label's probability is that of its whole target text, end token included, divided by
         the sum over all labels.
         """
-        texts, targets = _listed(texts), self.task.targets
-        if not targets:
-            return [None] * len(texts)
-        names = [self.task.label_of(target) for target in targets]
-        labels = [[*ids, END] for ids in self.backbone.vocabulary.encode(targets)]
+        if not self.task.targets:
+            return [None] * len(_listed(texts))
+        return [item for batch in self._encoded(texts, batch_size) for item in self._weigh(*batch)]
+
+    def predict_with_probabilities(self, texts, batch_size=100):
+        """A pair of `predict`'s and `probabilities`' answer to each source text, encoded once."""
         found = []
-        for ids, mask in self._batches(texts, batch_size):
-            scores = self.model.label_scores(ids, mask, labels, self._forward())
-            shares = scores.softmax(dim=-1).tolist()
-            found += [dict(zip(names, row, strict=True)) for row in shares]
+        for batch in self._encoded(texts, batch_size):
+            answers = self._write(*batch)
+            shares = self._weigh(*batch) if self.task.targets else [None] * len(answers)
+            found += zip(
+                (self.task.label_of(text) or text for text in answers), shares, strict=True
+            )
         return found
 
-    def _batches(self, texts, batch_size):
-        """Padded (ids, mask) of source texts, on the model's device."""
+    def _write(self, ids, mask, encoded):
+        from compacter_cli.dataset import answer_length
+
+        vocabulary = self.backbone.vocabulary
+        longest = answer_length(self.task, vocabulary, self.recipe.data)
+        rows = self.model.greedy(ids, mask, longest, self._forward(), encoded).tolist()
+        return [vocabulary.decode(row) for row in rows]
+
+    def _weigh(self, ids, mask, encoded):
+        targets = self.task.targets
+        names = [self.task.label_of(target) for target in targets]
+        labels = [[*tokens, END] for tokens in self.backbone.vocabulary.encode(targets)]
+        scores = self.model.label_scores(ids, mask, labels, self._forward(), encoded)
+        return [dict(zip(names, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]
+
+    def _encoded(self, texts, batch_size):
+        """`(ids, mask, encoded)` of source texts, batch by batch, on the model's device."""
+        import torch
+
         from compacter_cli.dataset import encode_sources, pad
 
         texts = _listed(texts)
@@ -113,7 +125,10 @@ class Predictor:
         sources, _ = encode_sources(texts, self.backbone.vocabulary, length)
         device = self.model.named_weights["embedding"].value.device
         for start in range(0, len(sources), batch_size):
-            yield pad(sources[start : start + batch_size], device)
+            ids, mask = pad(sources[start : start + batch_size], device)
+            with torch.no_grad():
+                encoded = self._forward().encode(ids, mask)
+            yield ids, mask, encoded
 
     def _forward(self):
         """The forward pass with the adapter's weights, made once: some methods compute them all."""

@@ -10,6 +10,7 @@ import torch
 from compacter_cli.backbone import fingerprint_of, load_backbone
 from compacter_cli.checkpoint import load_adapter, manifest_of, save_adapter
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.lean.forward import LeanForward
 from compacter_cli.predictor import Predictor, adapter_of_run, model_with
 from compacter_cli.recipe import recipe_of
 from compacter_cli.run import plain_recipe, read_result
@@ -186,11 +187,29 @@ def test_probabilities_of_labels_of_several_lengths_are_those_written_anew(
     assert found == [pytest.approx(expected, rel=1e-4)]
 
 
+def test_answers_and_probabilities_come_from_one_encoding(backbone, smoke_run, monkeypatch):
+    predictor = Predictor(backbone, smoke_run / "best")
+    wanted = list(zip(predictor.predict(TEXTS, 2), predictor.probabilities(TEXTS, 2), strict=True))
+    encoded = []
+    real = LeanForward.encode
+
+    def encode(forward, ids, mask):
+        encoded.append(len(ids))
+        return real(forward, ids, mask)
+
+    monkeypatch.setattr(LeanForward, "encode", encode)
+    found = predictor.predict_with_probabilities(TEXTS, 2)
+    assert found == wanted
+    assert sum(encoded) == len(TEXTS)
+
+
 def test_free_text_has_no_probabilities(backbone, untrained):
     data = {"train": "a.csv", "source": "sentence: {text}", "target": "{answer}"}
     predictor = Predictor(backbone, untrained("own", task="csv", data=data))
     assert predictor.task.fields == ("text",)
     assert predictor.probabilities(TEXTS) == [None] * len(TEXTS)
+    pairs = zip(predictor.predict(TEXTS), [None] * len(TEXTS), strict=True)
+    assert predictor.predict_with_probabilities(TEXTS) == list(pairs)
     assert predictor.predict(TEXTS) == predictor.answers(TEXTS)
 
 

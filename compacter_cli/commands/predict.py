@@ -112,10 +112,10 @@ def predict(*, adapter, recipe, texts, device=None):
             recipe.backbone.preset, recipe.backbone.precision, recipe.method.trains_in_place
         )
         predictor = Predictor(backbone, adapter)
-        answers, shares = predictor.predict(texts, size), predictor.probabilities(texts, size)
+        answers = predictor.predict_with_probabilities(texts, size)
     return [
         {"text": text, "prediction": answer, "probabilities": share}
-        for text, answer, share in zip(texts, answers, shares, strict=True)
+        for text, (answer, share) in zip(texts, answers, strict=True)
     ]
 
 

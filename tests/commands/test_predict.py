@@ -84,7 +84,10 @@ def test_the_function_answers_in_the_order_of_the_texts(keras, smoke_run):
     adapter = smoke_run / "best"
     forward = predict(adapter=adapter, recipe=recipe, texts=texts, device="cpu")
     backward = predict(adapter=adapter, recipe=recipe, texts=texts[::-1], device="cpu")
-    assert forward == backward[::-1]
+    for one, other in zip(forward, backward[::-1], strict=True):
+        # Other companions in a batch: other roundings.
+        assert one.pop("probabilities") == pytest.approx(other.pop("probabilities"), rel=1e-5)
+        assert one == other
     assert len({item["prediction"] for item in forward}) > 1
 
 

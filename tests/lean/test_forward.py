@@ -6,6 +6,7 @@ import torch
 
 from compacter_cli.dataset import collate
 from compacter_cli.lean import pairs
+from compacter_cli.lean.forward import StatesCache
 from compacter_cli.methods import METHODS
 from compacter_cli.model import T5Model
 
@@ -168,6 +169,49 @@ def test_answers_and_scores_are_the_references(shared_backbone, name, kind):
     torch.testing.assert_close(
         lean.label_scores(*source, labels), reference.label_scores(*source, labels)
     )
+
+
+@pytest.mark.parametrize("execution", ["lean", "reference"])
+@pytest.mark.parametrize("name", METHODS)
+def test_remat_is_the_same_step(shared_backbone, name, execution):
+    backbone, batch = shared_backbone("v1_0"), batch_of(padded=True)
+    again, once = (
+        step_of(backbone, method_of(name), execution, batch, dropout=0.1, remat=remat)
+        for remat in (True, False)
+    )
+    assert again[0] == once[0]
+    assert_same_step(again, once, share=1e-6)
+
+
+@pytest.mark.parametrize("execution", ["lean", "reference"])
+def test_remat_keeps_nothing_of_the_blocks_but_their_inputs(shared_backbone, execution):
+    def kept(remat):
+        model = T5Model(shared_backbone("v1_0"), method_of("compacter"), execution=execution,
+                        dropout=0.1, remat=remat)  # fmt: skip
+        widths = []
+
+        def keep(tensor):
+            widths.append(tensor.shape[-1] if tensor.dim() > 1 else 0)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+            model.loss_of(batch_of(padded=True), training=True)
+        return widths
+
+    bottleneck = 8
+    assert bottleneck in kept(remat=False)
+    assert bottleneck not in kept(remat=True)
+
+
+def test_short_answers_are_written_without_keys_and_values_of_the_source(shared_backbone):
+    model = model_of(shared_backbone("v1_0"), method_of("compacter"), "lean")
+    batch = batch_of(padded=True)
+    forward = model.forward_pass()
+    with torch.no_grad():
+        encoded = forward.encode(batch.source_ids, batch.source_mask)
+        # 12 * 8 / (12 + 8) = 4.8 tokens cost the same either way
+        assert isinstance(forward.start_cache(*encoded, 4), StatesCache)
+        assert not isinstance(forward.start_cache(*encoded, 5), StatesCache)
 
 
 def test_both_draw_a_seed_only_where_something_is_dropped(shared_backbone):
