@@ -81,11 +81,20 @@ def load_backbone(preset, precision="float32", keep_float32=False):
     keras_backbone, vocabulary = _load_float32(preset)
     weights = backbone_weights(keras_backbone)
     fingerprint = fingerprint_of(weights)
-    exact = {}
-    if precision == "bfloat16" and not keep_float32:
-        exact = {name: v.value.detach() for name, v in weights.items() if name.endswith("norm")}
-        keras_backbone = _in_bfloat16(keras_backbone, weights)
+    keras_backbone, exact = stored_in("float32" if keep_float32 else precision, keras_backbone)
     return Backbone(preset, keras_backbone, vocabulary, fingerprint, exact)
+
+
+def stored_in(precision, backbone):
+    """`(backbone, exact)` of a float32 KerasHub backbone: stored in `precision`, and the float32
+    layer norms where that loses digits of them."""
+    from compacter_cli.methods.placement import backbone_weights
+
+    if precision == "float32":
+        return backbone, {}
+    weights = backbone_weights(backbone)
+    exact = {name: v.value.detach() for name, v in weights.items() if name.endswith("norm")}
+    return _in_bfloat16(backbone, weights), exact
 
 
 def _load_float32(preset):

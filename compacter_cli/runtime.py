@@ -88,6 +88,18 @@ def on_device(name):
         UsageError: there is no such device.
     """
     import keras
+
+    name = device_named(name)
+    with keras.device(name):
+        yield name
+
+
+def device_named(name):
+    """`name`, checked; `None` is a GPU where there is one.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     import torch
 
     name = name or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -98,8 +110,7 @@ def on_device(name):
             f"{'sees' if torch.cuda.is_available() else 'sees no'} GPU here",
             "leave --device out to take what is there",
         )
-    with keras.device(name):
-        yield name
+    return name
 
 
 def seed_everything(seed):

@@ -41,7 +41,6 @@ class Session:
 
     def _load(self):
         from compacter_cli.dataset import build_dataset
-        from compacter_cli.model import T5Model
         from compacter_cli.training import updates_per_epoch
 
         recipe = self.recipe
@@ -57,17 +56,7 @@ class Session:
             recipe.seed,
             recipe.method.prefixes_task,
         )
-        self.model = T5Model(
-            backbone.keras,
-            recipe.method,
-            seed=recipe.seed,
-            compute_dtype=recipe.backbone.precision,
-            exact=backbone.exact,
-            dropout=recipe.train.dropout,
-            in_place=recipe.method.trains_in_place,
-            execution=recipe.train.execution,
-            remat=recipe.train.remat,
-        )
+        self.model = model_of(backbone.keras, backbone.exact, recipe)
         per_epoch = updates_per_epoch(len(self.dataset.train), recipe.train)
         self.updates = per_epoch * recipe.train.epochs
 
@@ -170,3 +159,19 @@ class Session:
             self.model, vocabulary, self.task, self.dataset, "test", size, self.device
         )
         return scores
+
+def model_of(keras_backbone, exact, recipe):
+    """The `T5Model` that a recipe trains, on a KerasHub backbone and its `exact` layer norms."""
+    from compacter_cli.model import T5Model
+
+    return T5Model(
+        keras_backbone,
+        recipe.method,
+        seed=recipe.seed,
+        compute_dtype=recipe.backbone.precision,
+        exact=exact,
+        dropout=recipe.train.dropout,
+        in_place=recipe.method.trains_in_place,
+        execution=recipe.train.execution,
+        remat=recipe.train.remat,
+    )

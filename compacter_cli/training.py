@@ -65,9 +65,7 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         CompacterError: the loss or the gradient is not finite.
     """
     parameters = list(model.trained_tensors().values())
-    optimizer = torch.optim.AdamW(
-        parameters, lr=section.learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
-    )
+    optimizer = optimizer_of(parameters, section.learning_rate)
     per_epoch = updates_per_epoch(len(dataset.train), section)
     total = per_epoch * section.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -80,7 +78,7 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         losses = []
         while group := list(islice(stream, section.accumulate)):
             rate = schedule.get_last_lr()[0]
-            loss, norm = _update(model, group, parameters, optimizer, section.clip_norm, step + 1)
+            loss, norm = take_step(model, group, parameters, optimizer, section.clip_norm, step + 1)
             schedule.step()
             step += 1
             losses.append(loss)
@@ -96,8 +94,19 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         yield Epoch(epoch, step, sum(losses) / len(losses), scores, improved)
 
 
-def _update(model, group, parameters, optimizer, clip_norm, step):
-    """One optimizer step over a group of batches: (its token-mean loss, its gradient norm)."""
+def optimizer_of(parameters, learning_rate):
+    """The paper's AdamW over `parameters`."""
+    return torch.optim.AdamW(
+        parameters, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+    )
+
+
+def take_step(model, group, parameters, optimizer, clip_norm, step):
+    """One optimizer step over a group of batches: (its token-mean loss, its gradient norm).
+
+    Raises:
+        CompacterError: the loss or the gradient is not finite; `step`, from 1, is named in it.
+    """
     optimizer.zero_grad(set_to_none=True)
     tokens = sum(batch.target_tokens for batch in group)
     total = 0.0
