@@ -9,6 +9,7 @@ from compacter_cli import run as runs
 from compacter_cli.backbone import check_available as check_backbone_available
 from compacter_cli.backbones import shape_of
 from compacter_cli.console import err, out, print_json, show_note
+from compacter_cli.memory import memory_advice
 from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, RecipeOption, SetOption
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.recipe import load_recipe
@@ -95,8 +96,9 @@ def train(*, recipe, directory, device=None, offline=False, overwrite=False, pro
     check_before_training(recipe, directory, offline, overwrite)
     with Session(recipe, directory, device, offline, progress or Silent()) as session:
         session.start(overwrite)
-        session.train()
-        return session.finish()
+        with memory_advice(recipe.train, directory):
+            session.train()
+            return session.finish()
 
 
 def plan(*, recipe, directory, offline=False):
