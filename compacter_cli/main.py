@@ -10,6 +10,7 @@ from compacter_cli.commands import (
     evaluate,
     predict,
     pretrain,
+    profile,
     recipes,
     train,
     validate,
@@ -67,6 +68,7 @@ app.command("predict")(predict.command)
 app.command("demo")(demo.command)
 app.command("pretrain")(pretrain.command)
 app.command("count-params")(count_params.command)
+app.command("profile")(profile.command)
 app.command("validate")(validate.command)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")

@@ -18,12 +18,14 @@ from compacter_cli.main import app
 
 COMMANDS = [
     "train",
-    "pretrain",
     "evaluate",
     "predict",
+    "demo",
+    "pretrain",
     "count-params",
-    "data",
+    "profile",
     "validate",
+    "data",
     "recipes",
 ]
 

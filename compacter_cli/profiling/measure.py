@@ -1,0 +1,246 @@
+"""What a child process does: build one method's model, train it a few steps, and measure them."""
+
+import statistics
+import time
+from itertools import islice
+
+from compacter_cli.errors import UsageError
+
+WARM_UP = {"cpu": 1, "cuda": 3}  # steps before the timed ones: kernels chosen, memory allotted
+SEED = 42  # of the random tokens
+
+
+def probe(device, threads):
+    """The device that `device` (or `None`) means, and what there is to know of it, keras apart.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    import torch
+
+    from compacter_cli.profiling.limits import free_memory
+    from compacter_cli.runtime import device_named
+
+    device = device_named(device)
+    if threads:
+        torch.set_num_threads(threads)
+    on_gpu = device.startswith("cuda")
+    return {
+        "device": device,
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "free_bytes": torch.cuda.mem_get_info(device)[0] if on_gpu else free_memory(),
+    }
+
+
+def measure(job):
+    """The costs of a job's method, as plain data.
+
+    Raises:
+        CompacterError: the budget cannot be enforced, or a step is not finite.
+        MemoryError, RuntimeError: out of memory.
+    """
+    from compacter_cli.profiling.limits import limit_memory
+    from compacter_cli.recipe import recipe_class
+    from compacter_cli.runtime import hide_tensorflow, on_device, seed_everything, start_keras
+
+    hide_tensorflow()
+    start_keras()
+    import torch
+
+    if job.threads:
+        torch.set_num_threads(job.threads)
+    recipe = recipe_class(job.recipe).model_validate(job.recipe)
+    with on_device(job.device):
+        if job.budget:
+            limit_memory(job.budget, job.device)
+        seed_everything(recipe.seed)
+        stepper = Stepper(model_of_random_weights(recipe), recipe.train, job.device)
+        size = recipe.train.batch_size
+        if job.search:
+            size = largest_on_gpu(stepper, recipe, job)
+            if not size:
+                return {"failed": "out of memory at batch 1", "memory": True}
+        return measured(stepper, recipe, job, size)
+
+
+def measured(stepper, recipe, job, size):
+    """The costs of steps of batch `size`, and of the task's epoch where the job has a vocabulary.
+
+    What is kept for backward is counted last: by then everything kept from step to step is there.
+    """
+    from compacter_cli.profiling.peak import PeakMemory
+    from compacter_cli.profiling.saved import live_storages
+
+    group = [random_batch(stepper.model.shape, recipe, job, size)] * recipe.train.accumulate
+    weights = sum(live_storages().values())
+    peak = PeakMemory(job.device)
+    milliseconds = [1000 * seconds for seconds in stepper.timed([group] * job.steps, warm_up=group)]
+    growth = peak.growth()
+    median = statistics.median(milliseconds)
+    examples = size * recipe.train.accumulate
+    return {
+        "batch": size,
+        "step_ms": {"median": median, "min": min(milliseconds), "max": max(milliseconds)},
+        "steps_ms": milliseconds,
+        "example_ms": median / examples,
+        "tokens_per_second": 1000 * examples * (recipe.data.source_length + job.target) / median,
+        "weight_bytes": weights,
+        "growth_bytes": growth,
+        "peak_bytes": weights + growth,
+        "example_bytes": (weights + growth) / examples,
+        "saved_bytes": stepper.saved_bytes(group[0]),
+        "epoch": epoch(stepper, recipe, job, size) if job.vocabulary else None,
+    }
+
+
+class Stepper:
+    """Full training steps of a model: forward, backward, clipping, AdamW.
+
+    The rate is 0, as in a warm-up's first step: the same work, and weights that stay as they are.
+    """
+
+    def __init__(self, model, section, device):
+        from compacter_cli.training import optimizer_of
+
+        self.model, self._section, self._device = model, section, device
+        self._parameters = list(model.trained_tensors().values())
+        self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
+
+    def step(self, group):
+        """One step over a group of batches, to its end."""
+        from compacter_cli.training import take_step
+
+        clip_norm = self._section.clip_norm
+        take_step(self.model, group, self._parameters, self._optimizer, clip_norm, 1)
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.synchronize(self._device)
+
+    def timed(self, groups, warm_up):
+        """Seconds of a step over each of `groups`, after untimed steps over `warm_up`.
+
+        Making a group, where `groups` is a generator, is in its step's time.
+        """
+        for _ in range(WARM_UP[self._device.partition(":")[0]]):
+            self.step(warm_up)
+        seconds = []
+        before = time.perf_counter()
+        for group in groups:
+            self.step(group)
+            now = time.perf_counter()
+            seconds.append(now - before)
+            before = now
+        return seconds
+
+    def saved_bytes(self, batch):
+        """Bytes that one forward pass of a batch keeps for backward, weights not counted."""
+        from compacter_cli.profiling.saved import live_storages, saved_tensors
+
+        self._optimizer.zero_grad(set_to_none=True)
+        with saved_tensors(live_storages()) as saved:
+            self.model.summed_loss(batch, training=True)
+        return saved.bytes
+
+
+def model_of_random_weights(recipe):
+    """The recipe's `T5Model` on random weights of its backbone's dimensions."""
+    from compacter_cli.backbone import stored_in
+    from compacter_cli.backbones import shape_of
+    from compacter_cli.random_backbone import random_backbone
+    from compacter_cli.session import model_of
+
+    backbone = random_backbone(shape_of(recipe.backbone.preset))
+    precision = "float32" if recipe.method.trains_in_place else recipe.backbone.precision
+    return model_of(*stored_in(precision, backbone), recipe)
+
+
+def random_batch(shape, recipe, job, size):
+    """A `Batch` of random tokens, every source and target of full length."""
+    import torch
+
+    from compacter_cli.dataset import Batch
+    from compacter_cli.vocabulary import UNKNOWN
+
+    generator = torch.Generator().manual_seed(SEED)
+
+    def ids_and_mask(length):
+        of = (size, length)
+        ids = torch.randint(UNKNOWN + 1, shape.vocabulary_size, of, generator=generator)
+        return ids.to(job.device), torch.ones(of, dtype=torch.bool, device=job.device)
+
+    return Batch(*ids_and_mask(recipe.data.source_length), *ids_and_mask(job.target))
+
+
+def epoch(stepper, recipe, job, size):
+    """Seconds of an epoch of the task at its real lengths, from its first `job.steps` updates.
+
+    The batches are the ones that training draws, and making them is in the time; the whole epoch
+    is timed where it has no more updates than that.
+    """
+    from compacter_cli.dataset import batches, build_dataset, shuffled_order
+    from compacter_cli.sources import load_rows
+    from compacter_cli.tasks import task_of
+
+    task = task_of(recipe)
+    vocabulary = vocabulary_for(job.vocabulary, stepper.model.shape)
+    rows, prefixed = load_rows(task, recipe.data, offline=True), recipe.method.prefixes_task
+    split = build_dataset(task, rows, vocabulary, recipe.data, recipe.seed, prefixed).train
+    order = shuffled_order(len(split), recipe.data.seed, recipe.seed, 1)
+    accumulate = recipe.train.accumulate
+
+    def groups():
+        stream = batches(split, size, job.device, order)
+        while group := list(islice(stream, accumulate)):
+            yield group
+
+    timed = min(job.steps * size * accumulate, len(split))
+    seconds = stepper.timed(islice(groups(), job.steps), warm_up=next(groups()))
+    return {
+        "seconds": sum(seconds) * len(split) / timed,
+        "examples": len(split),
+        "timed_examples": timed,
+        "mean_source_tokens": statistics.mean(map(len, split.sources)),
+    }
+
+
+def vocabulary_for(name, shape):
+    """The `Vocabulary` of a preset directory or `random/tiny`, which must fit the backbone.
+
+    Raises:
+        UsageError: it has more pieces than the backbone has rows.
+    """
+    from compacter_cli.vocabulary import find_vocabulary
+
+    vocabulary = find_vocabulary(name)
+    if len(vocabulary) > shape.vocabulary_size:
+        raise UsageError(
+            f"the vocabulary of {name} has {len(vocabulary):,} pieces, the backbone only "
+            f"{shape.vocabulary_size:,} rows"
+        )
+    return vocabulary
+
+
+def largest_on_gpu(stepper, recipe, job):
+    """The largest batch whose steps fit the budget on a GPU; 0 where a single example does not."""
+    import torch
+
+    from compacter_cli.memory import is_out_of_memory
+    from compacter_cli.profiling.budget import largest_batch
+
+    def fits(size):
+        try:
+            group = [random_batch(stepper.model.shape, recipe, job, size)]
+            for _ in range(2):  # the first makes the optimizer's state, the second has it beside
+                stepper.step(group)
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        finally:
+            torch.cuda.empty_cache()
+        return True
+
+    return largest_batch(fits, first=recipe.train.batch_size)

@@ -1,0 +1,61 @@
+"""The tensors that autograd keeps for the backward pass, counted by storage."""
+
+import gc
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+
+def live_storages():
+    """Bytes of every tensor storage that Python reaches now, by address.
+
+    Before a step these are weights, constants, optimizer state and the batch.
+    """
+    import torch
+
+    gc.collect()  # what waits to be collected is not there for long
+    found = {}
+    for thing in gc.get_objects():
+        # Not isinstance: it would ask lazy modules for their class, and load them.
+        if issubclass(type(thing), torch.Tensor):
+            _note(thing, found)
+    return found
+
+
+@dataclass
+class Saved:
+    """Storages kept for backward: their bytes by address."""
+
+    storages: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def bytes(self):
+        return sum(self.storages.values())
+
+
+@contextmanager
+def saved_tensors(known):
+    """Count what a forward pass inside keeps for backward; yields a `Saved`.
+
+    A storage counts once however many views of it are kept, and not at all if it is in `known`.
+    An autograd function of one's own shows what it gave to `save_for_backward`.
+
+    Args:
+        known: addresses of storages that are there anyway, as `live_storages` gives them.
+    """
+    import torch
+
+    saved = Saved()
+
+    def pack(tensor):
+        if tensor.untyped_storage().data_ptr() not in known:
+            _note(tensor, saved.storages)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        yield saved
+
+
+def _note(tensor, found):
+    storage = tensor.untyped_storage()
+    if storage.nbytes():
+        found[storage.data_ptr()] = storage.nbytes()

@@ -1,0 +1,34 @@
+"""The program of a child process: reads a job from stdin, writes what it measured to stdout."""
+
+import json
+import sys
+
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.memory import is_out_of_memory
+
+
+def main():
+    """Measure the one job on stdin. Anything that fails as foreseen is a result too."""
+    job = json.load(sys.stdin)
+    results, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    json.dump(carry_out(job), results)
+
+
+def carry_out(job):
+    """The result of a job, `{"probe": device}` or plain data of a `Job`, failures included."""
+    from compacter_cli.profiling.job import Job
+    from compacter_cli.profiling.measure import measure, probe
+
+    try:
+        return probe(job["probe"], job["threads"]) if "probe" in job else measure(Job(**job))
+    except CompacterError as error:
+        usage = isinstance(error, UsageError)
+        return {"failed": str(error), "hint": error.hint, "usage": usage}
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        return {"failed": "out of memory", "memory": True}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Child processes: what they answer, and what is said of those that do not."""
+
+import pytest
+
+from compacter_cli.profiling import children
+from compacter_cli.profiling.children import failure, run_job, shortened
+
+
+def test_a_child_answers_a_probe():
+    found = run_job({"probe": "cpu", "threads": 1}, threads=1)
+    assert found["device"] == found["device_name"] == "cpu"
+    assert found["threads"] == 1
+    assert found["free_bytes"] is None or found["free_bytes"] > 0
+
+
+def test_what_cannot_be_asked_for_comes_back_with_a_hint():
+    found = run_job({"probe": "tpu", "threads": None})
+    assert found["usage"]
+    assert "--device tpu" in found["failed"]
+    assert found["hint"]
+
+
+def test_a_child_that_breaks_says_its_last_line(monkeypatch):
+    monkeypatch.setattr(children, "WORKER", "compacter_cli.no_such_module")
+    assert "No module named compacter_cli" in run_job({})["failed"]
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "memory"),
+    [
+        (-9, "killed (SIGKILL, out of memory?)", True),
+        (-6, "killed (SIGABRT, out of memory?)", True),
+        (-11, "killed (SIGSEGV)", False),
+    ],
+)
+def test_a_child_that_is_killed(code, said, memory):
+    assert failure(code, "") == {"failed": said, "memory": memory}
+
+
+def test_a_child_that_fails():
+    assert failure(1, "Traceback\nValueError: n\n") == {"failed": "ValueError: n"}
+    assert failure(1, "") == {"failed": "no message"}
+
+
+def test_reasons_are_short():
+    assert shortened("a reason\nand more") == "a reason"
+    assert len(shortened("x" * 200)) == children.LONGEST_REASON
+
+
+def test_a_child_does_not_outlive_an_interrupted_command(monkeypatch):
+    started = []
+
+    class Interrupted(children.subprocess.Popen):
+        def communicate(self, *_):
+            started.append(self)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(children.subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_job({"probe": "cpu", "threads": None})
+    assert started[0].returncode == -9

@@ -1,0 +1,53 @@
+"""Deltas against full fine-tuning, by hand from the figures printed in the paper's Table 3."""
+
+import pytest
+
+from compacter_cli.methods import METHODS
+from compacter_cli.paper import paper_tables
+from compacter_cli.profiling.deltas import add_deltas, delta, paper_deltas
+
+
+def test_a_delta_is_of_full_fine_tunings_own_figure():
+    assert delta(75, 100) == -25
+    assert delta(150, 100) == 50
+
+
+@pytest.mark.parametrize(
+    ("method", "time", "memory"),
+    [
+        ("full", 0.0, 0.0),
+        ("compacterpp", -26.51, -29.55),  # printed -26.51 and -41.94
+        ("compacter", -13.41, -26.24),
+        ("prompt_r", 5.72, 32.31),
+        ("prompt_t", 5.72, 32.31),
+        ("said", 241.82, 69.89),
+        ("bitfit", -35.06, -39.10),
+    ],
+)
+def test_the_papers_table_by_the_same_definition(method, time, memory):
+    assert paper_deltas(method) == pytest.approx({"time": time, "memory": memory}, abs=0.005)
+
+
+def test_the_printed_time_column_is_by_this_definition_and_the_memory_column_is_not():
+    table = paper_tables()["table3"]
+    for method in METHODS.keys() - {"full"}:
+        printed = table["prompt" if method.startswith("prompt") else method]
+        assert paper_deltas(method)["time"] == pytest.approx(printed["time_delta"], abs=0.011)
+        assert abs(paper_deltas(method)["memory"] - printed["memory_delta"]) > 5
+
+
+def row(method, milliseconds, size):
+    return {"method": method, "example_ms": milliseconds, "example_bytes": size}
+
+
+def test_rows_get_deltas_against_full_wherever_it_stands():
+    compacter, full = add_deltas([row("compacter", 3.0, 50), row("full", 4.0, 200)])
+    assert compacter["delta_percent"] == {"time": -25.0, "memory": -75.0}
+    assert full["delta_percent"] == {"time": 0.0, "memory": 0.0}
+    assert compacter["paper_delta_percent"] == paper_deltas("compacter")
+
+
+@pytest.mark.parametrize("others", [[], [{"method": "full", "failed": "out of memory"}]])
+def test_without_full_fine_tunings_figures_there_is_no_delta(others):
+    found = add_deltas([row("compacter", 3.0, 50), *others])
+    assert found[0]["delta_percent"] is None
