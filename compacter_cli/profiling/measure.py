@@ -145,14 +145,14 @@ class Stepper:
         return saved.bytes
 
 
-def model_of_random_weights(recipe):
-    """The recipe's `T5Model` on random weights of its backbone's dimensions."""
+def model_of_random_weights(recipe, shape=None):
+    """The recipe's `T5Model` on random weights of its backbone's dimensions, or of `shape`."""
     from compacter_cli.backbone import stored_in
     from compacter_cli.backbones import shape_of
     from compacter_cli.random_backbone import random_backbone
     from compacter_cli.session import model_of
 
-    backbone = random_backbone(shape_of(recipe.backbone.preset))
+    backbone = random_backbone(shape or shape_of(recipe.backbone.preset))
     precision = "float32" if recipe.method.trains_in_place else recipe.backbone.precision
     return model_of(*stored_in(precision, backbone), recipe)
 

@@ -1,0 +1,198 @@
+"""A training step of ours against the same step of Hugging Face's `adapters`, in alternation.
+
+    pip install -e ".[peers]" && python benchmarks/against_peers.py --shape small --method compacter
+
+Each side is a process of its own that builds its model once; steps are asked of them in turn, A B
+A B, so that whatever else the machine does falls on both. Shapes, random weights' dimensions,
+optimizer, clipping, dropout, threads and environment are the same, and both train all layer norms.
+"""
+
+import importlib.util
+import json
+import statistics
+import subprocess
+import sys
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from setting import METHODS, SHAPES, Setting
+
+from compacter_cli.console import err, out, table_of
+from compacter_cli.errors import CompacterError, UsageError
+
+SIDES = ("ours", "peer")
+SIDE = Path(__file__).with_name("side.py")
+
+
+def main(
+    method: Annotated[list[str] | None, typer.Option(help="Repeatable; all by default.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(help="small, base or tiny. Repeatable.")
+    ] = None,
+    batch: int = 16,
+    source: int = 128,
+    target: int = 4,
+    bottleneck: int = 16,
+    threads: int = 2,
+    device: str = "cpu",
+    precision: str = "float32",
+    runs: Annotated[int, typer.Option(help="Alternations.")] = 5,
+    steps: Annotated[int, typer.Option(help="Steps of a side in one alternation.")] = 1,
+    growth: Annotated[bool, typer.Option(help="Batch x2 and depth x2, too.")] = False,
+    rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
+    vocabulary: Annotated[str | None, typer.Option(help="Preset directory, for --rte.")] = None,
+    share: Annotated[float, typer.Option(help="Of the RTE epoch.")] = 0.1,
+    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+):
+    """Print ratios of ours to the peer's: below 1 is less time or memory."""
+    first = Setting(
+        method=METHODS[0], batch=batch, source=source, target=target, bottleneck=bottleneck,
+        threads=threads, device=device, precision=precision, rte=rte, vocabulary=vocabulary,
+        share=share,
+    )  # fmt: skip
+    settings = [
+        replace(first, method=m, shape=s) for s in shape or ["small"] for m in method or METHODS
+    ]
+    check(settings)
+    sides = SIDES if importlib.util.find_spec("adapters") else SIDES[:1]
+    if len(sides) == 1:
+        err.print("adapters is not installed (pip install -e '.[peers]'): ours runs alone")
+    found = []
+    for setting in (case for chosen in settings for case in cases(chosen, growth)):
+        err.print(f"{setting.title} ...", style="dim")
+        found.append(compare(setting, sides, runs, steps))
+    show(found)
+    if json_:
+        json_.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+def check(settings):
+    """Refuse what neither side can build.
+
+    Raises:
+        UsageError: an unknown method or shape, or an epoch without a vocabulary.
+    """
+    for setting in settings:
+        for word, known in ((setting.method, METHODS), (setting.shape, SHAPES)):
+            if word not in known:
+                raise UsageError(f'"{word}" is none of {", ".join(known)}')
+        if setting.rte and not setting.vocabulary:
+            raise UsageError("--rte needs --vocabulary DIR, a preset directory")
+
+
+def cases(setting, growth):
+    """A setting, and with `growth` also at twice the batch and at twice the depth."""
+    if not growth:
+        return [setting]
+    return [setting, replace(setting, batch=2 * setting.batch), replace(setting, depth=2)]
+
+
+def compare(setting, sides, runs, steps):
+    """Figures of a setting by side, and ratios of ours to the peer's where both are there."""
+    with ExitStack() as stack:
+        sides_asked = {name: stack.enter_context(side_process(name, setting)) for name in sides}
+        figures = {
+            name: {**ask(side=name, **setting.as_data()), "runs_ms": [], "epochs_s": []}
+            for name, ask in sides_asked.items()
+        }
+        for _ in range(runs):
+            for name, ask in sides_asked.items():
+                times = ask(do="steps", count=steps)
+                figures[name]["runs_ms"].append(statistics.median(times))
+                if setting.rte:
+                    figures[name]["epochs_s"].append(ask(do="epoch"))
+        for name, ask in sides_asked.items():
+            figures[name] |= _summary(setting, ask, figures[name])
+    return {"setting": setting.as_data(), **figures, "ratios": ratios(figures)}
+
+
+def _summary(setting, ask, figures):
+    """A side's medians, and on a GPU how near the peak of its matrix products it comes."""
+    found = {"step_ms": statistics.median(figures["runs_ms"])}
+    if setting.rte:
+        found["epoch_s"] = statistics.median(figures["epochs_s"])
+    if setting.device.startswith("cuda"):
+        found["flops"] = ask(do="flops")
+        found["matmul_peak"] = ask(do="matmul_peak")
+        rate = 1000 * found["flops"] / found["step_ms"]
+        found["peak_share"] = rate / found["matmul_peak"]
+    return found
+
+
+@contextmanager
+def side_process(name, setting):
+    """A side in a process of its own, ended with the context; yields the function that asks it."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, str(SIDE)], **pipes) as process:
+
+        def ask(**request):
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+            if not line:
+                raise CompacterError(f"{name}, {setting.title}: ended with {process.wait()}")
+            return json.loads(line)
+
+        try:
+            yield ask
+        finally:
+            process.kill()
+
+
+def ratios(figures):
+    """Ours over the peer's; `None` without a peer. `paired` is the median over the runs."""
+    if "peer" not in figures:
+        return None
+    ours, peer = figures["ours"], figures["peer"]
+    pairs = zip(ours["runs_ms"], peer["runs_ms"], strict=True)
+    found = {"paired": statistics.median(a / b for a, b in pairs)}
+    for key in ("step_ms", "saved_bytes", "growth_bytes", "epoch_s"):
+        if key in ours:
+            found[key] = ours[key] / peer[key]
+    return found
+
+
+def show(found):
+    """Print the figures of both sides, then the ratios."""
+    numbers = ("trained", "ms", "kept MB", "growth MB", "epoch s", "of peak")
+    table = table_of("", "side", *numbers, numbers=numbers, tight=True)
+    for case in found:
+        title = Setting(**case["setting"]).title
+        for name in SIDES:
+            if side := case.get(name):
+                table.add_row(title, name, *_cells(side))
+                title = ""
+    out.print(table)
+    names = {"step_ms": "ms", "paired": "paired", "saved_bytes": "kept"}
+    names |= {"growth_bytes": "growth", "epoch_s": "epoch"}
+    table = table_of("ours / peer", *names.values(), numbers=names.values(), tight=True)
+    for case in found:
+        if case["ratios"]:
+            cells = (f"{case['ratios'][k]:.3f}" if k in case["ratios"] else "-" for k in names)
+            table.add_row(Setting(**case["setting"]).title, *cells)
+        if len({case[name]["trained"] for name in SIDES if name in case}) > 1:
+            err.print(f"note: {Setting(**case['setting']).title}: the sides train unlike numbers")
+    if table.rows:
+        out.print()
+        out.print(table)
+
+
+def _cells(side):
+    return (
+        f"{side['trained']:,}",
+        f"{side['step_ms']:,.1f}",
+        f"{side['saved_bytes'] / 1e6:,.1f}",
+        f"{side['growth_bytes'] / 1e6:,.0f}",
+        f"{side['epoch_s']:.1f}" if "epoch_s" in side else "-",
+        f"{side['peak_share']:.1%}" if "peak_share" in side else "-",
+    )
+
+
+if __name__ == "__main__":
+    try:
+        typer.run(main)
+    except CompacterError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,21 @@
+"""Our side: the model and the step that `compacter train` uses."""
+
+from setting import recipe_for
+
+from compacter_cli.profiling.job import Job
+from compacter_cli.profiling.measure import Stepper, model_of_random_weights, random_batch
+
+
+def build(setting):
+    """`(stepper, batch)` of a setting."""
+    recipe = recipe_for(setting)
+    model = model_of_random_weights(recipe, setting.dimensions)
+    job = Job({}, setting.target, 1, setting.device)
+    batch = random_batch(model.shape, recipe, job, setting.batch)
+    return Stepper(model, recipe.train, setting.device), batch
+
+
+def trained_parameters(stepper):
+    """How many parameters got a gradient in the last step."""
+    trained = stepper.model.trained_tensors().values()
+    return sum(tensor.numel() for tensor in trained if tensor.grad is not None)

@@ -1,0 +1,116 @@
+"""The peer's side: T5 of `transformers` with the adapters of `adapters`, stepped as ours is."""
+
+import torch
+
+IGNORED = -100  # the label that transformers leaves out of the loss
+
+
+def build(setting):
+    """`(stepper, batch)` of a setting."""
+    import ours  # only for the same random batch; it builds no model here
+    from setting import recipe_for
+
+    from compacter_cli.profiling.job import Job
+
+    model = _model(setting)
+    job = Job({}, setting.target, 1, setting.device)
+    batch = ours.random_batch(setting.dimensions, recipe_for(setting), job, setting.batch)
+    return PeerStepper(model, setting), batch
+
+
+def trained_parameters(stepper):
+    """How many parameters got a gradient in the last step."""
+    return sum(p.numel() for p in stepper.model.parameters() if p.grad is not None)
+
+
+def _model(setting):
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    shape = setting.dimensions
+    config = T5Config(
+        vocab_size=shape.vocabulary_size,
+        d_model=shape.hidden_dim,
+        d_ff=shape.intermediate_dim,
+        d_kv=shape.key_value_dim,
+        num_layers=shape.num_layers,
+        num_heads=shape.num_heads,
+        dropout_rate=setting.dropout,
+        feed_forward_proj="gated-gelu" if shape.gated else "relu",
+        tie_word_embeddings=shape.tied,
+        use_cache=False,
+        decoder_start_token_id=0,
+    )
+    model = T5ForConditionalGeneration(config)
+    if setting.method != "full":
+        _add_adapters(model, setting)
+    model.to(setting.device).train()
+    return model
+
+
+def _add_adapters(model, setting):
+    """The method's adapters, all layer norms trained beside them as on our side."""
+    import logging
+
+    import adapters
+
+    # It warns of adapters that are not active, of the moment before they are made so.
+    logging.getLogger("adapters").setLevel(logging.ERROR)
+    kinds = {
+        "compacter": adapters.CompacterConfig,
+        "compacterpp": adapters.CompacterPlusPlusConfig,
+        "adapter": adapters.DoubleSeqBnConfig,
+    }
+    more = {"non_linearity": "gelu"} if setting.method == "adapter" else {"phm_dim": setting.n}
+    factor = setting.dimensions.hidden_dim / setting.bottleneck
+    config = kinds[setting.method](reduction_factor=factor, **more)
+    adapters.init(model)
+    model.add_adapter("task", config=config)
+    model.train_adapter("task")
+    for name, parameter in model.named_parameters():
+        if name.endswith("layer_norm.weight"):
+            parameter.requires_grad = True
+        if setting.precision == "bfloat16" and not parameter.requires_grad:
+            parameter.data = parameter.data.bfloat16()  # as ours stores what is frozen
+
+
+class PeerStepper:
+    """Full training steps of the peer's model, with the optimizer and clipping of ours."""
+
+    def __init__(self, model, setting):
+        from compacter_cli.training import optimizer_of
+
+        self.model, self._setting = model, setting
+        self._parameters = [p for p in model.parameters() if p.requires_grad]
+        self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
+
+    def loss(self, batch):
+        """The token mean of a batch, computed in the setting's precision."""
+        half = self._setting.precision == "bfloat16"
+        kind = self._setting.device.partition(":")[0]
+        with torch.autocast(kind, torch.bfloat16, enabled=half):
+            return self.model(
+                input_ids=batch.source_ids,
+                attention_mask=batch.source_mask.long(),
+                labels=batch.target_ids.masked_fill(~batch.target_mask, IGNORED),
+            ).loss
+
+    def step(self, group):
+        """One step over a group of one batch, to its end."""
+        (batch,) = group
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
+        loss.backward()
+        loss.item()
+        torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
+        self._optimizer.step()
+        if self._setting.device.startswith("cuda"):
+            torch.cuda.synchronize(self._setting.device)
+
+    def saved_bytes(self, batch):
+        """Bytes that one forward pass keeps for backward, weights not counted."""
+        from compacter_cli.profiling.saved import live_storages, saved_tensors
+
+        self._optimizer.zero_grad(set_to_none=True)
+        with saved_tensors(live_storages()) as saved:
+            self.loss(batch)
+        return saved.bytes

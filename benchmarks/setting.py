@@ -1,0 +1,103 @@
+"""What one side of a comparison is asked to build: the same for ours and for the peer."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from itertools import islice
+
+from compacter_cli.backbones import shape_of
+
+SHAPES = {"small": "t5_small_multi", "base": "t5_base_multi", "tiny": "random/tiny"}
+METHODS = ("compacter", "compacterpp", "adapter", "full")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One comparison. Attributes are as the options of `against_peers.py` say.
+
+    `depth` multiplies the blocks of either stack; `rte` is a folder of original files and
+    `vocabulary` a preset directory, both `None` without an epoch.
+    """
+
+    method: str
+    shape: str = "small"
+    batch: int = 16
+    source: int = 128
+    target: int = 4
+    bottleneck: int = 16
+    n: int = 4
+    dropout: float = 0.1
+    depth: int = 1
+    threads: int = 2
+    device: str = "cpu"
+    precision: str = "float32"
+    rte: str | None = None
+    vocabulary: str | None = None
+    share: float = 0.1
+
+    @property
+    def dimensions(self):
+        """The `T5Shape` of the backbone on both sides."""
+        shape = shape_of(SHAPES[self.shape])
+        return replace(shape, num_layers=self.depth * shape.num_layers)
+
+    @property
+    def title(self):
+        """What is compared, for a table's cell."""
+        deeper = f" x{self.depth} deep" if self.depth > 1 else ""
+        return f"{self.method} {self.shape}{deeper} {self.batch}x{self.source}"
+
+    def as_data(self):
+        return asdict(self)
+
+
+def method_settings(setting):
+    """`key=value` overrides that give our method the setting's dimensions."""
+    if setting.method == "full":
+        return []
+    sizes = [f"method.bottleneck={setting.bottleneck}"]
+    return sizes if setting.method == "adapter" else [*sizes, f"method.n={setting.n}"]
+
+
+def recipe_for(setting):
+    """The `Recipe` of a setting: our side trains it, and both draw their batches from it."""
+    from compacter_cli.profiling.plan import NO_TASK, recipes_of
+
+    tables = {
+        "task": "glue/rte" if setting.rte else NO_TASK,
+        "backbone": {"preset": SHAPES[setting.shape], "precision": setting.precision},
+        "train": {"batch_size": setting.batch, "dropout": setting.dropout},
+        "data": {"source_length": setting.source},
+    }
+    overrides = [
+        *method_settings(setting),
+        *([f"data.folder={setting.rte}"] if setting.rte else []),
+    ]
+    return recipes_of([setting.method], tables, overrides)[setting.method]
+
+
+def real_batches(setting):
+    """The batches of the first `share` of an RTE epoch, in training's random order.
+
+    Each is padded to its longest example, as the peer's collator does by default.
+    """
+    from compacter_cli.dataset import batches, shuffled_order
+
+    split, recipe = _training_split(setting), recipe_for(setting)
+    order = shuffled_order(len(split), recipe.data.seed, recipe.seed, 1)
+    count = math.ceil(setting.share * len(split) / setting.batch)
+    return islice(batches(split, setting.batch, setting.device, order), count)
+
+
+@cache
+def _training_split(setting):
+    from compacter_cli.dataset import build_dataset
+    from compacter_cli.profiling.measure import vocabulary_for
+    from compacter_cli.sources import load_rows
+    from compacter_cli.tasks import task_of
+
+    recipe = recipe_for(setting)
+    task = task_of(recipe)
+    vocabulary = vocabulary_for(setting.vocabulary, setting.dimensions)
+    rows = load_rows(task, recipe.data, offline=True)
+    return build_dataset(task, rows, vocabulary, recipe.data, recipe.seed, prefixed=False).train

@@ -1,0 +1,112 @@
+"""One side of a comparison: a process that builds its model once and takes steps on request.
+
+Reads a line of JSON for each request from stdin and answers with one on stdout.
+"""
+
+import importlib
+import json
+import sys
+import time
+import warnings
+
+from setting import Setting, real_batches
+
+
+def main():
+    """Build what the first line asks for, then answer until stdin ends."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    warnings.simplefilter("ignore", FutureWarning)  # of the peer, about itself
+    side = None
+    for line in sys.stdin:
+        request = json.loads(line)
+        if side is None:
+            side = Side(request.pop("side"), Setting(**request))
+            answer = side.opening()
+        else:
+            answer = getattr(side, request.pop("do"))(**request)
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+class Side:
+    """A built model of one side, and the batch of fixed shape that it steps over."""
+
+    def __init__(self, name, setting):
+        from compacter_cli.profiling.peak import PeakMemory
+        from compacter_cli.runtime import hide_tensorflow
+
+        hide_tensorflow()  # transformers would import it as keras does
+        import torch
+
+        torch.set_num_threads(setting.threads)
+        torch.manual_seed(0)
+        self.setting, self._torch = setting, torch
+        if name == "ours":
+            from compacter_cli.runtime import start_keras
+
+            start_keras()
+        self._module = importlib.import_module(name)
+        with self._on_device(name):
+            self.stepper, self.batch = self._module.build(setting)
+            peak = PeakMemory(setting.device)
+            self.steps(count=2)
+            self._growth = peak.growth()
+
+    def _on_device(self, name):
+        import contextlib
+
+        if name != "ours":
+            return contextlib.nullcontext()
+        import keras
+
+        return keras.device(self.setting.device)
+
+    def opening(self):
+        """What trains, and the memory of the first two steps."""
+        return {
+            "trained": self._module.trained_parameters(self.stepper),
+            "growth_bytes": self._growth,
+            "saved_bytes": self.stepper.saved_bytes(self.batch),
+        }
+
+    def steps(self, count):
+        """Milliseconds of each of `count` steps over the batch of fixed shape."""
+        times = []
+        for _ in range(count):
+            before = time.perf_counter()
+            self.stepper.step([self.batch])
+            times.append(1000 * (time.perf_counter() - before))
+        return times
+
+    def epoch(self):
+        """Seconds of the setting's share of an RTE epoch at its real lengths."""
+        batches = real_batches(self.setting)
+        before = time.perf_counter()
+        for batch in batches:
+            self.stepper.step([batch])
+        return time.perf_counter() - before
+
+    def flops(self):
+        """Floating-point operations of one step's matrix products, counted by torch."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self.stepper.step([self.batch])
+        return counter.get_total_flops()
+
+    def matmul_peak(self, size=8192, count=20):
+        """Floating-point operations a second of a large matrix product in the precision."""
+        torch, device = self._torch, self.setting.device
+        a = torch.randn(size, size, device=device, dtype=getattr(torch, self.setting.precision))
+        for _ in range(3):
+            a @ a
+        torch.cuda.synchronize(device)
+        before = time.perf_counter()
+        for _ in range(count):
+            a @ a
+        torch.cuda.synchronize(device)
+        return 2 * size**3 * count / (time.perf_counter() - before)
+
+
+if __name__ == "__main__":
+    main()
