@@ -4,12 +4,15 @@ from setting import recipe_for
 
 from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.measure import Stepper, model_of_random_weights, random_batch
+from compacter_cli.runtime import on_device, start_keras
 
 
 def build(setting):
     """`(stepper, batch)` of a setting."""
+    start_keras()
     recipe = recipe_for(setting)
-    model = model_of_random_weights(recipe, setting.dimensions)
+    with on_device(setting.device):
+        model = model_of_random_weights(recipe, setting.dimensions)
     job = Job({}, setting.target, 1, setting.device)
     batch = random_batch(model.shape, recipe, job, setting.batch)
     return Stepper(model, recipe.train, setting.device), batch

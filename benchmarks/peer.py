@@ -1,21 +1,23 @@
 """The peer's side: T5 of `transformers` with the adapters of `adapters`, stepped as ours is."""
 
+import logging
+
 import torch
+from setting import recipe_for
+
+from compacter_cli.profiling.job import Job
+from compacter_cli.profiling.measure import random_batch
+from compacter_cli.profiling.saved import live_storages, saved_tensors
+from compacter_cli.training import optimizer_of
 
 IGNORED = -100  # the label that transformers leaves out of the loss
 
 
 def build(setting):
     """`(stepper, batch)` of a setting."""
-    import ours  # only for the same random batch; it builds no model here
-    from setting import recipe_for
-
-    from compacter_cli.profiling.job import Job
-
-    model = _model(setting)
     job = Job({}, setting.target, 1, setting.device)
-    batch = ours.random_batch(setting.dimensions, recipe_for(setting), job, setting.batch)
-    return PeerStepper(model, setting), batch
+    batch = random_batch(setting.dimensions, recipe_for(setting), job, setting.batch)
+    return PeerStepper(_model(setting), setting), batch
 
 
 def trained_parameters(stepper):
@@ -49,8 +51,6 @@ def _model(setting):
 
 def _add_adapters(model, setting):
     """The method's adapters, all layer norms trained beside them as on our side."""
-    import logging
-
     import adapters
 
     # It warns of adapters that are not active, of the moment before they are made so.
@@ -77,8 +77,6 @@ class PeerStepper:
     """Full training steps of the peer's model, with the optimizer and clipping of ours."""
 
     def __init__(self, model, setting):
-        from compacter_cli.training import optimizer_of
-
         self.model, self._setting = model, setting
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
@@ -108,8 +106,6 @@ class PeerStepper:
 
     def saved_bytes(self, batch):
         """Bytes that one forward pass keeps for backward, weights not counted."""
-        from compacter_cli.profiling.saved import live_storages, saved_tensors
-
         self._optimizer.zero_grad(set_to_none=True)
         with saved_tensors(live_storages()) as saved:
             self.loss(batch)

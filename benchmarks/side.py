@@ -41,25 +41,11 @@ class Side:
         torch.set_num_threads(setting.threads)
         torch.manual_seed(0)
         self.setting, self._torch = setting, torch
-        if name == "ours":
-            from compacter_cli.runtime import start_keras
-
-            start_keras()
         self._module = importlib.import_module(name)
-        with self._on_device(name):
-            self.stepper, self.batch = self._module.build(setting)
-            peak = PeakMemory(setting.device)
-            self.steps(count=2)
-            self._growth = peak.growth()
-
-    def _on_device(self, name):
-        import contextlib
-
-        if name != "ours":
-            return contextlib.nullcontext()
-        import keras
-
-        return keras.device(self.setting.device)
+        self.stepper, self.batch = self._module.build(setting)
+        peak = PeakMemory(setting.device)
+        self.steps(count=2)
+        self._growth = peak.growth()
 
     def opening(self):
         """What trains, and the memory of the first two steps."""

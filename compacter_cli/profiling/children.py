@@ -38,11 +38,8 @@ def run_job(job, threads=None):
 def failure(code, errors):
     """What is said of a worker that ended with `code`, not 0, having written `errors`."""
     if code < 0:
-        name = signal.Signals(-code).name
-        # The system kills what takes too much; a library aborts where it gets nothing.
-        likely = code in (-signal.SIGKILL, -signal.SIGABRT)
-        why = f"killed ({name}{', out of memory?' if likely else ''})"
-        return {"failed": why, "memory": likely}
+        # The system kills what takes too much; libraries abort or break where they get nothing.
+        return {"failed": f"killed ({signal.Signals(-code).name}), out of memory?", "memory": True}
     lines = errors.strip().splitlines() or ["no message"]
     return {"failed": shortened(lines[-1])}
 

@@ -77,7 +77,8 @@ def limit_memory(budget, device):
         import torch
 
         _, total = torch.cuda.mem_get_info(device)
-        torch.cuda.set_per_process_memory_fraction(min(1.0, budget / total), device)
+        index = torch.device(device).index  # None for "cuda", which it takes as the current one
+        torch.cuda.set_per_process_memory_fraction(min(1.0, budget / total), index)
         return
     if not sys.platform.startswith("linux"):
         raise CompacterError("only Linux limits the memory of a process on a CPU")

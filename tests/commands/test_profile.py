@@ -66,7 +66,7 @@ def children(monkeypatch):
         jobs.append(job)
         name = job["recipe"]["method"]["name"]
         if name == "said":
-            return {"failed": "killed (SIGKILL, out of memory?)", "memory": True}
+            return {"failed": "killed (SIGKILL), out of memory?", "memory": True}
         size = 10_000 + 1_000 * list(METHODS).index(name)
         return {
             "batch": 16,
@@ -98,7 +98,7 @@ def test_the_tables_name_every_method_and_fit_100_columns(children, monkeypatch)
     assert len(tables) == 24
     assert max(map(len, tables)) <= 100
     assert "…" not in result.stdout
-    assert "said: killed (SIGKILL, out of memory?)" in result.stdout
+    assert "said: killed (SIGKILL), out of memory?" in result.stdout
     assert "(x - full) / full" in result.stdout
     assert len(children) == 12
 

@@ -66,6 +66,19 @@ def test_a_limited_process_gets_its_budget_and_no_more():
     assert done.stdout == "refused\n", done.stderr
 
 
+@pytest.mark.parametrize(("device", "index"), [("cuda", None), ("cuda:1", 1)])
+def test_a_gpu_gives_out_the_budgets_share_of_its_memory(monkeypatch, device, index):
+    import torch
+
+    calls = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (30 * 10**9, 80 * 10**9))
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda *given: calls.append(given)
+    )
+    limit_memory(24 * 10**9, device)
+    assert calls == [(0.3, index)]
+
+
 def test_where_there_is_no_limit_it_is_said(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(CompacterError, match="only Linux"):
