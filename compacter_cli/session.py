@@ -160,6 +160,7 @@ class Session:
         )
         return scores
 
+
 def model_of(keras_backbone, exact, recipe):
     """The `T5Model` that a recipe trains, on a KerasHub backbone and its `exact` layer norms."""
     from compacter_cli.model import T5Model
