@@ -22,11 +22,13 @@ def paragraphs(seed):
     told = task_sentences()
     kinds = (argument, restatement, taxonomy, synonyms, opinions, comparison, counts)
     weights = (26, 16, 12, 4, 22, 14, 6)
+    last = ""
     while True:
         kind = draw.choices(kinds, weights)[0]
         sentences, text = kind(critic if kind is opinions else speaker)
-        if told.isdisjoint(sentences):
+        if text != last and told.isdisjoint(sentences):
             yield text
+            last = text
 
 
 @cache
@@ -71,14 +73,15 @@ def taxonomy(speaker):
     """What is what."""
     noun = speaker.draw.choice([noun for noun in nouns() if noun.parent])
     above = speaker.draw.choice([other for other in nouns() if noun.is_a(other) and other != noun])
-    other = speaker.draw.choice([other for other in nouns() if other.level == noun.level])
+    others = [other for other in nouns() if other.level == noun.level and other != noun]
+    other = speaker.draw.choice(others)
     texts = [
         f"{_a(noun.word)} is {_a(above.word, small=True)}.",
         f"All {noun.plural} are {above.plural}.",
         f"Every {noun.word} is {_a(above.word, small=True)}.",
         f"{_a(noun.word)} is one kind of {above.word}.",
     ]
-    if other != noun and other.parent == noun.parent:
+    if other.parent == noun.parent:
         both = f"{noun.plural} and {other.plural} are {noun.parent.plural}."
         texts.append(both[0].upper() + both[1:])
     else:
@@ -105,10 +108,9 @@ def opinions(critic):
     """Sentences of one mind about one thing."""
     positive, thing = critic.draw.random() < 0.5, critic.draw.choice(THINGS)
     sentences = [critic.opinion(positive, thing) for _ in range(critic.draw.randint(1, 3))]
-    if critic.draw.random() < 0.15:
-        sentences[0] = f"sentence: {sentences[0]}"
+    prefix = "sentence: " if critic.draw.random() < 0.15 else ""
     after = critic.draw.choice(AFTERWARDS[positive])
-    return tuple(sentences), " ".join((*sentences, after))
+    return tuple(sentences), prefix + " ".join((*sentences, after))
 
 
 def comparison(speaker):
