@@ -2,6 +2,10 @@
 
 Monotonicity decides what follows: where a noun stands under an existential ("a poodle ran"), a
 more general one may replace it ("a dog ran"); under "every", "no" and "not" a more specific one.
+
+How clauses are read: numbers say "at least" and "some" at least two; of two such phrases neither
+is in the other's scope; adjectives intersect (a big ant is a big animal), adverbs narrow what is
+done; there is something of every kind that is spoken of.
 """
 
 from dataclasses import replace
@@ -10,8 +14,10 @@ from compacter_cli.world.clauses import EXISTENTIAL, UNIVERSAL
 from compacter_cli.world.lexicon import ADVERBS, NAMES, adjectives_of, nouns, verbs
 
 # Meanings of which one may imply the other, so that none is put for the other.
-NEAR = ({"chase", "follow"}, {"see", "watch", "find"}, {"eat", "taste", "smell"})
-NEAR += ({"buy", "own", "steal", "sell"}, {"run", "fall"}, {"return", "arrive"})
+NEAR = ({"chase", "follow"}, {"see", "watch", "find", "photograph"}, {"eat", "taste", "smell"})
+NEAR += ({"buy", "own", "steal", "sell", "choose"}, {"run", "fall"}, {"return", "arrive"})
+NEAR += ({"touch", "carry", "clean", "repair", "break", "eat", "taste"}, {"see", "visit", "greet"})
+NEAR += ({"teach", "help"}, {"laugh", "smile"})
 
 ALIKE = {"same": 1.0, "above": 0.75, "sibling": 0.5, "family": 0.25, "none": 0.0}
 
@@ -114,11 +120,19 @@ def _family(phrase):
 
 def exchanged(_speaker, clause):
     """`clause` with subject and object in each other's place, or `None` where that cannot be."""
-    if clause.object is None or clause.negated or clause.subject == clause.object:
+    if clause.object is None or clause.negated or _sense(clause.subject) == _sense(clause.object):
         return None
     other = replace(clause, subject=clause.object, object=clause.subject)
     can = all(p.definite or p.determiner in EXISTENTIAL for p in (clause.subject, clause.object))
     return other if can and fits(clause.verb, other) else None
+
+
+def _sense(phrase):
+    """What a phrase means: equal for synonyms."""
+    if phrase is None:
+        return None
+    adjective = phrase.adjective and phrase.adjective.meaning
+    return phrase.determiner, phrase.noun, adjective, phrase.name
 
 
 def denied(speaker, clause):
@@ -207,7 +221,8 @@ def inference(speaker, follows_):
 def difference(premise, hypothesis):
     """What sets two clauses of an `inference` apart, in words: "subject wider", "voice" or so."""
     subject, other = premise.subject, hypothesis.subject
-    if hypothesis.object == subject and premise.object == other:
+    before, after = _sense(subject), _sense(other)
+    if before == _sense(hypothesis.object) != after == _sense(premise.object):
         return "places exchanged"
     if premise.verb.meaning != hypothesis.verb.meaning:
         return "verb other"
