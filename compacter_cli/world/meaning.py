@@ -128,11 +128,8 @@ def exchanged(_speaker, clause):
 
 
 def _sense(phrase):
-    """What a phrase means: equal for synonyms."""
-    if phrase is None:
-        return None
-    adjective = phrase.adjective and phrase.adjective.meaning
-    return phrase.determiner, phrase.noun, adjective, phrase.name
+    """What a phrase is about, however many of them: equal for synonyms."""
+    return phrase and (phrase.noun, phrase.adjective and phrase.adjective.meaning, phrase.name)
 
 
 def denied(speaker, clause):
