@@ -31,9 +31,10 @@ def exercises(seed):
     told = task_sentences()
     while True:
         kind = speaker.draw.choices(tuple(SHARES), tuple(SHARES.values()))[0]
-        sentences, exercise = kind(speaker)
+        sentences, (source, target) = kind(speaker)
         if told.isdisjoint(sentences):
-            yield exercise
+            named = kind not in PLAIN or speaker.draw.random() < 0.3
+            yield (f"{kind.__name__}: {source}" if named else source), target
 
 
 def conclude(speaker):
@@ -42,7 +43,7 @@ def conclude(speaker):
     premise, conclusion = inference(speaker, certain)
     sentences = (premise.sentence(), conclusion.sentence())
     answer = "certain" if certain else "doubtful"
-    return sentences, ("conclude: premise: {} hypothesis: {}".format(*sentences), answer)
+    return sentences, ("premise: {} hypothesis: {}".format(*sentences), answer)
 
 
 def explain(speaker):
@@ -57,18 +58,20 @@ def explain(speaker):
         way = {1: " over", -1: " under", 0: " fixed"}[direction(premise, place)]
     answer = "certain" if certain else "doubtful"
     return sentences, (
-        "explain: premise: {} hypothesis: {}".format(*sentences),
+        "premise: {} hypothesis: {}".format(*sentences),
         f"{reason}{way} {answer}",
     )
 
 
 def mend(speaker):
-    """The sentence without its fault; half of them have none."""
+    """The sentence without its fault, or `fine` where it has none."""
     while True:
         clause = speaker.clause()
-        given = clause.sentence() if speaker.draw.random() < 0.4 else faulty(speaker, clause)
-        if given:
-            return (given, clause.sentence()), (f"mend: sentence: {given}", clause.sentence())
+        if speaker.draw.random() < 0.4:
+            right = clause.sentence()
+            return (right,), (f"sentence: {right}", "fine")
+        if given := faulty(speaker, clause):
+            return (given, clause.sentence()), (f"sentence: {given}", clause.sentence())
 
 
 def rephrase(speaker):
@@ -78,7 +81,7 @@ def rephrase(speaker):
         other = same_meaning(speaker, clause)
         if other:
             sentences = (clause.sentence(), other.sentence())
-            return sentences, (f"rephrase: sentence: {sentences[0]}", sentences[1])
+            return sentences, (f"sentence: {sentences[0]}", sentences[1])
 
 
 def compare(speaker):
@@ -91,18 +94,20 @@ def compare(speaker):
     verb = "equal" if first.verb.meaning == second.verb.meaning else "apart"
     sentences = (first.sentence(), second.sentence())
     return sentences, (
-        "compare: sentence1: {} sentence2: {}".format(*sentences),
+        "sentence1: {} sentence2: {}".format(*sentences),
         f"{subject} {verb} {object_}",
     )
 
 
 def react(speaker):
-    """What somebody who thinks so does next."""
+    """What somebody who thinks so does."""
     positive = speaker.draw.random() < 0.5
-    said = Critic(speaker.draw).opinion(positive)
-    answer = "recommend" if positive else "avoid"
-    return (said,), (f"react: sentence: {said}", answer)
+    shares = speaker.draw.choice(("text", "task"))
+    said = Critic(speaker.draw, shares=shares).opinion(positive)
+    return (said,), (f"sentence: {said}", "recommend" if positive else "avoid")
 
 
+# Exercises whose name may be left away: what a source looks like says which of them it is.
+PLAIN = (conclude, mend, compare, react)
 # How often which is practised.
-SHARES = {conclude: 25, explain: 20, mend: 12, rephrase: 8, compare: 25, react: 10}
+SHARES = {conclude: 27, explain: 18, mend: 14, rephrase: 4, compare: 23, react: 14}
