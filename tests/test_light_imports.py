@@ -101,6 +101,8 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         ("count-params",): 0,
         ("count-params", "--n", "12", "--json"): 0,
         ("count-params", "--n", "5"): 2,
+        ("profile", "--set", "train.epoch=3"): 2,
+        ("profile", "--task", "glue/rte", "--set", f"data.data_dir={tmp_path}"): 3,
         ("validate", "--recipe", "glue/rte_compacterpp"): 0,
         ("validate", "--recipe", "demo/smoke_compacterpp"): 0,
         ("validate", "--recipe", "demo/pretrain"): 0,

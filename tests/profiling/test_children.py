@@ -1,5 +1,13 @@
 """Child processes: what they answer, and what is said of those that do not."""
 
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
 import pytest
 
 from compacter_cli.profiling import children
@@ -52,3 +60,37 @@ def test_a_child_does_not_outlive_an_interrupted_command(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run_job({"probe": "cpu", "threads": None})
     assert started[0].returncode == -9
+
+
+def test_a_child_ends_when_its_parent_was_killed():
+    child = (
+        "import os, threading, time\n"
+        "from compacter_cli.profiling.worker import end_with_parent\n"
+        "threading.Thread(target=end_with_parent, args=[os.getppid(), 0.01]).start()\n"
+        "print(os.getpid(), flush=True)\n"
+        "time.sleep(600)"
+    )
+    parent = (
+        "import subprocess, sys, time\n"
+        f"subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
+        child_id = int(process.stdout.readline())
+        process.kill()
+    for _ in range(1000):
+        if not _runs(child_id):
+            return
+        time.sleep(0.05)
+    os.kill(child_id, signal.SIGKILL)
+    pytest.fail("the child still runs")
+
+
+def _runs(process_id):
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    with contextlib.suppress(OSError):  # ended, and not yet collected
+        return ") Z" not in Path(f"/proc/{process_id}/stat").read_text()
+    return False
