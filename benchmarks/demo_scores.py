@@ -24,7 +24,7 @@ from compacter_cli.recipe import load_recipe
 from compacter_cli.tasks import DEMO as DEMO_TASKS
 
 TASKS = tuple(task.name for task in DEMO_TASKS)
-GRID = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+GRID = (1e-3, 4e-3, 1.6e-2, 6.4e-2)
 SEEDS = (42, 43, 44)
 RANDOM = "compacterpp, random weights"
 ARMS = (*METHODS, RANDOM)
