@@ -1,5 +1,7 @@
 """Out of memory: what counts as it, and what is advised."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -44,6 +46,15 @@ def test_advice_halves_the_batch_and_keeps_the_updates():
     assert "100 examples at once; what is saved in runs/a is intact" in str(caught.value)
     assert "--set train.batch_size=50 --set train.accumulate=6" in caught.value.hint
     assert "--set train.eval_batch_size=50" in caught.value.hint
+
+
+@pytest.mark.parametrize(("remat", "advised"), [(False, True), (True, False)])
+def test_running_blocks_again_is_advised_where_it_is_not_on(remat, advised):
+    section = SimpleNamespace(batch_size=8, accumulate=1, eval_batch_size=4, remat=remat)
+    with pytest.raises(CompacterError) as caught, memory_advice(section, "runs/a"):
+        raise MemoryError
+    assert ("train.remat=true" in caught.value.hint) == advised
+    assert "eval_batch_size" not in caught.value.hint
 
 
 def test_a_single_example_cannot_be_halved():
