@@ -57,6 +57,7 @@ class Pretrainer:
     def _update(self):
         section = self._section
         rate = section.learning_rate * rate_at(self.step, section.warmup_steps, section.steps)
+        rate = min(rate, 1 / (self.step + 1) ** 0.5)  # Adafactor uses no more
         batch = self._batches.at(self.step)
         torch.manual_seed(seed_of(self._seed, f"dropout/{self.step}"))
         self._optimizer.zero_grad(set_to_none=True)

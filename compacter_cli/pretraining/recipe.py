@@ -98,7 +98,8 @@ class TrainSection(Section):
     length: Annotated[int, Field(ge=2)] = 48
     """Longest piece in tokens; longer passages are cut into pieces of about equal length."""
     learning_rate: PositiveFloat = 2e-2
-    """Peak rate, relative to a weight's own size as in Adafactor; T5's was 1e-2."""
+    """Peak rate, relative to a weight's own size; T5's was 1e-2. Adafactor uses no more than one
+    over the root of the step."""
     warmup_steps: NonNegativeInt = 300
     clip_norm: PositiveFloat = 1.0
     """Largest norm of an update's gradient."""

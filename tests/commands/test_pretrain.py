@@ -87,19 +87,23 @@ class Pressing(Silent):
             signal.raise_signal(signal.SIGINT)
 
 
+def cut_after(step, **given):
+    """A pretraining that Ctrl-C ends after a step."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt, match=f"interrupted after step {step} of 12"):
+            pretrain(**given, device="cpu", progress=Pressing(step))
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def interrupted(keras, recipe, tmp_path):
     """Makes the directory of a pretraining that was interrupted after a step."""
 
     def make(step):
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        directory = tmp_path / "cut"
-        try:
-            with pytest.raises(KeyboardInterrupt, match=f"interrupted after step {step} of 12"):
-                pretrain(recipe=recipe, directory=directory, device="cpu", progress=Pressing(step))
-        finally:
-            signal.signal(signal.SIGINT, before)
-        return directory
+        cut_after(step, recipe=recipe, directory=tmp_path / "cut")
+        return tmp_path / "cut"
 
     return make
 
@@ -222,14 +226,7 @@ def test_the_seed_decides_the_weights_and_not_the_vocabulary(keras, finished, te
 def test_a_run_interrupted_twice_is_the_run_that_never_stopped(interrupted, recipe, finished):
     directory = interrupted(5)  # a validation is due
     assert sorted(files(directory)) == UNFINISHED
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            pretrain(
-                recipe=recipe, directory=directory, resume=True, device="cpu", progress=Pressing(9)
-            )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    cut_after(9, recipe=recipe, directory=directory, resume=True)
     pretrain(recipe=recipe, directory=directory, resume=True, device="cpu")
     assert_same_run(directory, finished)
 
@@ -285,6 +282,52 @@ def test_a_text_that_changed_meanwhile_is_not_gone_on_with(interrupted, recipe, 
     finally:
         text.write_bytes(content)
     assert files(directory) == before
+
+
+# Exercises of the demo world.
+
+
+@pytest.fixture
+def world(monkeypatch, keras):
+    """The demo world without the sentences of its tasks, which take long to make: the recipe."""
+    for module in ("text", "exercises"):
+        monkeypatch.setattr(f"compacter_cli.world.{module}.task_sentences", frozenset)
+    sets = [*TINY, "text.world=100", "text.world_exercises=60", "train.exercise_share=0.4"]
+    return load_pretraining("demo/pretrain", sets)
+
+
+def test_a_run_with_exercises_goes_on_bit_for_bit(world, tmp_path):
+    whole = tmp_path / "whole", pretrain(recipe=world, directory=tmp_path / "whole", device="cpu")
+    directory = tmp_path / "cut"
+    cut_after(5, recipe=world, directory=directory)
+    pretrain(recipe=world, directory=directory, resume=True, device="cpu")
+    assert_same_run(directory, whole)
+    assert whole[1]["text"]["passages"] + whole[1]["text"]["held_out"] <= 100
+
+
+def test_exercises_are_said_and_train_the_weights(world, tmp_path):
+    shown, prints = [], {}
+    for share in (0.4, 0.0):
+        train = world.train.model_copy(update={"exercise_share": share})
+        watching = Silent()
+        watching.start = lambda lines, *_: shown.append(" ".join(lines))
+        result = pretrain(
+            recipe=world.model_copy(update={"train": train}),
+            directory=tmp_path / str(share), device="cpu", progress=watching,
+        )  # fmt: skip
+        prints[share] = result["fingerprint"]
+        # 12 steps, 8 pieces a step or 5 of them
+        pieces = 12 * (5 if share else 8) / result["text"]["times_seen"]
+        assert pieces == pytest.approx(round(pieces))
+    assert "60 exercises" in shown[0]
+    assert "12 steps of 5 pieces and 3 exercises, the text" in shown[0]
+    assert "12 steps of 8 pieces, the text" in shown[1]
+    assert prints[0.4] != prints[0.0]
+
+
+def test_a_text_of_ones_own_has_no_exercises(finished):
+    recipe = tomllib.loads((finished[0] / "recipe.toml").read_text())
+    assert recipe["text"]["world_exercises"] == 0
 
 
 # The command.
@@ -411,13 +454,21 @@ def test_a_damaged_state_is_one_line(call, interrupted):
     assert "is damaged" in assert_one_line(call("--output", directory, "--resume"), 1)
 
 
-def test_a_loss_that_is_not_finite_exits_1_with_advice_and_keeps_the_state(call, tmp_path):
-    # A rate at which the next loss leaves float32.
-    sets = [*TINY, "train.learning_rate=1e30", "train.warmup_steps=0", "train.save_every=1"]
-    result = call("--output", tmp_path / "p", sets=sets)
-    assert "is not finite" in assert_one_line(result, 1)
+def test_a_loss_that_is_not_finite_exits_1_with_advice_and_keeps_the_state(
+    call, tmp_path, monkeypatch, keras
+):
+    from compacter_cli.model import T5Model
+
+    real, losses = T5Model.loss_of, iter([1.0, 1.0, math.inf])
+    monkeypatch.setattr(
+        T5Model, "loss_of", lambda *given, **how: real(*given, **how) * next(losses)
+    )
+    result = call("--output", tmp_path / "p", sets=[*TINY, "train.save_every=1"])
+    line = assert_one_line(result, 1)
+    assert "is not finite at step 3" in line
     assert "train.learning_rate" in result.stderr.splitlines()[-1]
     assert sorted(files(tmp_path / "p")) == UNFINISHED
+    assert json.loads((tmp_path / "p" / "state" / "state.json").read_text())["step"] == 2
 
 
 def test_a_missing_file_exits_3_at_once(untrained, call, tmp_path):

@@ -1,8 +1,6 @@
 """Passages from files and from the demo world, and which are held out."""
 
 import itertools
-import sys
-from types import SimpleNamespace
 
 import pytest
 
@@ -95,16 +93,56 @@ def test_one_passage_is_too_few(text, lines):
         corpus_of(text(lines))
 
 
-def test_the_demo_world_gives_as_many_paragraphs_as_asked_for(monkeypatch):
+@pytest.fixture
+def world(monkeypatch):
+    """A demo world of numbered paragraphs and exercises, without end as the real one's."""
+
     def paragraphs(seed):
         return (f"paragraph {number} of {seed}" for number in itertools.count())
 
-    monkeypatch.setitem(sys.modules, "compacter_cli.world", SimpleNamespace())
-    module = SimpleNamespace(paragraphs=paragraphs)
-    monkeypatch.setitem(sys.modules, "compacter_cli.world.text", module)
-    section = TextSection(world=50, seed=7)
+    def exercises(seed):
+        return ((f"asked {number} of {seed}", f"told {number}") for number in itertools.count())
+
+    monkeypatch.setattr("compacter_cli.world.text.paragraphs", paragraphs)
+    monkeypatch.setattr("compacter_cli.world.exercises.exercises", exercises)
+
+
+def world_of(world=50, world_exercises=0, seed=7):
+    section = TextSection(world=world, world_exercises=world_exercises, seed=seed)
     check_available(section)
-    found = read_corpus(section)
-    expected = {f"paragraph {number} of 7" for number in range(50)}
-    assert set(found.train + found.validation) == expected
+    return read_corpus(section)
+
+
+@pytest.mark.usefixtures("world")
+def test_the_demo_world_gives_as_many_paragraphs_and_exercises_as_asked_for():
+    found = world_of()
+    assert set(found.train + found.validation) == {f"paragraph {n} of 7" for n in range(50)}
     assert len(found.validation) == 5
+    assert found.exercises == ()
+    practised = world_of(world_exercises=3)
+    assert (practised.train, practised.validation) == (found.train, found.validation)
+    assert practised.exercises == tuple((f"asked {n} of 7", f"told {n}") for n in range(3))
+
+
+@pytest.mark.usefixtures("world")
+def test_the_vocabulary_is_made_of_all_that_is_trained_on_and_nothing_held_out():
+    found = world_of(world_exercises=2)
+    words = [*found.train, "asked 0 of 7 told 0", "asked 1 of 7 told 1"]
+    assert found.words() == words
+    assert len(found) == 50  # passages alone
+
+
+@pytest.mark.usefixtures("world")
+def test_the_hash_is_over_passages_and_exercises():
+    given = [(50, 0), (50, 1), (50, 2), (49, 2)]
+    assert len({world_of(*sizes).sha256 for sizes in given}) == 4
+    assert world_of(50, 2).sha256 == world_of(50, 2).sha256
+
+
+def test_the_hash_tells_sources_from_targets(world, monkeypatch):
+    def moved(seed):
+        return ((f"asked {number} of {seed} told", f"{number}") for number in itertools.count())
+
+    before = world_of(50, 2).sha256
+    monkeypatch.setattr("compacter_cli.world.exercises.exercises", moved)
+    assert world_of(50, 2).sha256 != before

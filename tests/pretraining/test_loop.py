@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from compacter_cli.errors import CompacterError
-from compacter_cli.pretraining.batches import SpanBatches
+from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.loop import Pretrainer, mean_loss
 from compacter_cli.pretraining.pieces import Pieces
 from compacter_cli.pretraining.recipe import CorruptionSection, TrainSection
@@ -25,15 +25,18 @@ def pretrainer(tiny_backbone):
     from compacter_cli.methods import METHODS
     from compacter_cli.model import T5Model
 
-    def make(kind="v1_0", dropout=0.1, **changes):
+    def make(kind="v1_0", dropout=0.1, exercises=False, **changes):
         pieces = Pieces(np.tile(np.arange(20, 60), 6).astype(np.int32), np.arange(25) * 10)
-        batches = SpanBatches(pieces, list(range(3, 13)), CorruptionSection(), 4, 42, "cpu")
+        spans = Spans(pieces, list(range(3, 13)), CorruptionSection(), 42)
         model = T5Model(
             tiny_backbone(kind, num_layers=1), METHODS["full"](), in_place=True, dropout=dropout
         )
         settings = {"steps": 8, "warmup_steps": 2, "learning_rate": 1e-2, "eval_every": 3}
         section = TrainSection(**{"batch_size": 4, **settings, **changes})
-        return Pretrainer(model, batches, list(batches.all())[:2], section, seed=42)
+        practised = Exercises([([n, 1], [n + 1, 1]) for n in range(20, 29)], 42)
+        batches = Batches(spans, practised if exercises else None, section, "cpu")
+        held_out = list(spans.batches(4, "cpu"))[:2]
+        return Pretrainer(model, batches, held_out, section, seed=42)
 
     return make
 
@@ -59,7 +62,7 @@ def test_a_step_yields_its_update_and_a_validation_where_due(pretrainer):
 
 
 def test_the_loss_falls(pretrainer):
-    trainer = pretrainer(dropout=0.0, steps=60, eval_every=60)
+    trainer = pretrainer(dropout=0.0, steps=60, eval_every=60, learning_rate=0.1)
     losses = [validation.loss for _, validation in trainer.train() if validation]
     assert losses[1] < 0.8 * losses[0]
 
@@ -71,18 +74,35 @@ def test_nothing_is_trained_in_no_steps(pretrainer):
     assert_same(before, weights_of(trainer))
 
 
-@pytest.mark.parametrize("steps_before", [0, 1, 6, 8])
-def test_a_run_that_goes_on_is_the_run_that_never_stopped(pretrainer, steps_before):
-    whole = pretrainer()
-    updates = [update for update, _ in whole.train() if update]
-    first, second = pretrainer(), pretrainer()
-    seen = [u for u, _ in first.train(lambda: first.step == steps_before) if u]
-    assert first.step == steps_before
-    torch.manual_seed(999)  # what another process would have drawn
-    second.restore(first.step, weights_of(first))
-    seen += [update for update, _ in second.train() if update]
-    assert seen == updates
-    assert_same(weights_of(second), weights_of(whole))
+@pytest.mark.parametrize("exercises", [False, True])
+def test_a_run_that_goes_on_is_the_run_that_never_stopped(pretrainer, exercises):
+    whole = pretrainer(exercises=exercises)
+    kept, updates = {}, []
+    for update, _ in whole.train():
+        updates += [update] if update else []
+        kept[whole.step] = weights_of(whole)
+    for step in (0, 1, 6, 8):
+        torch.manual_seed(999)  # what another process would have drawn
+        other = pretrainer(exercises=exercises)
+        other.restore(step, kept[step])
+        assert [update for update, _ in other.train() if update] == updates[step:]
+        assert_same(weights_of(other), kept[8])
+
+
+def test_a_run_stops_after_the_step_in_which_it_is_told_to(pretrainer):
+    trainer = pretrainer()
+    assert len([u for u, _ in trainer.train(lambda: trainer.step == 3) if u]) == 3
+    assert trainer.step == 3
+
+
+def test_the_rate_told_is_the_one_that_adafactor_uses(pretrainer):
+    # It never uses more than 1 / sqrt(step).
+    trainer = pretrainer(steps=4, warmup_steps=0, learning_rate=0.8)
+    rates = [update.learning_rate for update, _ in trainer.train() if update]
+    assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2])
+    trainer = pretrainer(steps=4, warmup_steps=0, learning_rate=8.0)
+    rates = [update.learning_rate for update, _ in trainer.train() if update]
+    assert rates == pytest.approx([1.0, 2**-0.5, 3**-0.5, 0.5])
 
 
 def test_validation_drops_nothing_and_changes_nothing(pretrainer):

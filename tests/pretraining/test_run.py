@@ -92,7 +92,7 @@ def test_there_is_nothing_to_resume_before_the_first_save(begun):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["train.steps=9"], "train.steps is 8000 there and 9 here"),
+        (["train.steps=9"], f"train.steps is {RECIPE.train.steps} there and 9 here"),
         (["seed=1"], "seed is 42 there and 1 here"),
         (["text.files=['/a']"], "text.files is not set there and ['/a'] here"),
     ],
