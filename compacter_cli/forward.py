@@ -76,12 +76,20 @@ class T5Forward:
 
     def logits(self, hidden):
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
+        return functional.linear(*self._head(hidden))
+
+    def loss(self, hidden, targets):
+        """Cross-entropy summed over decoder states (N, k) and their `targets` (N,), in float32."""
+        return functional.cross_entropy(self.logits(hidden).float(), targets, reduction="sum")
+
+    def _head(self, hidden):
+        """`(input, table (V, k), bias or None)` of the output head."""
+        bias = self.weights.get("head.bias")
         if not self.shape.tied:
-            return self._linear("head", hidden)
+            return hidden, self.weights["head"].T, bias
         # A tied head may have been given a copy of the embedding, to train.
         table = self.weights.get("head", self.weights["embedding"])
-        scaled = hidden * self.shape.hidden_dim**-0.5
-        return functional.linear(scaled, table, self.weights.get("head.bias"))
+        return hidden * self.shape.hidden_dim**-0.5, table, bias
 
     def start_cache(self, states, source_mask, steps=1):
         """The cache of greedy decoding: keys and values of `states`, none yet of the target.

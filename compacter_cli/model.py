@@ -211,9 +211,7 @@ class T5Model(keras.Model):
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
         hidden = forward.decode(inputs, seen, states, source_mask)
-        logits = forward.logits(hidden[batch.target_mask])
-        targets = batch.target_ids[batch.target_mask]
-        return functional.cross_entropy(logits.float(), targets, reduction="sum")
+        return forward.loss(hidden[batch.target_mask], batch.target_ids[batch.target_mask])
 
     def loss_of(self, batch, training=False):
         """Mean cross-entropy over the batch's target tokens, padding left out."""

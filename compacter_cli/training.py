@@ -97,7 +97,12 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
 def optimizer_of(parameters, learning_rate):
     """The paper's AdamW over `parameters`."""
     return torch.optim.AdamW(
-        parameters, lr=learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0
+        parameters,
+        lr=learning_rate,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        weight_decay=0.0,
+        fused=True,  # one pass over the weights instead of ten
     )
 
 

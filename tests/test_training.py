@@ -320,7 +320,8 @@ def test_the_optimizer_is_set_up_as_the_protocol_says(tiny_model, monkeypatch):
 
     monkeypatch.setattr(torch.optim, "AdamW", record)
     updates_of(tiny_model(), dataset_of(split_of(5)), learning_rate=5e-3)
-    assert made == [{"lr": 5e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}]
+    protocol = {"lr": 5e-3, "betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0.0}
+    assert made == [{**protocol, "fused": True}]
 
 
 # What changes and what does not.

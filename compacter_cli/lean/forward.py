@@ -13,6 +13,7 @@ from compacter_cli.lean.attention import MASKED, Attention
 from compacter_cli.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.lean.drop import add_dropped, drop
 from compacter_cli.lean.feed_forward import ActivatedFeedForward, ReluFeedForward, linear
+from compacter_cli.lean.loss import FrozenHeadLoss
 from compacter_cli.lean.norm import Norm
 from compacter_cli.lean.pairs import Pairs
 from compacter_cli.lean.tokens import Tokens
@@ -48,6 +49,12 @@ class LeanForward(T5Forward):
             name = f"decoder.{block}"
             hidden = self._run(self._decoder_block, name, hidden, bias, pairs, states, cross)
         return tokens.pad(drop(self._norm("decoder", hidden), self.dropout, "decoder.output"))
+
+    def loss(self, hidden, targets):
+        x, table, bias = self._head(hidden)
+        if table.requires_grad:
+            return super().loss(hidden, targets)
+        return FrozenHeadLoss.apply(x, table, bias, targets)
 
     def start_cache(self, states, source_mask, steps=1):
         if not self._absorbs(steps, states.shape[1]):

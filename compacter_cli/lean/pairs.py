@@ -94,17 +94,21 @@ class Pairs:
             return None
         return self.queries.mask[:, None, :, None] & self.keys.mask[:, None, None, :]
 
+    @cached_property
+    def count(self):
+        """Number of shares of real pairs, in all heads."""
+        return prod(self.shape) if self.real is None else self.heads * int(self.real.sum())
+
     def kept(self, dropout, site):
         """Dropout's packed bit of every share in the order of `spans`; `None` without dropout."""
         if dropout is None:
             return None
         shape, device = self.shape, self.queries.mask.device
-        count = prod(shape) if self.real is None else self.heads * int(self.real.sum())
-        bits = dropout.bits(site, count, device)
+        bits = dropout.bits(site, self.count, device)
         if self.row_by_row or self.real is None:
             return bits
         among = torch.zeros(shape, dtype=torch.bool, device=device)
-        drawn = factors(bits, 1, torch.uint8, stop=count).bool()
+        drawn = factors(bits, 1, torch.uint8, stop=self.count).bool()
         return pack(among.masked_scatter_(self.real.expand(shape), drawn))
 
     def pad(self, queries, *keys):
