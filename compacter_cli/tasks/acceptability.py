@@ -4,7 +4,7 @@ Made from a seed in the demo world (`compacter_cli/world`); nothing to download.
 and 1,000 validation sentences, half of them with one fault (agreement, number, verb form, order,
 article, two determiners); the validation set is halved. No row of the paper.
 
-    sentence: The terriers chases a sparrow.   ->   0
+    sentence: Some terriers chases a sparrow.   ->   0
 """
 
 from dataclasses import dataclass

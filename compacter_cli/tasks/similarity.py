@@ -26,6 +26,11 @@ class SimilarityTask(DemoTask):
     def target(self, row):
         return f"{row['label']:.1f}"
 
+    def problem(self, row):
+        if 2 * row["label"] in range(11):
+            return None
+        return f"has the score {row['label']!r}, expected 0 to 5 in halves"
+
     def label_of(self, target):
         return target if target in self.targets else None
 
