@@ -214,6 +214,36 @@ def _original_archives():
     return runpy.run_path(str(path))["ORIGINALS"]
 
 
+def _of_world(name):
+    """What a helper of the demo world's tests defines, by name."""
+    path = Path(__file__).with_name("world") / f"{name}.py"
+    return SimpleNamespace(**runpy.run_path(str(path)))
+
+
+@pytest.fixture(scope="session")
+def is_english():
+    """Whether a sentence is English, strictly or (`wide=True`) as readers are lenient."""
+    return _of_world("english").is_english
+
+
+@pytest.fixture(scope="session")
+def models():
+    """Finite models of the demo world: `random_model`, `Model` and `Thing`."""
+    return _of_world("models")
+
+
+@pytest.fixture(scope="session")
+def alike():
+    """How words and sentences are alike by brute force: `relation`, `parsed`, `score`."""
+    return _of_world("alike")
+
+
+@pytest.fixture(scope="session")
+def sounds_positive():
+    """Whether an opinion sounds positive, by rules of its own."""
+    return _of_world("polarity").sounds_positive
+
+
 @pytest.fixture(scope="session")
 def smoke_run(keras, tmp_path_factory):
     """The run directory of a short, finished training of the demo recipe. Do not change it."""
