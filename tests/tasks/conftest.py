@@ -1,8 +1,11 @@
 """What the tests of tasks share: the example that ends a task's module."""
 
+import functools
 import importlib
 
 import pytest
+
+from compacter_cli.tasks import TASKS
 
 
 @pytest.fixture
@@ -16,3 +19,10 @@ def docstring_example():
         return " ".join(text.split()), target.strip()
 
     return read
+
+
+@pytest.fixture(scope="session")
+def demo_rows():
+    """The rows of a demo task, made once. Do not change them."""
+    made = functools.cache(lambda name: TASKS[name].generate())
+    return lambda task: made(task.name)
