@@ -49,7 +49,7 @@ def check_vacant(directory, overwrite=False):
         state = "finished" if (directory / RESULT).is_file() else "unfinished"
         raise UsageError(
             f"{directory} holds a run already ({state})",
-            "choose another --output or --seed, or give --overwrite to replace it",
+            "choose another --output, or give --overwrite to replace it",
         )
 
 

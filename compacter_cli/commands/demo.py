@@ -1,5 +1,6 @@
 """`compacter demo`: the story in one go, with nothing but what is installed."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from compacter_cli.report import bar_chart, size_text
 from compacter_cli.runtime import hide_tensorflow, start_keras
 from compacter_cli.tasks import task_of
 
-METHODS = ("compacterpp", "full")
+METHODS = ("compacterpp", "full")  # the first one answers
 ANSWERED = 3  # rows of the test split that are shown with their answers
 
 
@@ -33,8 +34,7 @@ def command(
     Example: compacter demo
     """
     recipes = demo_recipes()
-    for method, recipe in recipes.items():
-        check_before_training(recipe, output / method, offline=True, overwrite=overwrite)
+    check_before_telling(recipes, output, overwrite)
     if not json_:
         err.print("loading torch and keras ...", style="dim")
     hide_tensorflow()
@@ -54,8 +54,21 @@ def demo_recipes():
     return {method: load_recipe(f"demo/entailment_{method}") for method in METHODS}
 
 
+def check_before_telling(recipes, directory, overwrite=False):
+    """Everything that can be known to fail before one of the runs is trained."""
+    for method, recipe in recipes.items():
+        check_before_training(recipe, directory / method, offline=True, overwrite=overwrite)
+
+
 def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
-    """Train both runs into `directory` and let the adapter answer some of the test rows.
+    """Train a run a method into `directory` and let the adapter answer some of the test rows.
+
+    Args:
+        recipes: resolved `Recipe`s by method, those of `METHODS`.
+        directory: path of the folder for the runs; taken ones are refused without `overwrite`.
+        device: "cpu" or "cuda"; a GPU where there is one.
+        overwrite: bool. Replace runs that are there already.
+        progress: display, see `compacter_cli.progress`; silent by default.
 
     Returns:
         Both runs' results by method and the `answers`, as plain data.
@@ -63,6 +76,7 @@ def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
     Raises:
         CompacterError: a run cannot be started, or fails.
     """
+    check_before_telling(recipes, directory, overwrite)
     results = {
         method: train(
             recipe=recipe,
@@ -74,8 +88,8 @@ def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
         )
         for method, recipe in recipes.items()
     }
-    run = directory / "compacterpp"
-    return {**results, "answers": answered(recipes["compacterpp"], run, device)}
+    adapted = METHODS[0]
+    return {**results, "answers": answered(recipes[adapted], directory / adapted, device)}
 
 
 def answered(recipe, run, device=None):
@@ -101,7 +115,7 @@ def show(told):
     """Print the story: scores as bars, what each method trained and wrote, and the answers."""
     small, full = (told[method] for method in METHODS)
     (metric,) = small["test"]["metrics"]
-    out.print(f"\n{small['task']}: test {metric}, {small['test']['count']} pairs\n")
+    out.print(f"\n{small['task']}: test {metric}, {small['test']['count']} examples\n")
     bars = {
         "untrained": small["before"]["metrics"][metric],
         "majority class": small["test"]["majority"][metric],
@@ -123,7 +137,7 @@ def show(told):
         verdict = "right" if row["answer"] == row["right"] else f"wrong, it is {row['right']}"
         out.print(f"  {row['text']}\n    -> {row['answer']} ({verdict})", soft_wrap=True)
     out.print(
-        f"\nnext: compacter predict --run {small['run']} --text "
+        f"\nnext: compacter predict --run {shlex.quote(small['run'])} --text "
         '"premise: Every dog sleeps. hypothesis: Every poodle sleeps."',
         soft_wrap=True,
     )
