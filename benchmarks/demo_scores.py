@@ -4,7 +4,8 @@
 
 An arm is a method, or Compacter++ on the demo backbone's random start. For each arm and task every
 rate of one grid is tried with the first seed, the best on validation is kept, and the other seeds
-are run with it. Finished runs are kept in `--work`, so that a call that was interrupted goes on.
+are run with it. Finished runs are kept in `--work`, so that a call that was interrupted goes on;
+after a change of recipes, tasks or backbone give another folder.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from compacter_cli.console import table_of
 from compacter_cli.measured import FILE
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe import load_recipe
+from compacter_cli.run import environment, write_json
 from compacter_cli.tasks import DEMO as DEMO_TASKS
 
 TASKS = tuple(task.name for task in DEMO_TASKS)
@@ -62,23 +64,26 @@ def arguments():
 
 def random_start(work):
     """The demo backbone as it was before its pretraining: the same recipe with no steps."""
+    from compacter_cli.commands.pretrain import pretrain
+    from compacter_cli.pretraining.preset import is_preset
     from compacter_cli.pretraining.recipe import load_pretraining
-    from compacter_cli.pretraining.session import pretrain
 
     place = work / "random"
-    if not (place / "config.json").exists():
+    if not is_preset(place):
         shutil.rmtree(place, ignore_errors=True)
-        pretrain(recipe=load_pretraining("demo/pretrain", ["train.steps=0"]), directory=place)
+        recipe = load_pretraining("demo/pretrain", ["train.steps=0"])
+        pretrain(recipe=recipe, directory=place, device="cpu")
 
 
 def run_all(runs, given):
     """Run what is not there yet, `given.jobs` at a time."""
-    open_runs = [run for run in runs if not result_file(given.work, *run).exists()]
+    files = {result_file(given.work, *run): run for run in runs}
+    # Recipes are read here, so that a wrong one is told before anything is trained.
+    jobs = [(f, recipe_of(given.work, *run)) for f, run in files.items() if not f.exists()]
     context = multiprocessing.get_context("spawn")
     with context.Pool(given.jobs, start_worker, maxtasksperchild=25) as pool:
-        tasks = [(given.work, *run) for run in open_runs]
-        for number, line in enumerate(pool.imap_unordered(run_one, tasks), 1):
-            print(f"{number}/{len(open_runs)}  {line}", flush=True)
+        for number, line in enumerate(pool.imap_unordered(run_one, jobs), 1):
+            print(f"{number}/{len(jobs)}  {line}", flush=True)
 
 
 def start_worker():
@@ -91,23 +96,24 @@ def start_worker():
     torch.set_num_threads(1)
 
 
-def run_one(run):
-    """Train one run and keep its result; returns a line that says how it went."""
-    from compacter_cli.commands.train import train
-
-    work, task, arm, rate, seed = run
+def recipe_of(work, task, arm, rate, seed):
     settings = [f"train.learning_rate={rate}", f"seed={seed}", "train.score_before=false"]
     if arm == RANDOM:
         settings.append(f"backbone.preset={work / 'random'}")
     method = "compacterpp" if arm == RANDOM else arm
-    recipe = load_recipe(f"demo/{task.partition('/')[2]}_{method}", settings)
-    file = result_file(*run)
+    return load_recipe(f"demo/{task.partition('/')[2]}_{method}", settings)
+
+
+def run_one(job):
+    """Train one run and keep its result; returns a line that says how it went."""
+    from compacter_cli.commands.train import train
+
+    file, recipe = job
     directory = file.with_suffix("")
     result = train(recipe=recipe, directory=directory, device="cpu", overwrite=True)
-    file.write_text(json.dumps(result), encoding="utf-8")
+    write_json(file, result)
     shutil.rmtree(directory)
-    seconds = result["training_seconds"]
-    return f"{task} {arm} {rate:g} seed {seed}: {result['test']['mean']:.2f} in {seconds:.0f} s"
+    return f"{file.stem}: {result['test']['mean']:.2f} in {result['training_seconds']:.0f} s"
 
 
 def result_file(work, task, arm, rate, seed):
@@ -126,13 +132,13 @@ def best_rate(work, task, arm):
 
 def summary(work, tasks, arms, best):
     """All cells as plain data: what the file holds."""
-    from compacter_cli.run import environment
-
+    machine = {**environment("cpu"), "threads": 1}  # of a run's process
+    machine.pop("command")
     return {
         "written by": "benchmarks/demo_scores.py",
         "preset": DEMO,
         "grid": GRID,
-        "environment": {k: v for k, v in environment("cpu").items() if k != "command"},
+        "environment": machine,
         "tasks": {
             task: {arm: cell_of(work, task, arm, best[task, arm]) for arm in arms} for task in tasks
         },
@@ -179,8 +185,8 @@ def text_of(cell, full):
     if full is None:
         return text
     floor = fmean(cell["majority"].values())
-    share = (fmean(values) - floor) / (fmean(scores_of(full)) - floor)
-    return f"{text} ({share:.0%})"
+    gain, whole = fmean(values) - floor, fmean(scores_of(full)) - floor
+    return f"{text} ({gain / whole:.0%})" if whole else text
 
 
 def scores_of(cell):
