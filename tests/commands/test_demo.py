@@ -28,7 +28,7 @@ def small_recipes():
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    """Short runs, without the collection of garbage, which takes longer than one of their epochs."""
+    """Short runs, without the collection of garbage, longer than their epochs."""
     monkeypatch.setattr(demo, "demo_recipes", small_recipes)
     monkeypatch.setattr("gc.collect", lambda: 0)
 
