@@ -1,11 +1,14 @@
 """Dimensions of T5 backbones: the presets' published totals, saved configs, what is refused."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import compacter_cli
 from compacter_cli.backbones import (
+    DEMO,
     PRESETS,
     RANDOM_TINY_SHAPE,
     T5Shape,
@@ -184,6 +187,38 @@ def test_a_directory_without_a_config_is_no_preset(tmp_path):
 def test_a_name_is_no_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert local_directory("t5_base_multi") is None
+
+
+@pytest.fixture
+def folder_of_that_name(tmp_path, monkeypatch):
+    """A preset of a user's own in ./demo/t5."""
+    place = tmp_path / "demo" / "t5"
+    place.mkdir(parents=True)
+    (place / "config.json").write_text(json.dumps(config(hidden_dim=77)))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+SHIPPED = Path(compacter_cli.__file__).parent / "presets" / "demo_t5"
+
+
+def test_demo_t5_is_the_preset_in_the_package_whatever_lies_in_the_working_directory(
+    folder_of_that_name,
+):
+    assert local_directory(DEMO) == SHIPPED
+    assert shape_of(DEMO).hidden_dim != 77
+
+
+def test_a_folder_of_that_name_is_had_by_its_path(folder_of_that_name):
+    assert shape_of("./demo/t5").hidden_dim == 77
+    assert local_directory(str(folder_of_that_name)) == folder_of_that_name
+
+
+def test_the_shipped_preset_has_the_dimensions_of_the_recipe_that_made_it():
+    from compacter_cli.pretraining.recipe import load_pretraining
+
+    shape = shape_of(DEMO)
+    assert shape == load_pretraining("demo/pretrain").backbone.shape(shape.vocabulary_size)
 
 
 def test_shape_of_backbone_reads_every_dimension():

@@ -89,7 +89,7 @@ def test_every_subcommands_help_shows_an_example_of_it(helps, words):
 
 
 def test_the_program_says_how_to_start(helps):
-    assert "compacter train --recipe demo/smoke_compacterpp.toml" in " ".join(helps[()][2].split())
+    assert "Start with: compacter demo" in " ".join(helps[()][2].split())
 
 
 def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):

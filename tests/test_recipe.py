@@ -451,6 +451,18 @@ def test_a_written_recipe_of_odd_values_loads_to_an_equal_one(load, tmp_path):
     assert load(text=recipe_text(recipe)) == recipe
 
 
+def test_the_demo_backbone_keeps_its_name_whatever_lies_in_the_working_directory(
+    load, tmp_path, monkeypatch
+):
+    (tmp_path / "demo" / "t5").mkdir(parents=True)
+    (tmp_path / "random" / "tiny").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    for name in ("demo/t5", "random/tiny"):
+        assert load(f"backbone.preset={name}").backbone.preset == name
+    with pytest.raises(MissingResourceError, match=r"holds no config\.json"):
+        load("backbone.preset=./demo/t5")  # the folder
+
+
 def test_a_resolved_recipe_resolves_to_itself(load):
     recipe = load("data.folder=a")
     assert recipe.resolved() == recipe

@@ -3,14 +3,18 @@
 import re
 import tomllib
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
+from compacter_cli.backbones import DEMO
 from compacter_cli.library import shipped_recipes
+from compacter_cli.measured import demo_scores
 from compacter_cli.methods import METHODS
 from compacter_cli.paper import paper_tables
 from compacter_cli.pretraining.recipe import load_any, load_pretraining
 from compacter_cli.recipe import load_recipe
+from compacter_cli.tasks import DEMO as DEMO_TASKS
 from compacter_cli.tasks import TASKS
 
 ROOT = Path(__file__).parents[1] / "recipes"
@@ -18,6 +22,7 @@ FILES = sorted(ROOT.rglob("*.toml"))
 PRETRAINING = [ROOT / "demo" / "pretrain.toml"]
 TRAINING = [path for path in FILES if path not in PRETRAINING]
 PUBLISHED = [path for path in FILES if path.parent.name != "demo"]
+WORLD = [path for path in TRAINING if path.parent.name == "demo" and "smoke" not in path.stem]
 PAPER_TOTAL = 222_882_048  # what the paper's percentages are of
 COLUMNS = paper_tables()["columns"]
 TABLES = {"glue": ("Table 1", "table1"), "super_glue": ("Table 2", "table2")}
@@ -69,7 +74,14 @@ def test_the_grid_of_the_papers_tables_is_complete():
     assert len(grid) == 14 * 12
     assert {_name(path) for path in PUBLISHED} == grid
     assert {_name(path) for path in FILES} == set(shipped_recipes())
-    assert "demo/smoke_compacterpp" in shipped_recipes()
+
+
+def test_the_grid_of_the_demo_is_complete():
+    grid = {f"{task.name}_{method}" for task in DEMO_TASKS for method in METHODS}
+    assert len(grid) == 4 * 12
+    assert {_name(path) for path in WORLD} == grid
+    rest = {_name(path) for path in {*FILES} - {*PUBLISHED} - {*WORLD}}
+    assert rest == {"demo/pretrain", "demo/smoke_compacterpp"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
@@ -150,6 +162,66 @@ def test_it_trains_the_share_that_the_paper_prints(path):
         # The paper rounds to three decimals, but cuts BitFit's 0.1267.
         slack = 1e-3 if recipe.method.name == "bitfit" else 5e-4
         assert 100 * trained / PAPER_TOTAL == pytest.approx(row["trained_percent"], abs=slack)
+
+
+@pytest.mark.parametrize("path", WORLD, ids=_name)
+def test_a_demo_gives_every_key_of_its_method_and_run(path):
+    tables = _tables(path)
+    assert set(tables) == {"task", "seed", "backbone", "method", "data", "train"}
+    assert tables["backbone"] == {"preset": DEMO, "precision": "float32"}
+    assert (tables["seed"], tables["data"]["seed"]) == (42, 42)
+    assert set(tables["data"]) == {"seed", "source_length"}
+    assert set(tables["train"]) == {
+        *TRAIN, "epochs", "batch_size", "eval_batch_size", "learning_rate", "score_before"
+    }  # fmt: skip
+    method = tables["method"].pop("name")
+    hypercomplex = {"n"} if method in ("phm", "compacter", "compacterpp") else set()
+    assert set(tables["method"]) == {*SETTINGS[method]} | hypercomplex
+
+
+@pytest.mark.parametrize("task", DEMO_TASKS, ids=lambda task: task.name)
+def test_all_methods_of_a_demo_task_run_alike_but_for_the_rate(task):
+    tables = [_tables(path) for path in WORLD if _tables(path)["task"] == task.name]
+    for each in tables:
+        del each["method"], each["train"]["learning_rate"]
+    assert len(tables) == 12
+    assert all(each == tables[0] for each in tables)
+    assert tables[0]["train"]["score_before"] is True
+
+
+def _measured(cells, task, method):
+    """(what the header must say, rate that was chosen or `None`), by the cells of a task."""
+    cell = cells.get(task, {}).get(method)
+    if cell is None:
+        return "Not measured yet.", None
+    runs = [run["test"] for run in cell["runs"]]
+    means = ", ".join(f"{name} {fmean(run[name] for run in runs):.2f}" for name in runs[0])
+    said = f"Measured: test {means} (mean of {len(runs)} seeds, benchmarks/demo_scores.py)."
+    return said, cell["learning_rate"]
+
+
+def test_what_a_header_must_say_of_given_scores():
+    tests = [{"pearson": 90.0, "spearman": 80.0}, {"pearson": 91.0, "spearman": 80.5}]
+    tests.append({"pearson": 92.51, "spearman": 80.0})
+    cell = {"learning_rate": 0.004, "runs": [{"test": test} for test in tests]}
+    cells = {"demo/similarity": {"full": cell}}
+    # 273.51 / 3 and 240.5 / 3
+    words = "Measured: test pearson 91.17, spearman 80.17 (mean of 3 seeds, "
+    said, rate = _measured(cells, "demo/similarity", "full")
+    assert (said.startswith(words), rate) == (True, 0.004)
+    for missing in (("demo/similarity", "said"), ("demo/sentiment", "full")):
+        assert _measured(cells, *missing) == ("Not measured yet.", None)
+    assert _measured({}, "demo/similarity", "full") == ("Not measured yet.", None)
+
+
+@pytest.mark.parametrize("path", WORLD, ids=_name)
+def test_a_demo_says_what_was_measured_and_takes_the_rate_that_was_chosen(path):
+    tables = _tables(path)
+    cells = demo_scores().get("tasks", {})
+    said, rate = _measured(cells, tables["task"], tables["method"]["name"])
+    lines = [line for line in path.read_text().splitlines() if "easured" in line]
+    assert [line.lower() for line in lines] == [f"# {said}".lower()]
+    assert rate in (None, tables["train"]["learning_rate"])
 
 
 @pytest.mark.parametrize("path", FILES, ids=_name)

@@ -10,6 +10,8 @@ from compacter_cli.methods import METHODS
 from compacter_cli.recipe import load_recipe
 from compacter_cli.report import (
     COMPONENTS,
+    bar_chart,
+    ending_lines,
     method_lines,
     opening_lines,
     result_of,
@@ -41,10 +43,6 @@ def _dataset(*cut):
 
 def _scores(value, majority=50.0, invalid=0):
     return Scores({"accuracy": value}, {"accuracy": majority}, count=139, invalid=invalid)
-
-
-def _cells(table):
-    return [list(column.cells) for column in table.columns]
 
 
 def test_the_opening_lines_of_the_papers_rte_run():
@@ -151,29 +149,101 @@ def test_a_result_holds_what_was_run_and_what_came_of_it(result):
     assert result["run"] == "runs/x"
 
 
+def _columns(table):
+    """{header: cells}"""
+    return {column.header: list(column.cells) for column in table.columns}
+
+
+PLAIN = {
+    "metric": ["accuracy"],
+    "validation": ["80.00"],
+    "test": ["75.50"],
+    "majority (test)": ["51.00"],
+}
+
+
 def test_a_result_as_a_table(result):
-    assert _cells(result_table(result)) == [
-        ["accuracy"],
-        ["80.00"],
-        ["75.50"],
-        ["51.00"],
-        ["74.82"],
+    assert _columns(result_table(result)) == {**PLAIN, "paper (T5-base)": ["74.82"]}
+
+
+def test_a_table_without_a_figure_of_the_paper_has_no_such_column(result):
+    assert _columns(result_table({**result, "paper": None})) == PLAIN
+
+
+def test_scores_before_training_stand_first(result):
+    before = _scores(12.345, 51.0).as_dict()
+    columns = _columns(result_table({**result, "paper": None, "before": before}))
+    assert list(columns) == ["metric", "untrained", "validation", "test", "majority (test)"]
+    assert columns["untrained"] == ["12.35"]
+    assert _columns(result_table({**result, "paper": None, "before": None})) == PLAIN
+
+
+def test_full_fine_tuning_stands_beside_where_it_was_measured(result):
+    measured = {"seeds": 3, "full": {"accuracy": 93.456}, "own": {"accuracy": 92.0}}
+    table = result_table({**result, "paper": None, "measured": measured})
+    assert _columns(table) == {**PLAIN, "full fine-tuning": ["93.46"]}
+    assert list(_columns(table))[-1] == "full fine-tuning"
+    assert _columns(result_table({**result, "paper": None, "measured": None})) == PLAIN
+
+
+def test_every_metric_has_a_row_and_a_dash_where_a_column_lacks_it(result):
+    both = {"metrics": {"f1": 70.0}, "beside": {"per_group": 60.0}, "majority": {"f1": 50.0}}
+    measured = {"seeds": 3, "full": {"f1": 80.0}, "own": {"f1": 75.0}}
+    given = {**result, "test": both, "validation": both, "paper": None, "measured": measured}
+    columns = _columns(result_table(given))
+    assert columns["metric"] == ["f1", "per_group"]
+    assert columns["test"] == ["70.00", "60.00"]
+    assert columns["majority (test)"] == ["50.00", "-"]
+    assert columns["full fine-tuning"] == ["80.00", "-"]
+
+
+@pytest.fixture
+def ended(result):
+    return {
+        **result, "training_seconds": 41.6, "peak_memory_bytes": 1_500_000_000,
+        "adapter_bytes": 419_000,
+    }  # fmt: skip
+
+
+def test_the_ending_says_what_was_trained_and_where_it_is(ended):
+    assert ending_lines(ended) == [
+        "trained 104,704 of 222,903,552 parameters (0.0470 %) in 42 s, best epoch 7 of 20, "
+        "peak memory 1.50 GB",
+        "adapter file: 419.00 kB, runs/x/best",
     ]
 
 
-def test_a_table_without_a_figure_of_the_paper(result):
-    assert _cells(result_table({**result, "paper": None}))[-1] == ["-"]
+def test_the_ending_says_where_full_fine_tunings_score_is_from(ended):
+    measured = {"seeds": 3, "full": {"accuracy": 93.0}, "own": {"accuracy": 92.0}}
+    (line,) = ending_lines({**ended, "measured": measured})[2:]
+    assert line == (
+        "full fine-tuning: mean of 3 seeds, measured by python benchmarks/demo_scores.py"
+    )
+
+
+def test_a_chart_has_a_bar_a_value_of_its_share_of_the_width():
+    # Of 40 blocks: 40, 21 (20.8), none; nothing below 0.
+    assert bar_chart({"a": 100.0, "long": 52.0, "b": 0.9, "c": -12.5}) == [
+        "a     " + "█" * 40 + "  100.00",
+        "long  " + "█" * 21 + " " * 19 + "   52.00",
+        "b     " + " " * 40 + "    0.90",
+        "c     " + " " * 40 + "  -12.50",
+    ]
+    assert bar_chart({"half": 50.0}, width=4) == ["half  ██     50.00"]
 
 
 def test_scores_as_a_table():
     found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
-    assert _cells(scores_table(found)) == [["accuracy"], ["75.50"], ["51.00"], ["74.82"]]
-    assert _cells(scores_table({**found, "paper": None}))[-1] == ["-"]
+    plain = {"metric": ["accuracy"], "score": ["75.50"], "majority": ["51.00"]}
+    assert _columns(scores_table(found)) == {**plain, "paper (T5-base)": ["74.82"]}
+    assert _columns(scores_table({**found, "paper": None})) == plain
 
 
 def test_tables_of_results_fit_a_plain_terminal(result):
     found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
-    for table in (result_table(result), scores_table(found)):
+    measured = {"seeds": 3, "full": {"accuracy": 93.0}, "own": {"accuracy": 92.0}}
+    demo = {**result, "paper": None, "before": found, "measured": measured}
+    for table in (result_table(result), result_table(demo), scores_table(found)):
         assert err.measure(table).maximum <= 80
 
 

@@ -82,6 +82,39 @@ def script_validation(monkeypatch, *scores):
     monkeypatch.setattr(training, "evaluate", evaluate)
 
 
+def test_a_score_before_training_changes_nothing_of_the_run(tmp_path):
+    for name in ("without", "with"):
+        directory = tmp_path / name
+        recipe = recipe_of("train.dropout=0.1", f"train.score_before={str(name == 'with').lower()}")
+        with Session(recipe, directory, "cpu") as session:
+            session.start(overwrite=False)
+            session.train()
+            session.finish()
+    assert metrics_of(tmp_path / "with") == metrics_of(tmp_path / "without")
+    adapters = [load_adapter(tmp_path / name / "best").tensors for name in ("with", "without")]
+    assert all(torch.equal(adapters[0][name], adapters[1][name]) for name in adapters[0])
+    results = [json.loads((tmp_path / n / "result.json").read_text()) for n in ("with", "without")]
+    assert results[1]["before"] is None
+    assert results[0]["test"] == results[1]["test"]
+    before = results[0]["before"]
+    assert (before["count"], before["majority"]) == (100, results[0]["test"]["majority"])
+
+
+def test_the_score_before_is_of_the_test_split_and_taken_before_the_first_update(
+    tmp_path, monkeypatch
+):
+    scored, watching = [], Watching()
+
+    def evaluate(model, vocabulary, task, dataset, split, size, device):
+        scored.append((split, list(watching.seen)))
+        return Scores({"accuracy": 12.0}, {"accuracy": 54.0}, 100, 99), []
+
+    monkeypatch.setattr("compacter_cli.scoring.evaluate", evaluate)
+    session = run(tmp_path / "run", recipe_of("train.score_before=true"), watching)
+    assert scored == [("test", [])]
+    assert session.before.metrics == {"accuracy": 12.0}
+
+
 def test_nothing_is_written_before_the_start(tmp_path):
     with Session(recipe_of(), tmp_path / "run", "cpu") as session:
         assert not (tmp_path / "run").exists()

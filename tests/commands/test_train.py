@@ -167,7 +167,7 @@ def test_the_command_trains_and_says_what_comes_next(tmp_path):
     found = json.loads((tmp_path / "run" / "result.json").read_text())
     assert f"next: compacter evaluate --run {tmp_path / 'run'}" in result.stdout
     assert f"{found['test']['metrics']['accuracy']:.2f}" in result.stdout
-    assert "1,888 parameters trained" in result.stdout
+    assert "trained 1,888 of 173,056 parameters (1.0910 %)" in result.stdout
     for text in ("step 1/2", "step 2/2", "epoch 1: loss", "40 train, 100 validation, 100 test"):
         assert text in result.stderr
     assert "epoch 1:" not in result.stdout

@@ -43,6 +43,9 @@ def test_every_default_is_filled_in(run):
         "warmup_steps": 30,
         "clip_norm": 1.0,
         "dropout": 0.0,
+        "score_before": False,
+        "execution": "lean",
+        "remat": False,
     }
     assert tables["method"]["activation"] == "gelu_tanh"
     assert tables["output"] == {"root": "runs"}
@@ -87,7 +90,7 @@ def test_a_recipe_of_pretraining_is_checked_as_one(run):
     assert result.exit_code == 0
     tables = tomllib.loads(_printed_recipe(result))
     assert tables["train"]["steps"] == 7
-    assert tables["corruption"] == {"noise_density": 0.15, "mean_span_length": 3.0}
+    assert tables["corruption"] == {"noise_density": 0.2, "mean_span_length": 2.5}
     result = run("--recipe", "demo/pretrain", "--set", "train.epochs=7")
     assert result.exit_code == 2
     assert "unknown key of [train]" in result.stderr

@@ -1,0 +1,97 @@
+"""The demo's measured scores: which are quoted, and when none are."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from compacter_cli import measured
+from compacter_cli.measured import COMMAND, FILE, demo_scores, mean_scores, measured_scores
+
+# Three seeds of one task: of two methods, of the random start, and of no full fine-tuning.
+FULL = [(94.0, 90.0), (95.0, 91.0), (93.0, 92.5)]
+OWN = [(90.0, 88.0), (91.0, 89.0), (92.0, 87.0)]
+
+
+def cell(scores):
+    return {"runs": [{"seed": 42, "test": {"pearson": a, "spearman": b}} for a, b in scores]}
+
+
+SCORES = {
+    "tasks": {
+        "demo/similarity": {
+            "full": cell(FULL),
+            "compacterpp": cell(OWN),
+            "compacterpp, random weights": cell([(1.0, 1.0)] * 3),
+        },
+        "demo/sentiment": {"compacterpp": cell(OWN)},
+    }
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder in which the file is looked for; empty."""
+    monkeypatch.setattr(measured, "files", lambda package: tmp_path)
+    demo_scores.cache_clear()
+    yield tmp_path
+    demo_scores.cache_clear()
+
+
+@pytest.fixture
+def written(folder):
+    (folder / FILE).write_text(json.dumps(SCORES), encoding="utf-8")
+    return folder
+
+
+def recipe(task="demo/similarity", method="compacterpp", preset="demo/t5"):
+    return SimpleNamespace(
+        task=task, backbone=SimpleNamespace(preset=preset), method=SimpleNamespace(name=method)
+    )
+
+
+def test_means_over_seeds_of_full_fine_tuning_and_of_the_recipes_method(written):
+    assert demo_scores() == SCORES
+    assert measured_scores(recipe()) == {
+        "seeds": 3,
+        "full": {"pearson": 94.0, "spearman": pytest.approx(273.5 / 3)},
+        "own": {"pearson": 91.0, "spearman": 88.0},
+    }
+
+
+def test_full_fine_tuning_is_its_own_comparison(written):
+    found = measured_scores(recipe(method="full"))
+    assert found["own"] == found["full"] == mean_scores(cell(FULL))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"preset": "random/tiny"},
+        {"preset": "/my/copy/of/demo/t5"},
+        {"method": "bitfit"},
+        {"task": "demo/smoke"},
+        {"task": "demo/sentiment"},  # without full fine-tuning there is nothing to stand beside
+    ],
+)
+def test_what_was_not_measured_is_not_quoted(written, other):
+    assert measured_scores(recipe(**other)) is None
+
+
+def test_without_the_file_nothing_is_quoted(folder):
+    assert demo_scores() == {}
+    assert measured_scores(recipe()) is None
+
+
+def test_the_file_is_read_once(written):
+    first = demo_scores()
+    (written / FILE).unlink()
+    assert demo_scores() is first
+
+
+def test_the_command_that_is_named_is_there_and_writes_the_file():
+    root = Path(__file__).parents[1]
+    program, script = COMMAND.split()
+    assert program == "python"
+    assert "measured import FILE" in (root / script).read_text(encoding="utf-8")
