@@ -30,6 +30,7 @@ def test_what_cannot_be_asked_for_comes_back_with_a_hint():
 
 def test_a_child_that_breaks_says_its_last_line(monkeypatch):
     monkeypatch.setattr(children, "WORKER", "compacter_cli.no_such_module")
+    monkeypatch.setattr(children, "LONGEST_REASON", 1_000)  # it begins with the program's path
     assert "No module named compacter_cli" in run_job({})["failed"]
 
 
