@@ -19,6 +19,7 @@ from rich.console import Console
 
 from compacter_cli.backbones import DEMO
 from compacter_cli.console import table_of
+from compacter_cli.errors import CompacterError
 from compacter_cli.measured import FILE
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe import load_recipe
@@ -110,10 +111,14 @@ def run_one(job):
 
     file, recipe = job
     directory = file.with_suffix("")
-    result = train(recipe=recipe, directory=directory, device="cpu", overwrite=True)
+    try:
+        result = train(recipe=recipe, directory=directory, device="cpu", overwrite=True)
+        line = f"{result['test']['mean']:.2f} in {result['training_seconds']:.0f} s"
+    except CompacterError as error:  # a rate so large that the loss is no number
+        result, line = {"failed": str(error)}, f"failed: {error}"
     write_json(file, result)
     shutil.rmtree(directory)
-    return f"{file.stem}: {result['test']['mean']:.2f} in {result['training_seconds']:.0f} s"
+    return f"{file.stem}: {line}"
 
 
 def result_file(work, task, arm, rate, seed):
@@ -127,7 +132,16 @@ def read(work, task, arm, rate, seed):
 
 def best_rate(work, task, arm):
     """The rate of the best validation score; of equal ones the smallest."""
-    return max(GRID, key=lambda rate: read(work, task, arm, rate, SEEDS[0])["validation"]["mean"])
+    tried = validation_by_rate(work, task, arm)
+    return max(GRID, key=lambda rate: -1e9 if tried[rate] is None else tried[rate])
+
+
+def validation_by_rate(work, task, arm):
+    """Validation score of every rate with the first seed; `None` where training failed."""
+    runs = {rate: read(work, task, arm, rate, SEEDS[0]) for rate in GRID}
+    return {
+        rate: None if "failed" in run else run["validation"]["mean"] for rate, run in runs.items()
+    }
 
 
 def summary(work, tasks, arms, best):
@@ -147,7 +161,7 @@ def summary(work, tasks, arms, best):
 
 def cell_of(work, task, arm, rate):
     runs = [read(work, task, arm, rate, seed) for seed in SEEDS]
-    tried = {f"{r:g}": read(work, task, arm, r, SEEDS[0])["validation"]["mean"] for r in GRID}
+    tried = {f"{r:g}": mean for r, mean in validation_by_rate(work, task, arm).items()}
     return {
         "trained_parameters": runs[0]["trained_parameters"],
         "learning_rate": rate,

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from compacter_cli.backbone import load_backbone
+from compacter_cli.errors import CompacterError
 from compacter_cli.pretraining import recipe as pretraining_recipes
 from compacter_cli.recipe import load_recipe
 
@@ -136,6 +137,24 @@ def test_a_call_that_was_interrupted_goes_on(measure, trained, script, monkeypat
     assert measure() == first
     assert len(trained) == 12
     assert {path.suffix for path in (tmp_path / "work").iterdir()} == {".json"}
+
+
+def test_a_rate_that_diverges_is_told_and_not_chosen(measure, trained, monkeypatch, capsys):
+    from compacter_cli.commands import train as command
+
+    real = command.train
+
+    def diverging(*, recipe, directory, **more):
+        if recipe[1] == 0.004:
+            directory.mkdir()
+            raise CompacterError("the loss is not finite")
+        return real(recipe=recipe, directory=directory, **more)
+
+    monkeypatch.setattr(command, "train", diverging)
+    cell = measure()["tasks"][TASK]["full"]
+    assert cell["learning_rate"] == 0.016
+    assert cell["validation_by_rate"]["0.004"] is None
+    assert "full_0.004_42: failed: the loss is not finite" in capsys.readouterr().out
 
 
 def test_half_a_result_is_never_kept(script, trained, monkeypatch, tmp_path):
