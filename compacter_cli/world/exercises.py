@@ -39,28 +39,28 @@ def exercises(seed):
 
 def conclude(speaker):
     """Is it certain, given the premise?"""
-    certain = speaker.draw.random() < 0.5
-    premise, conclusion = inference(speaker, certain)
-    sentences = (premise.sentence(), conclusion.sentence())
-    answer = "certain" if certain else "doubtful"
-    return sentences, ("premise: {} hypothesis: {}".format(*sentences), answer)
+    sentences, source, answer, _ = _argued(speaker)
+    return sentences, (source, answer)
 
 
 def explain(speaker):
     """What sets the two apart, which way it may go there, and so whether it is certain."""
-    certain = speaker.draw.random() < 0.5
-    premise, conclusion = inference(speaker, certain)
-    sentences = (premise.sentence(), conclusion.sentence())
+    sentences, source, answer, (premise, conclusion) = _argued(speaker)
     reason = difference(premise, conclusion)
     place = reason.partition(" ")[0]
     way = ""
     if place in ("subject", "object", "adverb"):
         way = {1: " over", -1: " under", 0: " fixed"}[direction(premise, place)]
-    answer = "certain" if certain else "doubtful"
-    return sentences, (
-        "premise: {} hypothesis: {}".format(*sentences),
-        f"{reason}{way} {answer}",
-    )
+    return sentences, (source, f"{reason}{way} {answer}")
+
+
+def _argued(speaker):
+    """(sentences, source text, verdict, clauses) of an inference that is certain or is not."""
+    certain = speaker.draw.random() < 0.5
+    clauses = inference(speaker, certain)
+    sentences = tuple(clause.sentence() for clause in clauses)
+    source = "premise: {} hypothesis: {}".format(*sentences)
+    return sentences, source, "certain" if certain else "doubtful", clauses
 
 
 def mend(speaker):

@@ -219,7 +219,8 @@ def difference(premise, hypothesis):
     """What sets two clauses of an `inference` apart, in words: "subject wider", "voice" or so."""
     subject, other = premise.subject, hypothesis.subject
     before, after = _sense(subject), _sense(other)
-    if before == _sense(hypothesis.object) != after == _sense(premise.object):
+    crossed = before == _sense(hypothesis.object) and after == _sense(premise.object)
+    if crossed and before != after:
         return "places exchanged"
     if premise.verb.meaning != hypothesis.verb.meaning:
         return "verb other"
