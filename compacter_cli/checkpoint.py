@@ -7,8 +7,6 @@ one before can be loaded.
 
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +15,7 @@ import torch
 from pydantic import BaseModel, ValidationError
 
 import compacter_cli
-from compacter_cli.durable import present, swap_in, write_durably
+from compacter_cli.durable import present, write_whole
 from compacter_cli.errors import CompacterError
 
 FORMAT, VERSION = "compacter-adapter", 1
@@ -91,19 +89,12 @@ def save_adapter(directory, tensors, manifest):
     Raises:
         CompacterError: the disk is full or cannot be written; an adapter that was there stays.
     """
-    directory = Path(directory)
-    fresh = directory.with_name(f"{directory.name}.new-{os.getpid()}")
+    data = safetensors.torch.save({n: t.detach().cpu() for n, t in tensors.items()})
+    signed = {**manifest, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    text = json.dumps(signed, indent=2, ensure_ascii=False) + "\n"
     try:
-        shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed while saving
-        fresh.mkdir(parents=True)
-        data = safetensors.torch.save({n: t.detach().cpu() for n, t in tensors.items()})
-        write_durably(fresh / WEIGHTS, data)
-        signed = {**manifest, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        text = json.dumps(signed, indent=2, ensure_ascii=False) + "\n"
-        write_durably(fresh / MANIFEST, text.encode())
-        swap_in(fresh, directory)
+        write_whole(Path(directory), {WEIGHTS: data, MANIFEST: text.encode()})
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise CompacterError(
             f"cannot write the adapter to {directory}: {error.strerror or error}",
             "free some space or choose another --output; the adapter saved before is untouched",

@@ -5,6 +5,24 @@ import shutil
 from pathlib import Path
 
 
+def write_whole(directory, files):
+    """Write a directory of `files`, bytes by name, whole or not at all, in the place of another.
+
+    Raises:
+        OSError: the disk is full or cannot be written; what was there stays.
+    """
+    fresh = directory.with_name(f"{directory.name}.new-{os.getpid()}")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed while saving
+        fresh.mkdir(parents=True)
+        for name, data in files.items():
+            write_durably(fresh / name, data)
+        swap_in(fresh, directory)
+    except OSError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+
+
 def write_durably(path, data):
     """Write bytes to a file and wait until they are on the disk."""
     with open(path, "wb") as file:

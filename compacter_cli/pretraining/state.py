@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import safetensors.torch
 from safetensors import SafetensorError
 
-from compacter_cli.durable import present, previous, swap_in, write_durably
+from compacter_cli.durable import present, previous, write_whole
 from compacter_cli.errors import CompacterError
 from compacter_cli.pretraining.run import STATE
 
@@ -47,19 +46,13 @@ def save_state(directory, progress, tensors, proto):
         CompacterError: the disk is full or cannot be written; the state saved before stays.
     """
     place = Path(directory) / STATE
-    fresh = place.with_name(f"{STATE}.new-{os.getpid()}")
     data = safetensors.torch.save({name: t.contiguous().cpu() for name, t in tensors.items()})
     hashes = {TENSORS: hashlib.sha256(data).hexdigest(), VOCABULARY: _sha256(proto)}
     manifest = {**asdict(progress), "sha256": hashes}
+    text = json.dumps(manifest, indent=2)
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        write_durably(fresh / TENSORS, data)
-        write_durably(fresh / VOCABULARY, proto)
-        write_durably(fresh / MANIFEST, json.dumps(manifest, indent=2).encode())
-        swap_in(fresh, place)
+        write_whole(place, {TENSORS: data, VOCABULARY: proto, MANIFEST: text.encode()})
     except OSError as error:
-        shutil.rmtree(fresh, ignore_errors=True)
         raise CompacterError(
             f"cannot save to {place}: {error.strerror or error}",
             "free some space and continue with --resume; the state saved before is untouched",

@@ -5,8 +5,8 @@ import json
 import pytest
 import torch
 
+from compacter_cli import durable
 from compacter_cli.errors import CompacterError
-from compacter_cli.pretraining import state as states
 from compacter_cli.pretraining.state import Progress, load_state, remove_state, save_state
 
 TENSORS = {"weight/a": torch.arange(6.0).reshape(2, 3).T, "exp_avg/a": torch.ones(3, 2)}
@@ -49,7 +49,7 @@ def test_a_save_that_fails_leaves_the_one_before(saved, monkeypatch):
     def full(path, data):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(states, "write_durably", full)
+    monkeypatch.setattr(durable, "write_durably", full)
     with pytest.raises(CompacterError, match="No space left") as caught:
         save_state(saved, progress(step=4), TENSORS, b"pieces")
     assert "--resume" in caught.value.hint
