@@ -43,7 +43,9 @@ def main(
     steps: Annotated[int, typer.Option(help="Steps of a side in one alternation.")] = 1,
     growth: Annotated[bool, typer.Option(help="Batch x2 and depth x2, too.")] = False,
     rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
-    vocabulary: Annotated[str | None, typer.Option(help="Preset directory, for --rte.")] = None,
+    vocabulary: Annotated[
+        str | None, typer.Option(help='For --rte: preset directory, or "rule" (1.3 tokens a word).')
+    ] = None,
     share: Annotated[float, typer.Option(help="Of the RTE epoch.")] = 0.1,
     json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
 ):
@@ -80,7 +82,7 @@ def check(settings):
             if word not in known:
                 raise UsageError(f'"{word}" is none of {", ".join(known)}')
         if setting.rte and not setting.vocabulary:
-            raise UsageError("--rte needs --vocabulary DIR, a preset directory")
+            raise UsageError("--rte needs --vocabulary, a preset directory or the word rule")
 
 
 def cases(setting, growth):

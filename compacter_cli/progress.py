@@ -11,8 +11,11 @@ class Silent:
     def line(self, text):
         """Something worth a line of its own."""
 
-    def start(self, lines, updates, done=0):
-        """The run begins: its opening lines, number of updates, and how many are done already."""
+    def opening(self, lines):
+        """What the run is, before it begins."""
+
+    def start(self, updates, done=0):
+        """The run begins: its number of updates, and how many are done already."""
 
     def update(self, update):
         """One optimizer step is done."""
@@ -33,10 +36,12 @@ class Plain(Silent):
     def line(self, text):
         self._console.print(text, soft_wrap=True)
 
-    def start(self, lines, updates, done=0):
-        self._updates = updates
+    def opening(self, lines):
         for line in lines:
             self.line(line)
+
+    def start(self, updates, done=0):
+        self._updates = updates
 
     def update(self, update):
         if update.step % max(1, self._updates // 10) == 0:
@@ -49,8 +54,8 @@ class Plain(Silent):
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    def start(self, lines, updates, done=0):
-        super().start(lines, updates)
+    def start(self, updates, done=0):
+        super().start(updates)
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(bar_width=30),

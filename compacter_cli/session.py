@@ -7,7 +7,7 @@ from pathlib import Path
 from compacter_cli import run as runs
 from compacter_cli.backbone import load_backbone
 from compacter_cli.progress import Silent
-from compacter_cli.report import opening_lines, result_of
+from compacter_cli.report import opening_lines, result_of, scores_line
 from compacter_cli.runtime import on_device, seed_everything, start_keras
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import task_of
@@ -61,14 +61,17 @@ class Session:
         self.updates = per_epoch * recipe.train.epochs
 
     def start(self, overwrite):
-        """Claim the run directory and show the opening lines."""
+        """Claim the run directory, show the opening lines and score the untrained model."""
         runs.start_run(self.directory, self.recipe, runs.environment(self.device), overwrite)
         lines = opening_lines(
             self.recipe, self.model.shape, self.dataset, self.updates, self.device, self.directory
         )
+        self.progress.opening(lines)
         if self.recipe.train.score_before:
+            self.progress.line("scoring the test set before training ...")
             self.before = self._score_test()
-        self.progress.start(lines, self.updates)
+            self.progress.line(f"before training: test {scores_line(self.before)}")
+        self.progress.start(self.updates)
         self.began = time.perf_counter()
 
     def train(self):

@@ -31,7 +31,8 @@ def plain():
     def make(updates, lines=("opening",)):
         screen = console(terminal=False)
         display = progress_for(screen)
-        display.start(list(lines), updates)
+        display.opening(list(lines))
+        display.start(updates)
         return display, lambda: screen.file.getvalue().splitlines()
 
     return make
@@ -44,7 +45,8 @@ def test_a_terminal_gets_a_bar_and_a_file_plain_lines():
 
 def test_silent_shows_nothing(capsys):
     display = Silent()
-    display.start(["opening"], 10)
+    display.opening(["opening"])
+    display.start(10)
     display.line("a line")
     display.update(update(1))
     display.epoch(epoch())
@@ -95,7 +97,8 @@ def test_an_epoch_line_gives_loss_scores_majority_and_what_was_best(plain):
 def test_a_bar_shows_how_far_it_is_and_ends():
     screen = console(terminal=True)
     display = progress_for(screen)
-    display.start(["opening"], 8)
+    display.opening(["opening"])
+    display.start(8)
     for step in (1, 2, 3):
         display.update(update(step, loss=9.8765))
     display._bar.refresh()
@@ -113,7 +116,8 @@ def test_a_bar_shows_how_far_it_is_and_ends():
 def test_a_bar_can_begin_where_a_run_goes_on():
     screen = console(terminal=True)
     display = progress_for(screen)
-    display.start(["opening"], 8, done=5)
+    display.opening(["opening"])
+    display.start(8, done=5)
     display.line("a line")
     display._bar.refresh()
     display.stop()

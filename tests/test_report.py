@@ -179,7 +179,7 @@ def test_scores_before_training_stand_first(result):
 
 
 def test_full_fine_tuning_stands_beside_where_it_was_measured(result):
-    measured = {"seeds": 3, "full": {"accuracy": 93.456}, "own": {"accuracy": 92.0}}
+    measured = {"seeds": 3, "full": {"accuracy": 93.456}}
     table = result_table({**result, "paper": None, "measured": measured})
     assert _columns(table) == {**PLAIN, "full fine-tuning": ["93.46"]}
     assert list(_columns(table))[-1] == "full fine-tuning"
@@ -188,7 +188,7 @@ def test_full_fine_tuning_stands_beside_where_it_was_measured(result):
 
 def test_every_metric_has_a_row_and_a_dash_where_a_column_lacks_it(result):
     both = {"metrics": {"f1": 70.0}, "beside": {"per_group": 60.0}, "majority": {"f1": 50.0}}
-    measured = {"seeds": 3, "full": {"f1": 80.0}, "own": {"f1": 75.0}}
+    measured = {"seeds": 3, "full": {"f1": 80.0}}
     given = {**result, "test": both, "validation": both, "paper": None, "measured": measured}
     columns = _columns(result_table(given))
     assert columns["metric"] == ["f1", "per_group"]
@@ -214,7 +214,7 @@ def test_the_ending_says_what_was_trained_and_where_it_is(ended):
 
 
 def test_the_ending_says_where_full_fine_tunings_score_is_from(ended):
-    measured = {"seeds": 3, "full": {"accuracy": 93.0}, "own": {"accuracy": 92.0}}
+    measured = {"seeds": 3, "full": {"accuracy": 93.0}}
     (line,) = ending_lines({**ended, "measured": measured})[2:]
     assert line == (
         "full fine-tuning: mean of 3 seeds, measured by python benchmarks/demo_scores.py"
@@ -241,7 +241,7 @@ def test_scores_as_a_table():
 
 def test_tables_of_results_fit_a_plain_terminal(result):
     found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
-    measured = {"seeds": 3, "full": {"accuracy": 93.0}, "own": {"accuracy": 92.0}}
+    measured = {"seeds": 3, "full": {"accuracy": 93.0}}
     demo = {**result, "paper": None, "before": found, "measured": measured}
     for table in (result_table(result), result_table(demo), scores_table(found)):
         assert err.measure(table).maximum <= 80

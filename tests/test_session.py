@@ -33,8 +33,14 @@ class Watching(Silent):
     def __init__(self, on_update=lambda step: None, on_epoch=lambda number: None):
         self.seen, self.on_update, self.on_epoch = [], on_update, on_epoch
 
-    def start(self, lines, updates):
-        self.lines, self.updates = lines, updates
+    def opening(self, lines):
+        self.lines = lines
+
+    def line(self, text):
+        self.seen.append(text)
+
+    def start(self, updates):
+        self.updates = updates
         self.seen.append("start")
 
     def update(self, update):
@@ -111,8 +117,10 @@ def test_the_score_before_is_of_the_test_split_and_taken_before_the_first_update
 
     monkeypatch.setattr("compacter_cli.scoring.evaluate", evaluate)
     session = run(tmp_path / "run", recipe_of("train.score_before=true"), watching)
-    assert scored == [("test", [])]
+    assert scored == [("test", ["scoring the test set before training ..."])]
     assert session.before.metrics == {"accuracy": 12.0}
+    shown = "before training: test accuracy 12.00 (majority 54.00), 99 of 100 answers invalid"
+    assert watching.seen[1:3] == [shown, "start"]
 
 
 def test_nothing_is_written_before_the_start(tmp_path):

@@ -12,7 +12,7 @@ from compacter_cli.options import DeviceOption, JsonOption
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.recipe import load_recipe
 from compacter_cli.report import bar_chart, size_text
-from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.runtime import start_frameworks
 from compacter_cli.tasks import task_of
 
 METHODS = ("compacterpp", "full")  # the first one answers
@@ -35,10 +35,7 @@ def command(
     """
     recipes = demo_recipes()
     check_before_telling(recipes, output, overwrite)
-    if not json_:
-        err.print("loading torch and keras ...", style="dim")
-    hide_tensorflow()
-    start_keras()
+    start_frameworks(quiet=json_)
     told = tell(
         recipes=recipes,
         directory=output,

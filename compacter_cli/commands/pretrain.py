@@ -13,7 +13,7 @@ from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.pretraining.report import closing_lines, result_table
 from compacter_cli.pretraining.run import check_resumable, check_vacant
 from compacter_cli.progress import Silent, progress_for
-from compacter_cli.runtime import hide_tensorflow, on_device, start_keras
+from compacter_cli.runtime import on_device, start_frameworks, start_keras
 
 
 def command(
@@ -37,9 +37,7 @@ def command(
     """
     resolved = load_pretraining(recipe, set_ or [])
     check_before_pretraining(resolved, output, resume, overwrite)
-    if not json_:
-        err.print("loading torch and keras ...", style="dim")
-    hide_tensorflow()
+    start_frameworks(quiet=json_)
     result = pretrain(
         recipe=resolved,
         directory=output,

@@ -14,7 +14,7 @@ from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, Recip
 from compacter_cli.progress import Silent, progress_for
 from compacter_cli.recipe import load_recipe
 from compacter_cli.report import ending_lines, method_lines, result_table, warnings_of
-from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.runtime import start_frameworks
 from compacter_cli.sources import check_available as check_rows_available
 from compacter_cli.sources import split_sizes
 from compacter_cli.tasks import task_of
@@ -48,10 +48,7 @@ def command(
         show_plan(plan(recipe=resolved, directory=directory, offline=offline), json_)
         return
     check_before_training(resolved, directory, offline, overwrite)
-    if not json_:
-        err.print("loading torch and keras ...", style="dim")
-    hide_tensorflow()
-    start_keras()
+    start_frameworks(quiet=json_)
     result = train(
         recipe=resolved,
         directory=directory,

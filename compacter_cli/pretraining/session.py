@@ -105,7 +105,8 @@ class PretrainingSession:
             KeyboardInterrupt: Ctrl-C; the state is saved.
         """
         section = self.recipe.train
-        self.display.start(report.opening_lines(self), section.steps, self.progress.step)
+        self.display.opening(report.opening_lines(self))
+        self.display.start(section.steps, self.progress.step)
         began, before = time.perf_counter(), self.progress.seconds
         with deferred_interrupt() as interrupted:
             try:

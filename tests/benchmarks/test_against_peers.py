@@ -43,6 +43,13 @@ def test_growth_doubles_the_batch_and_the_depth(script):
     assert script["cases"](setting, growth=False) == [setting]
 
 
+def test_lengths_by_rule_are_1_3_tokens_a_word_and_3_a_name(script):
+    vocabulary = sys.modules["setting"].RuleOfThumb()
+    texts = ["0", "one two three four five six seven eight nine ten", "sentence1: A dog. hypo: No."]
+    assert [len(ids) for ids in vocabulary.encode(texts)] == [1, 13, 10]
+    assert vocabulary.longest(texts) == (texts[1], 14)
+
+
 def test_what_is_compared_must_be_known():
     for wrong in (["--method", "lora"], ["--rte", "folder"]):
         done = run(*wrong)
