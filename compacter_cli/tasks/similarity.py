@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from compacter_cli.tasks.base import DemoTask
 from compacter_cli.world.clauses import Speaker
-from compacter_cli.world.meaning import compared, likeness
+from compacter_cli.world.likeness import compared, likeness
 
 
 @dataclass(frozen=True)

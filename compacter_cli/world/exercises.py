@@ -8,14 +8,8 @@ import random
 
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.faults import faulty
-from compacter_cli.world.meaning import (
-    compared,
-    difference,
-    direction,
-    inference,
-    relation,
-    same_meaning,
-)
+from compacter_cli.world.likeness import compared, relation
+from compacter_cli.world.meaning import difference, direction, inference, same_meaning
 from compacter_cli.world.opinions import Critic
 from compacter_cli.world.text import task_sentences
 

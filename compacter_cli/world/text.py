@@ -5,7 +5,8 @@ from functools import cache
 
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
-from compacter_cli.world.meaning import inference, relation, same_meaning
+from compacter_cli.world.likeness import relation
+from compacter_cli.world.meaning import inference, same_meaning
 from compacter_cli.world.opinions import AFTERWARDS, THINGS, Critic
 
 SO = ("so", "therefore", "hence", "which means that")

@@ -8,7 +8,8 @@ import pytest
 
 from compacter_cli.world.clauses import Clause, NounPhrase, Speaker
 from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
-from compacter_cli.world.meaning import compared, fits, likeness, relation
+from compacter_cli.world.likeness import compared, likeness, relation
+from compacter_cli.world.meaning import fits
 
 NOUNS = {noun.word: noun for noun in nouns()}
 VERBS = {verb.base: verb for verb in verbs()}
