@@ -64,6 +64,11 @@ def user_path(text):
         raise UsageError(f"{text}: {error}") from None
 
 
+def absolute(path):
+    """The absolute path of what a user wrote."""
+    return str(user_path(path).absolute())
+
+
 def did_you_mean(word, known):
     """`did you mean "x"?` for the nearest of `known`, or an empty string."""
     near = get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)

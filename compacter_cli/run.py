@@ -13,7 +13,7 @@ from pathlib import Path
 
 import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.recipe import is_pretraining
+from compacter_cli.recipe_tables import is_pretraining
 
 RECIPE, RESULT, METRICS, ENVIRONMENT = (
     "recipe.toml",

@@ -1,6 +1,10 @@
 """The base of everything that a recipe can hold."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Text = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):

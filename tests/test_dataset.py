@@ -16,7 +16,7 @@ from compacter_cli.dataset import (
     subset,
 )
 from compacter_cli.errors import CompacterError
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import Rows
 from compacter_cli.splits import HELD_OUT_TRAINING, permutation
 from compacter_cli.tasks import TASKS

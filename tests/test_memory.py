@@ -8,7 +8,8 @@ import torch
 from compacter_cli.commands.train import train
 from compacter_cli.errors import CompacterError
 from compacter_cli.memory import is_out_of_memory, memory_advice
-from compacter_cli.recipe import TrainSection, load_recipe
+from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe_sections import TrainSection
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"
 

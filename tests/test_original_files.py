@@ -15,7 +15,7 @@ from compacter_cli.original_files import (
     published_hashes,
     rows_of,
 )
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 

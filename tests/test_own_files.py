@@ -7,7 +7,7 @@ import pytest
 
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.own_files import own_files, rows_from_own_files
-from compacter_cli.recipe import OwnDataSection
+from compacter_cli.recipe_sections import OwnDataSection
 from compacter_cli.sources import check_available, load_rows, split_sizes
 from compacter_cli.tasks.own import OwnTask
 

@@ -8,7 +8,7 @@ import pytest
 from compacter_cli import prepared
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.prepared import prepared_directory, tfds_root
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 

@@ -18,7 +18,7 @@ from compacter_cli import preparing, sources
 from compacter_cli.errors import CompacterError
 from compacter_cli.original_files import opened_archive, opened_folder, rows_of
 from compacter_cli.prepared import prepared_directory, receipt_of, rows_in
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import PUBLISHED, TASKS
 from compacter_cli.tfds_access import quiet_tfds

@@ -9,7 +9,8 @@ import typer
 
 from compacter_cli.main import app
 from compacter_cli.pretraining.recipe import PretrainingRecipe
-from compacter_cli.recipe import Recipe, is_pretraining, read_tables
+from compacter_cli.recipe import Recipe
+from compacter_cli.recipe_tables import is_pretraining, read_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -9,16 +9,9 @@ from compacter_cli.errors import CompacterError, MissingResourceError, RecipeErr
 from compacter_cli.library import shipped_recipes
 from compacter_cli.methods import METHODS
 from compacter_cli.random_backbone import tiny_vocabulary
-from compacter_cli.recipe import (
-    DataSection,
-    OwnDataSection,
-    OwnRecipe,
-    Recipe,
-    TrainSection,
-    load_recipe,
-    override,
-    recipe_of,
-)
+from compacter_cli.recipe import OwnRecipe, Recipe, load_recipe, recipe_of
+from compacter_cli.recipe_sections import DataSection, OwnDataSection, TrainSection
+from compacter_cli.recipe_tables import override
 from compacter_cli.run import plain_recipe, recipe_text, run_directory
 from compacter_cli.tasks import TASKS, task_of
 

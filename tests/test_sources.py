@@ -7,7 +7,7 @@ import pytest
 
 from compacter_cli import sources
 from compacter_cli.errors import MissingResourceError
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import check_available, load_rows
 from compacter_cli.tasks import TASKS
 

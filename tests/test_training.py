@@ -10,7 +10,7 @@ from compacter_cli.backbone import fingerprint_of, load_backbone
 from compacter_cli.dataset import Dataset, Split, batches, shuffled_order
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods import METHODS
-from compacter_cli.recipe import TrainSection
+from compacter_cli.recipe_sections import TrainSection
 from compacter_cli.scoring import Scores
 from compacter_cli.tasks.base import Task
 from compacter_cli.training import Epoch, Update, rate_at, train, updates_per_epoch
@@ -507,7 +507,7 @@ def test_a_gradient_that_is_not_finite_is_an_error_too(tiny_model, monkeypatch):
 def test_compacterpp_learns_sixteen_examples_by_heart(shared):
     from compacter_cli.dataset import build_dataset
     from compacter_cli.model import T5Model
-    from compacter_cli.recipe import DataSection
+    from compacter_cli.recipe_sections import DataSection
     from compacter_cli.scoring import evaluate
     from compacter_cli.sources import Rows
     from compacter_cli.tasks import TASKS

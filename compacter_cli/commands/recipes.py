@@ -12,7 +12,7 @@ from compacter_cli.library import find_recipe, shipped_recipes
 from compacter_cli.methods import METHODS
 from compacter_cli.options import JsonOption
 from compacter_cli.paper import paper_scores
-from compacter_cli.recipe import is_pretraining, read_tables
+from compacter_cli.recipe_tables import is_pretraining, read_tables
 from compacter_cli.tasks import TASKS
 
 app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")

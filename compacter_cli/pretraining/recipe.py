@@ -12,12 +12,12 @@ from pydantic import (
 )
 
 from compacter_cli.backbones import T5Shape
-from compacter_cli.errors import Problem, RecipeError, UsageError
+from compacter_cli.errors import Problem, RecipeError, UsageError, absolute
 from compacter_cli.pretraining.corruption import sentinels_needed
 from compacter_cli.pretraining.pieces import fixed_pieces
-from compacter_cli.recipe import Text, absolute, is_pretraining, override, read_tables
 from compacter_cli.recipe_problems import problems_of
-from compacter_cli.section import Section
+from compacter_cli.recipe_tables import is_pretraining, override, read_tables
+from compacter_cli.section import Section, Text
 
 
 class TextSection(Section):

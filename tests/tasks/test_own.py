@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compacter_cli.recipe import OwnDataSection
+from compacter_cli.recipe_sections import OwnDataSection
 from compacter_cli.scoring import score
 from compacter_cli.tasks.own import GIVEN_SPLITS, OwnTask, columns_of, default_metrics, filled
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from compacter_cli.dataset import build_dataset
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 
-from compacter_cli.recipe import DataSection
+from compacter_cli.recipe_sections import DataSection
 from compacter_cli.sources import load_rows
 from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.smoke import FRUITS, METALS

@@ -1,0 +1,160 @@
+"""What the sections of a recipe hold, and the checks within one of them."""
+
+import math
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import (
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
+
+from compacter_cli.section import Section, Text
+from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
+
+
+class BackboneSection(Section):
+    """The pretrained T5."""
+
+    preset: Text
+    """A KerasHub name (t5_base_multi), the directory of a preset, or demo/t5, which is shipped."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the computation and of frozen weights; what trains is always float32."""
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _no_float16(cls, value):
+        if value in ("float16", "fp16", "half", "mixed_float16"):
+            raise ValueError(
+                "float16 is refused: T5's activations overflow it, its layer norm then returns "
+                "zeros in silence; use bfloat16 or float32"
+            )
+        return value
+
+
+class ExamplesSection(Section):
+    """How rows become examples, wherever they come from."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
+    """Decides the splits; with the run's `seed`, the composition of the batches."""
+    source_length: PositiveInt = 128
+    """Longest source in tokens, its end token included; longer texts are cut and counted."""
+    target_length: PositiveInt = 16
+    """Longest target in tokens, its end token included; a longer label is an error."""
+    max_train_samples: PositiveInt | None = None
+    """Train on a subset of this size, drawn with the run's `seed`."""
+
+    paths: ClassVar[tuple[str, ...]] = ()
+    """Which keys are paths."""
+    whose: ClassVar[str] = ""
+    """The tasks whose section it is, for people."""
+
+
+class DataSection(ExamplesSection):
+    """Where a published task's rows come from. Without `folder` or `archive` the prepared TFDS
+    directory is read, and TFDS downloads what is not there."""
+
+    data_dir: Text | None = None
+    """TFDS data directory; its own default is TFDS_DATA_DIR or ~/tensorflow_datasets."""
+    folder: Text | None = None
+    """A folder of original files, holding glue/RTE/train.tsv and so on."""
+    archive: Text | None = None
+    """The benchmark's original zip of this task."""
+
+    paths = ("data_dir", "folder", "archive")
+    whose = "published tasks (glue/rte)"
+
+    @model_validator(mode="after")
+    def _one_way_in(self):
+        if self.folder is not None and self.archive is not None:
+            raise ValueError("give either folder or archive, not both")
+        return self
+
+
+class OwnDataSection(ExamplesSection):
+    """Rows of one's own, for `task = "jsonl"`, `"csv"` or `"tsv"`."""
+
+    train: Text
+    """File of the training rows."""
+    validation: Text | None = None
+    """File of the validation rows; left out, a tenth of train (1,000 at most) is held out."""
+    test: Text | None = None
+    """File of the test rows; left out, the validation rows are halved."""
+    source: Text
+    """Template of the source text: "review: {text}" reads the column `text`."""
+    target: Text
+    """Template of the target text, such as "{label}"."""
+    labels: Annotated[list[Text], Field(min_length=2)] | None = None
+    """All target texts; left out, the target is free text of up to `target_length` tokens."""
+    metrics: Annotated[list[Text], Field(min_length=1)] | None = None
+    """Metrics; accuracy for labels and exact_match and token_f1 for free text where left out."""
+
+    paths = ("train", "validation", "test")
+    whose = "data of one's own: task = " + ", ".join(FORMATS)
+
+    @field_validator("source", "target")
+    @classmethod
+    def _a_template(cls, value):
+        if not columns_of(value):
+            raise ValueError(f'names no column. Received: "{value}"; such as "review: {{text}}"')
+        return value
+
+    @model_validator(mode="after")
+    def _labels_and_metrics_fit(self):
+        labels, metrics = self.labels or (), self.metrics or ()
+        if len(set(labels)) < len(labels):
+            raise ValueError("a label is there twice")
+        known = LABEL_METRICS if labels else TEXT_METRICS
+        for metric in metrics:
+            if metric not in known:
+                kind = "labels" if labels else "free text, that is without data.labels,"
+                raise ValueError(f'unknown metric "{metric}"; for {kind} {", ".join(known)}')
+            if metric in ("f1", "matthews") and len(labels) != 2:
+                raise ValueError(f"{metric} needs two labels, here are {len(labels)}; use macro_f1")
+            if metric in ("pearson", "spearman") and not all(map(_is_number, labels)):
+                raise ValueError(f"{metric} needs labels that are numbers")
+        return self
+
+
+def _is_number(text):
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+class TrainSection(Section):
+    """How the trained weights are found. The defaults are the paper's low-resource setting."""
+
+    epochs: PositiveInt = 20
+    batch_size: PositiveInt = 100
+    """Examples of one forward pass."""
+    accumulate: PositiveInt = 1
+    """Forward passes of one update; the update's batch is batch_size times this."""
+    eval_batch_size: PositiveInt = 100
+    """Examples decoded at once in evaluation."""
+    learning_rate: PositiveFloat | None = None
+    """Peak rate; the method's own default where left out."""
+    warmup_steps: NonNegativeInt = 500
+    """Updates of linear warm-up, from rate 0; linear decay to 0 follows."""
+    clip_norm: PositiveFloat = 1.0
+    """Largest norm of an update's gradient."""
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Dropout of the whole T5 in training."""
+    score_before: bool = False
+    """Score the test split before training too, to show what training is worth."""
+    execution: Literal["lean", "reference"] = "lean"
+    """How a step is computed; reference is the plain way: slower, and the same results."""
+    remat: bool = False
+    """Keep only the blocks' inputs for the backward pass and run every block again in it: less
+    memory, more time, the same results."""
+
+
+class OutputSection(Section):
+    """Where the run is written."""
+
+    root: Text = "runs"
+    """Runs go to <root>/<task>/<method>/<preset>-s<seed>-<hash of the recipe>."""
