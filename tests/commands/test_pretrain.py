@@ -304,7 +304,7 @@ def test_exercises_are_said_and_train_the_weights(world, tmp_path):
     for share in (0.4, 0.0):
         train = world.train.model_copy(update={"exercise_share": share})
         watching = Silent()
-        watching.start = lambda lines, *_: shown.append(" ".join(lines))
+        watching.opening = lambda lines: shown.append(" ".join(lines))
         result = pretrain(
             recipe=world.model_copy(update={"train": train}),
             directory=tmp_path / str(share), device="cpu", progress=watching,
