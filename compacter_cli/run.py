@@ -21,6 +21,7 @@ RECIPE, RESULT, METRICS, ENVIRONMENT = (
     "metrics.jsonl",
     "environment.json",
 )
+OWN = (RECIPE, RESULT, METRICS, ENVIRONMENT, "best", "last")  # all that a run writes
 
 
 def run_directory(recipe, output=None):
@@ -38,9 +39,9 @@ def run_directory(recipe, output=None):
 def check_vacant(directory, overwrite=False):
     """Raise `UsageError` unless a run may be written to `directory`."""
     directory = Path(directory)
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+    if is_vacant(directory):
         return
-    if not is_run(directory):
+    if pretraining_in(directory) is not None or not left_by(directory, OWN):
         raise UsageError(
             f"{directory} exists and is not a run, so it is never overwritten",
             "choose another --output",
@@ -51,6 +52,43 @@ def check_vacant(directory, overwrite=False):
             f"{directory} holds a run already ({state})",
             "choose another --output, or give --overwrite to replace it",
         )
+    check_nothing_else(directory, OWN)
+
+
+def is_vacant(directory):
+    """Whether `directory` is not there, or empty."""
+    return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+
+
+def left_by(directory, own):
+    """Whether a run or pretraining, which writes `own`, has written to `directory`.
+
+    A recipe alone is not enough: people write recipes too.
+    """
+    if not directory.is_dir():
+        return False
+    return any(_is_own(entry, own) for entry in directory.iterdir() if entry.name != RECIPE)
+
+
+def check_nothing_else(directory, own):
+    """Refuse to overwrite what holds anything beside `own` names.
+
+    Raises:
+        UsageError: something else is there.
+    """
+    for entry in sorted(directory.iterdir()):
+        if not _is_own(entry, own):
+            raise UsageError(
+                f"{directory} also holds {entry.name}, which compacter did not write, so it is not "
+                "overwritten",
+                f"move {entry.name} away, or choose another --output",
+            )
+
+
+def _is_own(entry, own):
+    """Whether an entry has one of the names, or is what a killed process had not yet put there."""
+    name = entry.name.partition(".new-")[0].removesuffix(".previous")
+    return name in own
 
 
 def is_run(directory):
@@ -102,7 +140,8 @@ def claim(directory, recipe, overwrite=False):
 
 def _clear(directory):
     """Delete what an earlier run left; the directory itself may be a link or the working one."""
-    for entry in directory.iterdir():
+    # The recipe comes last, so that what is left of it if killed is still a run.
+    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == RECIPE):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -167,6 +167,39 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, overwrite):
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
+def test_a_recipe_by_hand_makes_no_run_to_overwrite(tmp_path, overwrite):
+    (tmp_path / "recipe.toml").write_text(recipe_text(demo()))
+    (tmp_path / "best.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+        check_vacant(tmp_path, overwrite)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "recipe.toml.bak", "bestiary"])
+def test_what_a_user_put_into_a_run_is_not_overwritten(tmp_path, name):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    (directory / name).write_text("mine")
+    before = files(directory)
+    with pytest.raises(UsageError, match=f"also holds {name}, which compacter did not write"):
+        start_run(directory, demo(), ENVIRONMENT, overwrite=True)
+    assert files(directory) == before
+
+
+def test_leftovers_of_a_killed_process_may_be_overwritten(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    for name in ("best.new-123", "last.previous"):
+        (directory / name).mkdir()
+    (directory / "result.json.new-9").write_text("{")
+    start_run(directory, demo(), ENVIRONMENT, overwrite=True)
+    assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
+
+
+def test_an_overwrite_that_is_killed_leaves_what_can_be_overwritten(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    (directory / "recipe.toml").unlink()
+    check_vacant(directory, overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_in_the_way_is_refused_and_kept(tmp_path, overwrite):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(UsageError, match="run exists and is not a run"):

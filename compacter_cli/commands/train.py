@@ -1,5 +1,6 @@
 """`compacter train`: from a recipe to a trained, saved, tested adapter."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -91,11 +92,13 @@ def train(*, recipe, directory, device=None, offline=False, overwrite=False, pro
     from compacter_cli.session import Session
 
     check_before_training(recipe, directory, offline, overwrite)
-    with Session(recipe, directory, device, offline, progress or Silent()) as session:
+    with (
+        memory_advice(recipe.train, directory),
+        Session(recipe, directory, device, offline, progress or Silent()) as session,
+    ):
         session.start(overwrite)
-        with memory_advice(recipe.train, directory):
-            session.train()
-            return session.finish()
+        session.train()
+        return session.finish()
 
 
 def plan(*, recipe, directory, offline=False):
@@ -146,4 +149,4 @@ def show_result(result):
     out.print()
     for line in ending_lines(result):
         out.print(line, soft_wrap=True)
-    out.print(f"\nnext: compacter evaluate --run {result['run']}", soft_wrap=True)
+    out.print(f"\nnext: compacter evaluate --run {shlex.quote(result['run'])}", soft_wrap=True)

@@ -7,6 +7,8 @@ from pathlib import Path
 from compacter_cli.durable import sync_tree
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+FILES = (CONFIG, WEIGHTS, "metadata.json", "preprocessor.json", "task.json", "tokenizer.json")
+FILES += ("assets",)
 
 
 def write_preset(directory, backbone, vocabulary, precision):

@@ -2,27 +2,38 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 from compacter_cli.durable import present
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.pretraining.preset import is_preset
-from compacter_cli.run import METRICS, RECIPE, plain_recipe, pretraining_in
+from compacter_cli.pretraining.preset import FILES, is_preset
+from compacter_cli.run import (
+    METRICS,
+    RECIPE,
+    check_nothing_else,
+    is_vacant,
+    left_by,
+    plain_recipe,
+    pretraining_in,
+)
 
 SUMMARY, STATE = "pretraining.json", "state"
+OWN = (RECIPE, METRICS, SUMMARY, STATE, "preset", *FILES)  # all that a pretraining writes
 
 
 def check_vacant(directory, overwrite=False):
     """Raise `UsageError` unless a new pretraining may be written to `directory`."""
     directory = Path(directory)
-    if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
+    if is_vacant(directory):
         return
-    if pretraining_in(directory) is None:
+    if pretraining_in(directory) is None or not left_by(directory, OWN):
         raise UsageError(
             f"{directory} exists and is no pretraining, so it is never overwritten",
             "choose another --output",
         )
     if overwrite:
+        check_nothing_else(directory, OWN)
         return
     if is_preset(directory):
         raise UsageError(
@@ -40,24 +51,28 @@ def check_resumable(directory, recipe):
     directory = Path(directory)
     found = pretraining_in(directory)
     if found is None:
-        raise UsageError(
-            f"nothing to resume: {directory} holds no pretraining", "leave --resume out to begin"
+        way_on = (
+            "leave --resume out to begin"
+            if is_vacant(directory)
+            else "give the --output of the interrupted one"
         )
+        raise UsageError(f"nothing to resume: {directory} holds no pretraining", way_on)
     if is_preset(directory):
         raise UsageError(
             f"nothing to resume: the pretraining in {directory} is finished",
-            f"use it with --set backbone.preset={directory}",
+            f"use it with --set backbone.preset={shlex.quote(str(directory))}",
         )
     wanted = plain_recipe(recipe)
     if key := _first_difference(found, wanted):
         raise UsageError(
             f"{directory} was begun with another recipe: {key} is "
             f"{_value(found, key)} there and {_value(wanted, key)} here",
-            f"continue with --recipe {directory / RECIPE}",
+            f"continue with --recipe {shlex.quote(str(directory / RECIPE))}",
         )
     if not present(directory / STATE).is_dir():
         raise UsageError(
-            f"nothing to resume: {directory} holds no saved state", "begin again with --overwrite"
+            f"nothing to resume: {directory} holds no saved state",
+            "begin again with another --output",
         )
 
 

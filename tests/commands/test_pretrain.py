@@ -409,7 +409,7 @@ def test_a_folder_of_other_things_is_refused_even_with_overwrite(untrained, call
 
 def test_overwrite_replaces_all_of_it(call, finished, tmp_path):
     directory = shutil.copytree(finished[0], tmp_path / "p")
-    (directory / "old.txt").write_text("of the old one")
+    (directory / "assets" / "old.txt").write_text("of the old one")
     result = call("--output", directory, "--overwrite")
     assert result.exit_code == 0, result.output
     assert_same_run(directory, finished)

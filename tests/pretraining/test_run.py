@@ -62,6 +62,27 @@ def test_what_is_no_pretraining_is_never_overwritten(tmp_path, name):
         assert "is no pretraining" in refused(check_vacant, tmp_path, overwrite)
 
 
+def test_a_recipe_by_hand_makes_no_pretraining_to_overwrite(tmp_path):
+    claim(tmp_path, RECIPE)
+    (tmp_path / "my.txt").write_text("mine")
+    for overwrite in (False, True):
+        assert "is no pretraining" in refused(check_vacant, tmp_path, overwrite)
+
+
+def test_what_a_user_put_into_a_pretraining_is_not_overwritten(begun):
+    (begun / "preset.new-12").mkdir()
+    check_vacant(begun, overwrite=True)
+    (begun / "my.txt").write_text("mine")
+    said = refused(check_vacant, begun, overwrite=True)
+    assert "also holds my.txt, which compacter did not write" in said
+
+
+def test_resuming_elsewhere_says_how_to_go_on(tmp_path):
+    assert "leave --resume out" in refused(check_resumable, tmp_path, RECIPE)
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "give the --output of the interrupted one" in refused(check_resumable, tmp_path, RECIPE)
+
+
 def test_a_training_never_overwrites_a_pretraining(begun):
     assert not is_run(begun)
     for overwrite in (False, True):
