@@ -19,7 +19,7 @@ from rich.console import Console
 
 from compacter_cli.backbones import DEMO
 from compacter_cli.console import table_of
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, NotFiniteError
 from compacter_cli.measured import FILE
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe import load_recipe
@@ -71,9 +71,8 @@ def random_start(work):
 
     place = work / "random"
     if not is_preset(place):
-        shutil.rmtree(place, ignore_errors=True)
         recipe = load_pretraining("demo/pretrain", ["train.steps=0"])
-        pretrain(recipe=recipe, directory=place, device="cpu")
+        pretrain(recipe=recipe, directory=place, device="cpu", overwrite=True)
 
 
 def run_all(runs, given):
@@ -114,7 +113,7 @@ def run_one(job):
     try:
         result = train(recipe=recipe, directory=directory, device="cpu", overwrite=True)
         line = f"{result['test']['mean']:.2f} in {result['training_seconds']:.0f} s"
-    except CompacterError as error:  # a rate so large that the loss is no number
+    except NotFiniteError as error:  # the rate is too large
         result, line = {"failed": str(error)}, f"failed: {error}"
     write_json(file, result)
     shutil.rmtree(directory)
@@ -160,7 +159,15 @@ def summary(work, tasks, arms, best):
 
 
 def cell_of(work, task, arm, rate):
-    runs = [read(work, task, arm, rate, seed) for seed in SEEDS]
+    """What was measured at the chosen rate; seeds with which it failed are left out.
+
+    Raises:
+        CompacterError: it failed with every seed.
+    """
+    tried = [read(work, task, arm, rate, seed) for seed in SEEDS]
+    runs = [run for run in tried if "failed" not in run]
+    if not runs:
+        raise CompacterError(f"{task}, {arm}: no rate of the grid trains it")
     tried = {f"{r:g}": mean for r, mean in validation_by_rate(work, task, arm).items()}
     return {
         "trained_parameters": runs[0]["trained_parameters"],

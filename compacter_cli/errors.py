@@ -15,6 +15,10 @@ class CompacterError(Exception):
         self.hint = hint
 
 
+class NotFiniteError(CompacterError):
+    """Training came to a loss or gradient that is no number."""
+
+
 class UsageError(CompacterError):
     """A command or recipe that cannot be carried out as written. Exit code 2."""
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from statistics import fmean
 
 from compacter_cli.backbones import DEMO
+from compacter_cli.recipe import load_recipe
 
 FILE = "demo_scores.json"
 COMMAND = "python benchmarks/demo_scores.py"
@@ -25,11 +26,14 @@ def demo_scores():
 def measured_scores(recipe):
     """Mean test scores of full fine-tuning on this recipe's task and backbone, or `None`.
 
-    They are known for the demo tasks on the demo backbone alone:
-    `{"seeds": 3, "full": {"accuracy": 93.1}}`.
+    They are known for the demo tasks on the demo backbone alone, and for data and a length of
+    training as in the shipped recipes: `{"seeds": 3, "full": {"accuracy": 93.1}}`.
     """
     cells = demo_scores().get("tasks", {}).get(recipe.task, {})
     if recipe.backbone.preset != DEMO or "full" not in cells:
+        return None
+    shipped = load_recipe(f"{recipe.task}_full")
+    if recipe.data != shipped.data or recipe.train.epochs != shipped.train.epochs:
         return None
     return {"seeds": len(cells["full"]["runs"]), "full": mean_scores(cells["full"])}
 

@@ -4,8 +4,9 @@ from contextlib import contextmanager
 
 from compacter_cli.errors import CompacterError
 
-# What torch, its CPU allocator and C++ say; `torch.OutOfMemoryError` is a RuntimeError too.
+# What torch, its CPU allocator, its libraries and C++ say.
 _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+_SIGNS += ("not enough memory", "status_alloc_failed", "could not create a memory object")
 
 
 def peak_memory(device):
@@ -22,11 +23,13 @@ def peak_memory(device):
 
 
 def is_out_of_memory(error):
-    """Whether an exception says that memory, of the machine or of a GPU, has run out."""
+    """Whether an exception says that memory, of the machine or of a GPU, has run out.
+
+    Of another type too: Keras raises what happens inside a layer again as a ValueError.
+    """
     if isinstance(error, MemoryError):
         return True
-    text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in _SIGNS)
+    return any(sign in str(error).lower() for sign in _SIGNS)
 
 
 @contextmanager
@@ -42,7 +45,9 @@ def memory_advice(section, directory):
     """
     try:
         yield
-    except (MemoryError, RuntimeError) as error:
+    except CompacterError:
+        raise
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise CompacterError(
@@ -56,10 +61,12 @@ def _less_memory(section):
     """The settings that need less, as `--set` takes them, the ones that change nothing first."""
     size, times = section.batch_size, section.accumulate
     ways = []
-    if size > 1:
+    if size % 2 == 0:
         ways.append(f"--set train.batch_size={size // 2} --set train.accumulate={2 * times}")
     if getattr(section, "remat", True) is False:
         ways.append("--set train.remat=true, which is slower")
-    if section.eval_batch_size > size // 2 > 0:
-        ways.append(f"--set train.eval_batch_size={size // 2}")
+    if section.eval_batch_size > 1:
+        ways.append(f"--set train.eval_batch_size={section.eval_batch_size // 2}")
+    if size % 2 and size > 1:
+        ways.append(f"--set train.batch_size={size // 2}, which trains otherwise")
     return "; ".join(ways) or "take a smaller backbone, or a shorter data.source_length"

@@ -111,12 +111,13 @@ def device_named(name):
     """
     import torch
 
-    name = name or ("cuda" if torch.cuda.is_available() else "cpu")
-    kind = name.partition(":")[0]
-    if kind not in ("cpu", "cuda") or (kind == "cuda" and not torch.cuda.is_available()):
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    name = name or ("cuda" if count else "cpu")
+    gpus = ["cuda", *(f"cuda:{index}" for index in range(count))] if count else []
+    if name not in ("cpu", *gpus):
         raise UsageError(
-            f"--device {name}: expected cpu or cuda; torch {torch.__version__} "
-            f"{'sees' if torch.cuda.is_available() else 'sees no'} GPU here",
+            f"--device {name}: expected cpu or cuda; torch {torch.__version__} sees "
+            f"{', '.join(gpus[1:]) or 'no GPU'} here",
             "leave --device out to take what is there",
         )
     return name

@@ -8,7 +8,7 @@ from itertools import islice
 import torch
 
 from compacter_cli.dataset import batches, shuffled_order
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import NotFiniteError
 from compacter_cli.scoring import Scores, evaluate
 
 
@@ -62,7 +62,7 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         stop: called after every update; training ends without an evaluation once it is true.
 
     Raises:
-        CompacterError: the loss or the gradient is not finite.
+        NotFiniteError: the loss or the gradient is not finite.
     """
     parameters = list(model.trained_tensors().values())
     optimizer = optimizer_of(parameters, section.learning_rate)
@@ -110,7 +110,7 @@ def take_step(model, group, parameters, optimizer, clip_norm, step):
     """One optimizer step over a group of batches: (its token-mean loss, its gradient norm).
 
     Raises:
-        CompacterError: the loss or the gradient is not finite; `step`, from 1, is named in it.
+        NotFiniteError: the loss or the gradient is not finite; `step`, from 1, is named in it.
     """
     optimizer.zero_grad(set_to_none=True)
     tokens = sum(batch.target_tokens for batch in group)
@@ -121,7 +121,7 @@ def take_step(model, group, parameters, optimizer, clip_norm, step):
         total += loss.item()
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm).item()
     if not (math.isfinite(total) and math.isfinite(norm)):
-        raise CompacterError(
+        raise NotFiniteError(
             f"the loss ({total}) or its gradient ({norm}) is not finite at step {step}; "
             "the last saved adapters are untouched",
             "try a smaller train.learning_rate, or backbone.precision=float32",

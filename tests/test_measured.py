@@ -2,12 +2,12 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from compacter_cli import measured
 from compacter_cli.measured import COMMAND, FILE, demo_scores, mean_scores, measured_scores
+from compacter_cli.recipe import load_recipe
 
 # Three seeds: of two methods and the random start on one task, of no full fine-tuning on another.
 FULL = [(94.0, 90.0), (95.0, 91.0), (93.0, 92.5)]
@@ -45,8 +45,8 @@ def written(folder):
     return folder
 
 
-def recipe(task="demo/similarity", preset="demo/t5"):
-    return SimpleNamespace(task=task, backbone=SimpleNamespace(preset=preset))
+def recipe(*overrides, task="demo/similarity"):
+    return load_recipe(f"{task}_compacterpp", overrides)
 
 
 def test_means_over_seeds_of_full_fine_tuning(written):
@@ -61,17 +61,23 @@ def test_means_of_any_cell(written):
     assert mean_scores(cell(OWN)) == {"pearson": 91.0, "spearman": 88.0}
 
 
+def test_the_rate_and_the_seed_are_the_runs_own(written):
+    assert measured_scores(recipe("train.learning_rate=0.1", "seed=7")) is not None
+
+
 @pytest.mark.parametrize(
     "other",
-    [
-        {"preset": "random/tiny"},
-        {"preset": "/my/copy/of/demo/t5"},
-        {"task": "demo/smoke"},
-        {"task": "demo/sentiment"},  # without full fine-tuning there is nothing to stand beside
-    ],
+    ["backbone.preset=random/tiny", "data.seed=7", "data.max_train_samples=100", "train.epochs=1"],
 )
 def test_what_was_not_measured_is_not_quoted(written, other):
-    assert measured_scores(recipe(**other)) is None
+    other = [other, "data.target_length=128"] if "random/tiny" in other else [other]
+    assert measured_scores(recipe(*other)) is None
+
+
+# Of sentiment there is no full fine-tuning to stand beside.
+@pytest.mark.parametrize("task", ["demo/smoke", "demo/sentiment"])
+def test_other_tasks_are_not_quoted(written, task):
+    assert measured_scores(recipe(task=task)) is None
 
 
 def test_without_the_file_nothing_is_quoted(folder):

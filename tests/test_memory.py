@@ -21,6 +21,8 @@ CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate
         RuntimeError(CPU),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("std::bad_alloc"),
+        ValueError(f"Exception encountered when calling Dense.call(). {CPU}"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate(handle)"),
     ],
 )
 def test_what_is_out_of_memory(error):
@@ -33,7 +35,7 @@ def test_torchs_own_error_for_too_large_a_tensor_is_known():
     assert is_out_of_memory(caught.value)
 
 
-@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("out of memory")])
+@pytest.mark.parametrize("error", [RuntimeError("shapes differ"), ValueError("no such label")])
 def test_what_is_not(error):
     assert not is_out_of_memory(error)
     with pytest.raises(type(error), match=str(error)), memory_advice(TrainSection(), "run"):
@@ -55,7 +57,15 @@ def test_running_blocks_again_is_advised_where_it_is_not_on(remat, advised):
     with pytest.raises(CompacterError) as caught, memory_advice(section, "runs/a"):
         raise MemoryError
     assert ("train.remat=true" in caught.value.hint) == advised
-    assert "eval_batch_size" not in caught.value.hint
+    assert "--set train.eval_batch_size=2" in caught.value.hint
+
+
+def test_an_odd_batch_is_not_halved_as_if_nothing_changed():
+    section = TrainSection(batch_size=25, eval_batch_size=1)
+    with pytest.raises(CompacterError) as caught, memory_advice(section, "runs/a"):
+        raise MemoryError
+    assert "accumulate" not in caught.value.hint
+    assert "--set train.batch_size=12, which trains otherwise" in caught.value.hint
 
 
 def test_a_single_example_cannot_be_halved():

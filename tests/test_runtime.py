@@ -151,7 +151,7 @@ def test_the_device_is_a_gpu_where_there_is_one(keras):
         assert name == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@pytest.mark.parametrize("name", ["tpu", "gpu", "CPU", "cpux", "mps"])
+@pytest.mark.parametrize("name", ["tpu", "gpu", "CPU", "cpux", "mps", "cpu:3", "cpu:x", "cuda:99"])
 def test_a_device_that_nobody_has_is_refused(keras, name):
     wanted = f"--device {name}: expected cpu or cuda"
     with pytest.raises(UsageError, match=wanted) as caught, on_device(name):

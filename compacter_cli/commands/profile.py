@@ -9,7 +9,7 @@ from compacter_cli.backbone import cached_directory
 from compacter_cli.backbones import RANDOM_TINY, local_directory
 from compacter_cli.console import err, out, print_json
 from compacter_cli.counting import count
-from compacter_cli.errors import MissingResourceError, UsageError
+from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.methods import METHODS
 from compacter_cli.options import DeviceOption, JsonOption, SetOption
 from compacter_cli.profiling.budget import measured_within_budget
@@ -65,6 +65,8 @@ def command(
 
     Example: compacter profile --method full --method compacterpp --backbone t5_small_multi
     """
+    if plot:
+        check_plot(plot)
     found = profile(
         methods=method,
         backbone=backbone,
@@ -77,16 +79,18 @@ def command(
         steps=steps,
         task=task,
         vocabulary=vocabulary,
-        memory_budget=memory_budget and parse_size(memory_budget),
+        memory_budget=None if memory_budget is None else parse_size(memory_budget),
         overrides=set_ or (),
-        plot=plot,
         say=lambda line: err.print(line, style="dim", soft_wrap=True),
     )
     if json_:
         print_json(found)
     else:
         show(found)
+    if all("failed" in row for row in found["methods"]):
+        raise CompacterError("no method could be measured", "the reasons are above, a line each")
     if plot:
+        save_plot(found, plot)
         err.print(f"drawn: {plot}", soft_wrap=True)
 
 
@@ -105,7 +109,6 @@ def profile(
     vocabulary=None,
     memory_budget=None,
     overrides=(),
-    plot=None,
     say=lambda line: None,
 ):
     """What training steps of methods cost, each measured in a process of its own, in turn.
@@ -122,8 +125,7 @@ def profile(
         vocabulary: preset directory whose vocabulary gives these lengths; the backbone's own
             where it is on this disk.
         memory_budget: bytes within which each method's largest batch is found, or `None`.
-        overrides: `section.key=value` strings for the method, train and data sections.
-        plot: path of a PNG to draw, or `None`.
+        overrides: `section.key=value` strings for any section of the recipe.
         say: called with a line before each method.
 
     Returns:
@@ -132,8 +134,6 @@ def profile(
     Raises:
         CompacterError: what is asked for cannot be.
     """
-    if plot:
-        check_plot(plot)
     tables = {
         "task": task or NO_TASK,
         "backbone": {"preset": backbone, "precision": precision},
@@ -150,9 +150,10 @@ def profile(
         say(f"measuring {recipe.method.name} ({number} of {len(recipes)}) ...")
         rows.append(_row(recipe, job))
     del machine["free_bytes"]
-    found = {
-        "backbone": backbone,
-        "batch": None if memory_budget else first.train.batch_size * first.train.accumulate,
+    return {
+        "backbone": first.backbone.preset,
+        "batch": None if memory_budget else first.train.batch_size,
+        "accumulate": first.train.accumulate,
         "source": first.data.source_length,
         "target": target,
         "precision": first.backbone.precision,
@@ -164,9 +165,6 @@ def profile(
         "delta": DEFINITION,
         "methods": add_deltas(rows),
     }
-    if plot:
-        save_plot(found, plot)
-    return found
 
 
 def _vocabulary_for(recipe, given):
@@ -192,7 +190,8 @@ def _machine(device, threads, memory_budget):
     """What there is to know of the device; a budget must be free on it."""
     found = run_job({"probe": device, "threads": threads}, threads)
     if "failed" in found:
-        raise UsageError(found["failed"], found.get("hint"))
+        kind = UsageError if found.get("usage") else CompacterError
+        raise kind(found["failed"], found.get("hint"))
     if memory_budget:
         where = "this machine" if found["device"] == "cpu" else found["device_name"]
         check_budget(memory_budget, found["free_bytes"], where)

@@ -95,7 +95,7 @@ class TrainSection(Section):
     """Pieces and exercises of one update."""
     exercise_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     """Share of them that are exercises, where there are any."""
-    length: Annotated[int, Field(ge=2)] = 48
+    length: Annotated[int, Field(ge=2, le=4096)] = 48
     """Longest piece in tokens; longer passages are cut into pieces of about equal length."""
     learning_rate: PositiveFloat = 2e-2
     """Peak rate, relative to a weight's own size; T5's was 1e-2. Adafactor uses no more than one

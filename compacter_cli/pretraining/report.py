@@ -1,6 +1,7 @@
 """What a pretraining says at its beginning and its end; nothing here prints."""
 
 import shlex
+from pathlib import Path
 
 from compacter_cli.console import table_of
 from compacter_cli.report import size_text, warmup_note
@@ -95,7 +96,7 @@ def result_table(result):
 
 def closing_lines(result):
     """What it took, and the next command."""
-    preset = shlex.quote(result["preset"])
+    preset = shlex.quote(str(Path(result["preset"]).absolute()))  # demo/t5 is also a name
     return [
         f"{result['parameters']:,} parameters, weights file {size_text(result['weights_bytes'])}, "
         f"{result['training_seconds']:.0f} s",

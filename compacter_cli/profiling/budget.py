@@ -32,22 +32,27 @@ def measured_within_budget(job, threads=None):
     Every trial is a child process that cannot take more; one that fails for another reason than
     memory ends the search, and its failure is the answer.
     """
-    other = None
 
     def fits(size):
-        nonlocal other
         result = run_job({**_with_batch(job, size), "steps": 1, "vocabulary": None}, threads)
         if "failed" in result and not result.get("memory"):
-            other = result
+            raise _OtherError(result)
         return "failed" not in result
 
-    size = largest_batch(fits, job["recipe"]["train"]["batch_size"])
-    while size and not other:
+    try:
+        size = largest_batch(fits, job["recipe"]["train"]["batch_size"])
+    except _OtherError as failure:
+        return failure.args[0]
+    while size:
         result = run_job(_with_batch(job, size), threads)
         if not result.get("memory"):
             return result
         size -= max(1, size // PRECISION)  # more steps than a trial's scatter memory more
-    return other or {"failed": "out of memory at batch 1", "memory": True}
+    return {"failed": "out of memory at batch 1", "memory": True}
+
+
+class _OtherError(Exception):
+    """A trial failed for another reason than memory; its result is the argument."""
 
 
 def _with_batch(job, size):

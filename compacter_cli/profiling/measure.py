@@ -89,7 +89,7 @@ def measured(stepper, recipe, job, size):
         "weight_bytes": weights,
         "growth_bytes": growth,
         "peak_bytes": weights + growth,
-        "example_bytes": (weights + growth) / examples,
+        "example_bytes": (weights + growth) / size,  # accumulated batches are not there at once
         "saved_bytes": stepper.saved_bytes(group[0]),
         "epoch": epoch(stepper, recipe, job, size) if job.vocabulary else None,
     }

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import CompacterError, UsageError
 
 COLOURS = {"full": "#c0392b", "other": "#1f5f8b"}
 
@@ -12,23 +12,23 @@ def check_plot(path):
     """Refuse a picture that could not be written, before anything is measured.
 
     Raises:
-        UsageError: not a .png, or its folder is not there.
+        UsageError: not a .png, its folder is not there, or the file is.
     """
     if path.suffix.lower() != ".png":
         raise UsageError(f"--plot {path}: expected a file that ends in .png")
     if not path.parent.is_dir():
         raise UsageError(f"--plot {path}: there is no folder {path.parent}")
+    if path.exists():
+        raise UsageError(f"--plot {path}: it is there already", "give another name")
 
 
 def save_plot(found, path):
     """Write the picture of a profile as PNG: memory against time, full fine-tuning red.
 
     Raises:
-        UsageError: no method was measured.
+        CompacterError: the file cannot be written.
     """
     rows = [row for row in found["methods"] if "failed" not in row]
-    if not rows:
-        raise UsageError("--plot: no method was measured, so there is nothing to draw")
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5.5), layout="constrained", dpi=150)
@@ -47,7 +47,10 @@ def save_plot(found, path):
     axes.grid(alpha=0.3)
     figure.draw_without_rendering()  # sizes are known from here on
     _label(axes, points)
-    figure.savefig(Path(path))
+    try:
+        figure.savefig(Path(path))
+    except OSError as error:
+        raise CompacterError(f"--plot {path}: {error.strerror}") from error
 
 
 def _point(row, unit):

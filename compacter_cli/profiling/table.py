@@ -56,10 +56,12 @@ def delta_table(found):
 def heading(found):
     """What was measured, and where."""
     batch = "the largest batch" if found["budget_bytes"] else f"batch {found['batch']}"
+    times = f" x {found['accumulate']} accumulated" if found["accumulate"] > 1 else ""
     within = f" within {size_text(found['budget_bytes'])}" if found["budget_bytes"] else ""
     return (
-        f"{found['backbone']}, random weights, {batch}{within}, {found['source']} source and "
-        f"{found['target']} target tokens, {found['precision']} on {found['device_name']}, "
+        f"{found['backbone']}, random weights, {batch}{times}{within}, "
+        f"{found['source']} source and {found['target']} target tokens, "
+        f"{found['precision']} on {found['device_name']}, "
         f"{found['threads']} thread{'s' * (found['threads'] > 1)}, torch {found['torch']}"
     )
 

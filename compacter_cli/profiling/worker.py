@@ -35,7 +35,7 @@ def carry_out(job):
     except CompacterError as error:
         usage = isinstance(error, UsageError)
         return {"failed": str(error), "hint": error.hint, "usage": usage}
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             raise
         return {"failed": "out of memory", "memory": True}

@@ -1,7 +1,7 @@
 """Exercises of the demo world, text to text: what the demo backbone practises beside reading.
 
 They share no answer and no sentence with the four demo tasks: sentences are mended, said otherwise,
-compared in words, and taken to their conclusions.
+compared in words, reacted to, and taken to their conclusions, with the reason or without.
 """
 
 import random

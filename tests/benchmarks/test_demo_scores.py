@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from compacter_cli.backbone import load_backbone
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, NotFiniteError
 from compacter_cli.pretraining import recipe as pretraining_recipes
 from compacter_cli.recipe import load_recipe
 
@@ -147,7 +147,7 @@ def test_a_rate_that_diverges_is_told_and_not_chosen(measure, trained, monkeypat
     def diverging(*, recipe, directory, **more):
         if recipe[1] == 0.004:
             directory.mkdir()
-            raise CompacterError("the loss is not finite")
+            raise NotFiniteError("the loss is not finite")
         return real(recipe=recipe, directory=directory, **more)
 
     monkeypatch.setattr(command, "train", diverging)
@@ -155,6 +155,34 @@ def test_a_rate_that_diverges_is_told_and_not_chosen(measure, trained, monkeypat
     assert cell["learning_rate"] == 0.016
     assert cell["validation_by_rate"]["0.004"] is None
     assert "full_0.004_42: failed: the loss is not finite" in capsys.readouterr().out
+
+
+def test_seeds_that_diverge_at_the_chosen_rate_are_left_out(script, tmp_path):
+    place = lambda rate, seed: script.result_file(tmp_path, TASK, "full", rate, seed)  # noqa: E731
+    for rate in BY_RATE:
+        place(rate, 42).write_text(json.dumps({**result(80), "seed": 42}))
+    for seed, found in ((43, {"failed": "not finite"}), (44, {**result(80), "seed": 44})):
+        place(0.001, seed).write_text(json.dumps(found))
+    cell = script.cell_of(tmp_path, TASK, "full", 0.001)
+    assert [run["seed"] for run in cell["runs"]] == [42, 44]
+    for rate in BY_RATE:
+        for seed in (42, 43, 44):
+            place(rate, seed).write_text(json.dumps({"failed": "not finite"}))
+    with pytest.raises(CompacterError, match="no rate of the grid trains it"):
+        script.cell_of(tmp_path, TASK, "full", 0.001)
+
+
+def test_another_failure_is_not_kept_as_a_rate_that_diverged(script, monkeypatch, tmp_path):
+    from compacter_cli.commands import train as command
+
+    def train(**_):
+        raise CompacterError("out of memory")
+
+    monkeypatch.setattr(command, "train", train)
+    file = script.result_file(tmp_path, TASK, "full", 0.001, 42)
+    with pytest.raises(CompacterError, match="out of memory"):
+        script.run_one((file, ("full", 0.001, 42)))
+    assert not file.exists()
 
 
 def test_half_a_result_is_never_kept(script, trained, monkeypatch, tmp_path):
@@ -251,7 +279,8 @@ def test_the_random_start_is_the_demo_pretraining_without_a_step(
 
     monkeypatch.setattr(pretraining_recipes, "load_pretraining", small)
     (tmp_path / "random").mkdir()
-    (tmp_path / "random" / "recipe.toml").write_text("[text]\n")  # of an interrupted call
+    (tmp_path / "random" / "recipe.toml").write_text("[text]\n")
+    (tmp_path / "random" / "state").mkdir()  # of an interrupted call
     script.random_start(tmp_path)
     assert asked == [("demo/pretrain", ["train.steps=0"])]
     assert json.loads((tmp_path / "random" / "pretraining.json").read_text())["steps"] == 0

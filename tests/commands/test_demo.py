@@ -162,7 +162,7 @@ def test_a_wrong_answer_names_the_right_one(capsys):
 def test_json_is_the_whole_of_stdout_and_overwrite_replaces_both_runs(story, tmp_path):
     folder = shutil.copytree(story[0], tmp_path / "again")
     for method in ("compacterpp", "full"):
-        (folder / method / "old.txt").write_text("of the old one")
+        (folder / method / "last" / "old.txt").write_text("of the old one")
     result = call("--output", folder, "--overwrite", "--json")
     assert result.exit_code == 0, result.output
     assert result.stderr == ""
@@ -173,7 +173,7 @@ def test_json_is_the_whole_of_stdout_and_overwrite_replaces_both_runs(story, tmp
         before = result_of(story[0], method)
         assert found[method]["test"] == before["test"]  # the same run again
         assert found[method]["before"] == before["before"]
-        assert not (folder / method / "old.txt").exists()
+        assert not (folder / method / "last" / "old.txt").exists()
     assert [set(row) for row in found["answers"]] == [{"text", "answer", "right"}] * 3
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from compacter_cli.commands import profile as command
 from compacter_cli.commands.profile import profile
 from compacter_cli.console import err, out
+from compacter_cli.errors import CompacterError
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS
 
@@ -111,6 +112,29 @@ def test_a_child_that_fails_is_a_row_and_the_others_go_on(children):
     assert said["paper_delta_percent"]["time"] == pytest.approx(241.82, abs=0.005)
     assert phm["failed"] == "24 % 5"
     assert len(children) == 2
+
+
+def test_where_every_method_fails_the_rows_are_shown_and_the_run_failed(children, tmp_path):
+    result = call("--method", "said", "--plot", str(tmp_path / "p.png"))
+    assert result.exit_code == 1
+    assert "said: killed (SIGKILL), out of memory?" in result.stdout
+    assert "no method could be measured" in result.stderr
+    assert not (tmp_path / "p.png").exists()
+
+
+def test_a_picture_that_cannot_be_written_costs_no_figures(children, monkeypatch, tmp_path):
+    def save_plot(found, path):
+        raise CompacterError("the disk is full")
+
+    monkeypatch.setattr(command, "save_plot", save_plot)
+    result = call("--method", "full", "--json", "--plot", str(tmp_path / "p.png"))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["methods"][0]["method"] == "full"
+
+
+def test_the_backbone_named_is_the_one_measured(children):
+    found = profile(methods=["full"], overrides=["backbone.preset=demo/t5"])
+    assert found["backbone"] == "demo/t5"
 
 
 def test_without_full_the_deltas_are_dashes(children, monkeypatch):

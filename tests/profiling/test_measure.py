@@ -61,7 +61,7 @@ def test_figures_agree_with_each_other(made, monkeypatch):
     assert found["example_ms"] == pytest.approx(30.0)  # 2 x 5 examples
     assert found["tokens_per_second"] == pytest.approx(500.0)  # 10 x (12 + 3) in 0.3 s
     assert found["peak_bytes"] == found["weight_bytes"] + found["growth_bytes"]
-    assert found["example_bytes"] == found["peak_bytes"] / 10
+    assert found["example_bytes"] == found["peak_bytes"] / 5
     assert found["weight_bytes"] >= 4 * stepper.model.shape.parameters()
     assert found["epoch"] is None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.profiling import plot
 from compacter_cli.profiling.plot import check_plot, save_plot
 
@@ -93,8 +93,11 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
     with pytest.raises(UsageError, match="there is no folder"):
         check_plot(tmp_path / "no" / "p.png")
     check_plot(tmp_path / "p.PNG")
-    with pytest.raises(UsageError, match="no method was measured"):
-        save_plot({**SETTING, "methods": ROWS[-1:]}, tmp_path / "p.png")
+    (tmp_path / "mine.png").write_text("mine")
+    with pytest.raises(UsageError, match="it is there already"):
+        check_plot(tmp_path / "mine.png")
+    with pytest.raises(CompacterError, match="No such file"):
+        save_plot({**SETTING, "methods": ROWS}, tmp_path / "no" / "p.png")
 
 
 def test_a_name_without_a_free_place_is_still_somewhere():

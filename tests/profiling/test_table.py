@@ -7,6 +7,7 @@ from compacter_cli.profiling.table import duration, heading, legend
 FOUND = {
     "backbone": "t5_small_multi",
     "batch": 16,
+    "accumulate": 1,
     "source": 128,
     "target": 4,
     "precision": "float32",
@@ -34,6 +35,7 @@ def test_the_heading_says_what_was_measured_and_where():
         "t5_small_multi, random weights, batch 16, 128 source and 4 target tokens, float32 on "
         "cpu, 1 thread, torch 2.13.0"
     )
+    assert "batch 16 x 2 accumulated, " in heading({**FOUND, "accumulate": 2})
     assert "the largest batch within 24.00 GB" in heading({**FOUND, "budget_bytes": 24 * 10**9})
 
 

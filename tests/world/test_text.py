@@ -1,5 +1,6 @@
 """Paragraphs: the same for a seed, without end, true, and without the tasks' sentences."""
 
+import hashlib
 import random
 import re
 from itertools import islice, pairwise
@@ -9,12 +10,24 @@ import pytest
 from compacter_cli.tasks import DEMO
 from compacter_cli.world import text
 from compacter_cli.world.clauses import Speaker
+from compacter_cli.world.exercises import exercises
 from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
 from compacter_cli.world.opinions import Critic
 from compacter_cli.world.text import paragraphs, task_sentences
 
+# The beginning of what the shipped backbone was pretrained on: it changes with the backbone alone.
+TEXT_SHA256 = {
+    paragraphs: "e136754fd3eec007811aade50d3141cec0065f80c1d962b28e22bcde75cc7991",
+    exercises: "c37a0f0334f6df45dfdb0934ea5f281dcd7055e9ed86be6edf41bbe97a819a8c",
+}
 LINKS = [*text.SO, *text.YET]
 NOUNS = {word: noun for noun in nouns() for word in (noun.word, noun.plural)}
+
+
+@pytest.mark.parametrize("made", TEXT_SHA256, ids=lambda made: made.__name__)
+def test_the_text_is_that_of_the_shipped_backbone(made):
+    begun = "\n".join(map(str, islice(made(42), 2000)))
+    assert hashlib.sha256(begun.encode()).hexdigest() == TEXT_SHA256[made]
 
 
 @pytest.fixture(scope="module")
