@@ -32,15 +32,15 @@ def main(
     shape: Annotated[
         list[str] | None, typer.Option(help="small, base or tiny. Repeatable.")
     ] = None,
-    batch: int = 16,
+    batch: Annotated[int, typer.Option(min=1)] = 16,
     source: int = 128,
     target: int = 4,
     bottleneck: int = 16,
     threads: int = 2,
     device: str = "cpu",
     precision: str = "float32",
-    runs: Annotated[int, typer.Option(help="Alternations.")] = 5,
-    steps: Annotated[int, typer.Option(help="Steps of a side in one alternation.")] = 1,
+    runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 5,
+    steps: Annotated[int, typer.Option(min=1, help="Steps a side in one alternation.")] = 1,
     growth: Annotated[bool, typer.Option(help="Batch x2 and depth x2, too.")] = False,
     rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
     vocabulary: Annotated[
@@ -59,6 +59,8 @@ def main(
         replace(first, method=m, shape=s) for s in shape or ["small"] for m in method or METHODS
     ]
     check(settings)
+    if json_ and not json_.absolute().parent.is_dir():
+        raise UsageError(f"--json {json_}: there is no folder {json_.parent}")
     sides = SIDES if importlib.util.find_spec("adapters") else SIDES[:1]
     if len(sides) == 1:
         err.print("adapters is not installed (pip install -e '.[peers]'): ours runs alone")
@@ -197,4 +199,5 @@ if __name__ == "__main__":
     try:
         typer.run(main)
     except CompacterError as error:
-        sys.exit(f"error: {error}")
+        err.print(f"error: {error}", soft_wrap=True)
+        sys.exit(error.exit_code)

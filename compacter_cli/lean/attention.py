@@ -42,7 +42,10 @@ class Attention(torch.autograd.Function):
         gradient, keys, values = pairs.pad(gradient, keys, values)
         (queries,) = pairs.pad(queries)
         d_queries, d_keys, d_values = map(torch.empty_like, (queries, keys, values))
-        d_bias = torch.zeros_like(bias) if ctx.needs_input_grad[3] else None
+        d_bias = None
+        if ctx.needs_input_grad[3]:  # summed over rows, in float32 at least
+            exact = torch.promote_types(bias.dtype, torch.float32)
+            d_bias = torch.zeros_like(bias, dtype=exact)
         for span in pairs.spans:
             q, k, v = (_heads(queries[span.queries], span),
                        _heads(keys[span.keys], span), _heads(values[span.keys], span))  # fmt: skip
@@ -61,6 +64,8 @@ class Attention(torch.autograd.Function):
             d_scores = _flat(d_scores, q.dtype)
             _put(d_queries[span.queries], d_scores @ k, span)
             _put(d_keys[span.keys], d_scores.mT @ q, span)
+        if d_bias is not None:
+            d_bias = d_bias.to(bias.dtype)
         return *pairs.unpad(d_queries, d_keys, d_values), d_bias, None, None, None
 
 

@@ -23,6 +23,9 @@ from compacter_cli.lean.tokens import Tokens
 class LeanForward(T5Forward):
     """`T5Forward` by less work: the same interface, results and dropout, to rounding.
 
+    A source of padding alone, which has nothing to attend to, stays finite here as there, but the
+    two differ on it.
+
     Between embedding and output hidden states are (N, k): linears, norms, adapters and residuals
     never see padding.
     """

@@ -51,9 +51,9 @@ def test_lengths_by_rule_are_1_3_tokens_a_word_and_3_a_name(script):
 
 
 def test_what_is_compared_must_be_known():
-    for wrong in (["--method", "lora"], ["--rte", "folder"]):
+    for wrong in (["--method", "lora"], ["--rte", "folder"], ["--json", "no/folder/x.json"]):
         done = run(*wrong)
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("error: ")
 
 

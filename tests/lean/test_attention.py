@@ -133,3 +133,22 @@ def test_absorbing_pays_below_the_point_where_both_cost_the_same():
     # 128 * 64 / (128 + 64) = 42.7
     assert absorbing_is_cheaper(42, 128, 64)
     assert not absorbing_is_cheaper(43, 128, 64)
+
+
+def test_a_bias_of_many_rows_gets_its_gradient_summed_in_float32():
+    rows, length = 300, 4
+    tokens = Tokens.of(torch.ones(rows, length, dtype=torch.bool))
+    generator = torch.Generator().manual_seed(0)
+    parts = torch.randn(3, 1, length, HEADS * HEAD, generator=generator)
+    gradient = torch.randn(length, HEADS * HEAD, generator=generator).repeat(rows, 1)
+    found = {}
+    for dtype in (torch.bfloat16, torch.float64):
+        # Every row is the same, so nothing cancels.
+        queries, keys, values = parts.bfloat16().to(dtype).repeat(1, rows, 1, 1).flatten(1, 2)
+        bias = torch.zeros(1, HEADS, length, length, dtype=dtype, requires_grad=True)
+        pairs = Pairs(tokens, tokens, HEADS, row_by_row=True)
+        mixed = Attention.apply(queries, keys, values, bias, None, 1.0, pairs)
+        mixed.backward(gradient.bfloat16().to(dtype))
+        found[dtype] = bias.grad.double()
+    error = (found[torch.bfloat16] - found[torch.float64]).norm() / found[torch.float64].norm()
+    assert error < 0.02  # summed in bfloat16 it is 0.05 and more
