@@ -120,15 +120,18 @@ def hadamard(vector):
     bits = len(vector).bit_length() - 1
     if bits == 0:
         return vector
-    parts = _near_equal_parts(bits)
-    x = vector.reshape([1 << part for part in parts])
-    for axis, part in enumerate(parts):
+    x, behind = vector, 1  # length of the axes behind the one that is transformed
+    for part in _near_equal_parts(bits):
         matrix = _hadamard_matrix(part, vector.dtype, vector.device)
-        x = torch.tensordot(x, matrix, dims=([axis], [0])).movedim(-1, axis)
-    return x.reshape(-1)
+        if behind == 1:
+            x = x.reshape(-1, 1 << part) @ matrix
+        else:  # the matrix is symmetric; from the left nothing needs to be turned over
+            x = matrix @ x.view(-1, 1 << part, behind)
+        behind <<= part
+    return x.view(-1)
 
 
-def _near_equal_parts(bits, largest=7):
+def _near_equal_parts(bits, largest=6):
     count = -(-bits // largest)
     return [bits // count + (i < bits % count) for i in range(count)]
 

@@ -50,7 +50,8 @@ class IntrinsicSubspace(keras.layers.Layer):
         v, scales = self.v.value, self.scales.value.unbind()
         named = zip(self.shapes.items(), self.projections, scales, strict=True)
         for (name, shape), projection, scale in named:
-            delta = (scale * projection.call(v)).reshape(shape)
+            # The projection is linear: scaling its input is scaling the tensor, for less.
+            delta = projection.call(scale * v).reshape(shape)
             moved[name] = tensors[name] + delta  # float32, whatever the backbone is stored in
         return moved
 
