@@ -116,6 +116,7 @@ def plan(*, recipe, directory, offline=False):
     size = recipe.train.batch_size * recipe.train.accumulate
     return {
         "run": str(directory),
+        "taken": not runs.is_vacant(Path(directory)),
         "method": method_lines(recipe.method, shape),
         "rows": sizes,
         "splits": task.split.words,
@@ -137,7 +138,10 @@ def show_plan(found, as_json):
         out.print(line, soft_wrap=True)
     sizes = ", ".join(f"{size:,} {split}" for split, size in found["rows"].items())
     out.print(f"{sizes} rows ({found['splits']})", soft_wrap=True)
-    out.print(f"{found['updates']:,} updates; the run would go to {found['run']}", soft_wrap=True)
+    taken = ", which is taken: give --overwrite to replace it" if found["taken"] else ""
+    out.print(
+        f"{found['updates']:,} updates; the run would go to {found['run']}{taken}", soft_wrap=True
+    )
 
 
 def show_result(result):

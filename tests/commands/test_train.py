@@ -306,6 +306,16 @@ def test_the_plan_is_that_of_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_says_that_the_directory_is_taken(run, untrained):
+    free, taken = (
+        call("--dry-run", "--json", "--output", place) for place in (run.parent / "other", run)
+    )
+    assert not json.loads(free.stdout)["taken"]
+    assert json.loads(taken.stdout)["taken"]
+    shown = " ".join(call("--dry-run", "--output", run).stdout.split())
+    assert "which is taken: give --overwrite to replace it" in shown
+
+
 def test_a_dry_run_loads_no_framework_and_writes_nothing(tmp_path):
     code = textwrap.dedent("""
         import json, sys
