@@ -20,7 +20,7 @@ from typing import Annotated
 import typer
 from setting import METHODS, SHAPES, Setting
 
-from compacter_cli.console import err, out, table_of
+from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError, UsageError
 
 SIDES = ("ours", "peer")

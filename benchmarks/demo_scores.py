@@ -17,14 +17,14 @@ from statistics import fmean, stdev
 
 from rich.console import Console
 
-from compacter_cli.backbones import DEMO
-from compacter_cli.console import table_of
+from compacter_cli.commands.console import table_of
 from compacter_cli.errors import CompacterError, NotFiniteError
-from compacter_cli.measured import FILE
 from compacter_cli.methods import METHODS
-from compacter_cli.recipe import load_recipe
-from compacter_cli.run import environment, write_json
+from compacter_cli.paper.demo_scores import FILE
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.shapes import DEMO
 from compacter_cli.tasks import DEMO as DEMO_TASKS
+from compacter_cli.training.run_directory import environment, write_json
 
 TASKS = tuple(task.name for task in DEMO_TASKS)
 GRID = (1e-3, 4e-3, 1.6e-2, 6.4e-2)
@@ -54,7 +54,7 @@ def arguments():
     parser.add_argument("--jobs", type=int, default=1, help="processes, of one thread each")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
-    default = Path(__file__).parents[1] / "compacter_cli" / FILE
+    default = Path(__file__).parents[1] / "compacter_cli" / "paper" / FILE
     whole = f"what is written (default: {default.name} in the package, where nothing is left out)"
     parser.add_argument("--output", type=Path, help=whole)
     given = parser.parse_args()
@@ -87,7 +87,7 @@ def run_all(runs, given):
 
 
 def start_worker():
-    from compacter_cli.runtime import hide_tensorflow, start_keras
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
     hide_tensorflow()
     start_keras()

@@ -4,7 +4,7 @@ from setting import recipe_for
 
 from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.measure import Stepper, model_of_random_weights, random_batch
-from compacter_cli.runtime import on_device, start_keras
+from compacter_cli.t5.runtime import on_device, start_keras
 
 
 def build(setting):

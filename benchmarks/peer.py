@@ -8,7 +8,7 @@ from setting import recipe_for
 from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.measure import random_batch
 from compacter_cli.profiling.saved import live_storages, saved_tensors
-from compacter_cli.training import optimizer_of
+from compacter_cli.training.loop import optimizer_of
 
 IGNORED = -100  # the label that transformers leaves out of the loss
 

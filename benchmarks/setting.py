@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
 
-from compacter_cli.backbones import shape_of
-from compacter_cli.vocabulary import Vocabulary
+from compacter_cli.t5.shapes import shape_of
+from compacter_cli.t5.vocabulary import Vocabulary
 
 RULE = "rule"  # in the place of a preset: lengths as T5's own vocabulary would about give them
 SHAPES = {"small": "t5_small_multi", "base": "t5_base_multi", "tiny": "random/tiny"}
@@ -83,7 +83,7 @@ def real_batches(setting):
 
     Each is padded to its longest example, as the peer's collator does by default.
     """
-    from compacter_cli.dataset import batches, shuffled_order
+    from compacter_cli.data.dataset import batches, shuffled_order
 
     split, recipe = _training_split(setting), recipe_for(setting)
     order = shuffled_order(len(split), recipe.data.seed, recipe.seed, 1)
@@ -111,9 +111,9 @@ class RuleOfThumb(Vocabulary):
 
 @cache
 def _training_split(setting):
-    from compacter_cli.dataset import build_dataset
+    from compacter_cli.data.dataset import build_dataset
+    from compacter_cli.data.sources import load_rows
     from compacter_cli.profiling.measure import vocabulary_for
-    from compacter_cli.sources import load_rows
     from compacter_cli.tasks import task_of
 
     recipe = recipe_for(setting)

@@ -33,7 +33,7 @@ class Side:
 
     def __init__(self, name, setting):
         from compacter_cli.profiling.peak import PeakMemory
-        from compacter_cli.runtime import hide_tensorflow
+        from compacter_cli.t5.runtime import hide_tensorflow
 
         hide_tensorflow()  # transformers would import it as keras does
         import torch

@@ -15,7 +15,7 @@ from compacter_cli.commands import (
     train,
     validate,
 )
-from compacter_cli.console import err, out, show_error
+from compacter_cli.commands.console import err, out, show_error
 from compacter_cli.errors import CompacterError
 
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from compacter_cli.runtime import hide_tensorflow, start_keras
+from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
 os.environ["KERAS_BACKEND"] = "torch"
 # Tiny models gain nothing from threads, and lose much where another program wants a core.
@@ -31,7 +31,7 @@ TINY = {
 WRITE_TFRECORD = """
 import sys
 import tensorflow_datasets as tfds
-from compacter_cli.original_files import LocalFiles
+from compacter_cli.data.original_files import LocalFiles
 from compacter_cli.tasks import TASKS
 
 tfds.disable_progress_bar()
@@ -132,7 +132,7 @@ def rte_archive(rte_folder, tmp_path_factory):
 @pytest.fixture(scope="session")
 def array_record(rte_archive, tmp_path_factory):
     """A data directory of the made-up RTE, prepared by the download path. Do not change it."""
-    from compacter_cli import preparing
+    from compacter_cli.data import tfds_preparation as preparing
     from compacter_cli.tasks import TASKS
 
     data_dir = tmp_path_factory.mktemp("array_record")
@@ -165,7 +165,8 @@ def copied(tmp_path):
 @pytest.fixture
 def fetched(monkeypatch, rte_archive):
     """Calls of the download; each gives the local zip. The network counts as there."""
-    from compacter_cli import preparing, sources
+    from compacter_cli.data import sources
+    from compacter_cli.data import tfds_preparation as preparing
 
     calls = []
     monkeypatch.setattr(sources, "can_reach", lambda host: True)
@@ -210,7 +211,7 @@ def originals(tmp_path_factory):
 
 
 def _original_archives():
-    path = Path(__file__).with_name("original_archives.py")  # the tests are no package
+    path = Path(__file__).with_name("data") / "original_archives.py"  # the tests are no package
     return runpy.run_path(str(path))["ORIGINALS"]
 
 
@@ -248,7 +249,7 @@ def sounds_positive():
 def smoke_run(keras, tmp_path_factory):
     """The run directory of a short, finished training of the demo recipe. Do not change it."""
     from compacter_cli.commands.train import train
-    from compacter_cli.recipe import load_recipe
+    from compacter_cli.recipe.recipe import load_recipe
 
     directory = tmp_path_factory.mktemp("runs") / "smoke"
     recipe = load_recipe("demo/smoke_compacterpp", ["train.epochs=2", "train.warmup_steps=10"])

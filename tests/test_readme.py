@@ -9,8 +9,8 @@ import typer
 
 from compacter_cli.main import app
 from compacter_cli.pretraining.recipe import PretrainingRecipe
-from compacter_cli.recipe import Recipe
-from compacter_cli.recipe_tables import is_pretraining, read_tables
+from compacter_cli.recipe.recipe import Recipe
+from compacter_cli.recipe.tables import is_pretraining, read_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -98,14 +98,14 @@ def test_python_of_the_readme_parses_and_imports_what_there_is(keras, code):
                 assert hasattr(module, name.name), f"{node.module}.{name.name}"
 
 
-def test_every_file_of_the_tree_is_there():
-    (tree,) = [text for _, text in blocks() if "commands/" in text and "main.py" in text]
-    names = re.findall(r"\b\w+\.(?:py|toml)\b", tree)
-    assert len(names) > 20
-    there = {path.name for path in (ROOT / "compacter_cli").rglob("*")}
-    assert set(names) - there == set()
-    for folder in re.findall(r"^ +(\w+)/", tree, re.MULTILINE):
-        assert (ROOT / folder).is_dir() or (ROOT / "compacter_cli" / folder).is_dir(), folder
+def test_every_room_of_the_tree_is_there_and_no_other():
+    (tree,) = [text for _, text in blocks() if "in rooms that import one way" in text]
+    rooms = re.search(r"one way: ([\w, \n]+?)\n +layers/", tree)[1]
+    package = ROOT / "compacter_cli"
+    found = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"\w+", rooms)) == found
+    for folder in re.findall(r"^ *(\w+)/", tree, re.MULTILINE):
+        assert (ROOT / folder).is_dir(), folder
 
 
 def test_the_linked_files_are_there():

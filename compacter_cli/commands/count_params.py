@@ -5,13 +5,13 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from compacter_cli.backbones import PRESETS
-from compacter_cli.console import out, print_json, table_of
-from compacter_cli.counting import TASKS_OF, count, reported, reported_percent
+from compacter_cli.commands.console import out, print_json, table_of
+from compacter_cli.commands.options import JsonOption
 from compacter_cli.errors import CompacterError, RecipeError, UsageError, did_you_mean
 from compacter_cli.methods import METHODS
-from compacter_cli.options import JsonOption
-from compacter_cli.report import component_groups
+from compacter_cli.paper.counting import TASKS_OF, count, reported, reported_percent
+from compacter_cli.t5.shapes import PRESETS
+from compacter_cli.training.report import component_groups
 
 # Option to the method's own field; each method takes of them what it has.
 OPTIONS = {"n": "n", "d": "bottleneck", "rank": "rank", "length": "length", "dim": "intrinsic_dim"}
@@ -113,13 +113,13 @@ def verify_counts(counts):
     Raises:
         CompacterError: a model trains another number than its `Count` says.
     """
-    from compacter_cli.random_backbone import random_backbone
-    from compacter_cli.runtime import hide_tensorflow, start_keras
+    from compacter_cli.t5.random_backbone import random_backbone
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
     hide_tensorflow()
     start_keras()
-    from compacter_cli.backbones import shape_of
-    from compacter_cli.model import T5Model
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.shapes import shape_of
 
     built, name, backbone = [], None, None
     for item in counts:
@@ -178,7 +178,7 @@ def _reported(item):
 
 
 def _shape(item):
-    from compacter_cli.backbones import shape_of
+    from compacter_cli.t5.shapes import shape_of
 
     return shape_of(item.backbone)
 

@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.console import err, out, print_json, show_error, show_note, table_of
-from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, did_you_mean
-from compacter_cli.options import JsonOption, OfflineOption
-from compacter_cli.prepared import (
+from compacter_cli.commands.console import err, out, print_json, show_error, show_note, table_of
+from compacter_cli.commands.options import JsonOption, OfflineOption
+from compacter_cli.data.tfds_directory import (
     INFO,
     check_prepared,
     prepared_directory,
     receipt_of,
     tfds_root,
 )
+from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, did_you_mean
 from compacter_cli.tasks import PUBLISHED
 
 app = typer.Typer(no_args_is_help=True, help="Prepare the published tasks and see what is there.")
@@ -177,7 +177,7 @@ def prepare(*, tasks, source=None, data_dir=None, offline=False, all_must=True, 
 
 
 def _prepare_one(task, root, source, offline, say):
-    from compacter_cli import preparing
+    from compacter_cli.data import tfds_preparation as preparing
 
     kind, place = source or (None, None)
     there, made = prepared_directory(task, root), False
@@ -199,8 +199,8 @@ def _prepare_one(task, root, source, offline, say):
 
 def _maker(task, root, kind, place, offline):
     """A function that prepares the task, once it is sure that its source is there."""
-    from compacter_cli import original_files as originals
-    from compacter_cli.sources import check_download
+    from compacter_cli.data import original_files as originals
+    from compacter_cli.data.sources import check_download
 
     if kind == "--folder":
         originals.original_files(task, place)

@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
+from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.options import DeviceOption, JsonOption
+from compacter_cli.commands.progress import Silent, progress_for
 from compacter_cli.commands.train import check_before_training, train
-from compacter_cli.console import err, out, print_json
-from compacter_cli.options import DeviceOption, JsonOption
-from compacter_cli.progress import Silent, progress_for
-from compacter_cli.recipe import load_recipe
-from compacter_cli.report import bar_chart, size_text
-from compacter_cli.runtime import start_frameworks
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.runtime import start_frameworks
 from compacter_cli.tasks import task_of
+from compacter_cli.training.report import bar_chart, size_text
 
 METHODS = ("compacterpp", "full")  # the first one answers
 ANSWERED = 3  # rows of the test split that are shown with their answers
@@ -65,7 +65,7 @@ def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
         directory: path of the folder for the runs; taken ones are refused without `overwrite`.
         device: "cpu" or "cuda"; a GPU where there is one.
         overwrite: bool. Replace runs that are there already.
-        progress: display, see `compacter_cli.progress`; silent by default.
+        progress: display, see `compacter_cli.commands.progress`; silent by default.
 
     Returns:
         Both runs' results by method and the `answers`, as plain data.
@@ -91,10 +91,10 @@ def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
 
 def answered(recipe, run, device=None):
     """Test rows with the run's answer and the right one: a dict each of three texts."""
-    from compacter_cli.backbone import load_backbone
-    from compacter_cli.predictor import Predictor
-    from compacter_cli.runtime import on_device
-    from compacter_cli.sources import load_rows
+    from compacter_cli.adapters.predictor import Predictor
+    from compacter_cli.data.sources import load_rows
+    from compacter_cli.t5.loading import load_backbone
+    from compacter_cli.t5.runtime import on_device
 
     task = task_of(recipe)
     rows = task.split.apply(load_rows(task, recipe.data).splits, recipe.data.seed)["test"]

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.backbone import check_available as check_backbone_available
-from compacter_cli.console import out, print_json, show_note
-from compacter_cli.options import (
+from compacter_cli.adapters.predictor import adapter_of_run, check_recipe, model_with
+from compacter_cli.commands.console import out, print_json, show_note
+from compacter_cli.commands.options import (
     AdapterOption,
     DeviceOption,
     JsonOption,
@@ -15,14 +15,14 @@ from compacter_cli.options import (
     SetOption,
     SplitName,
 )
-from compacter_cli.paper import paper_scores
-from compacter_cli.predictor import adapter_of_run, check_recipe, model_with
-from compacter_cli.recipe import load_recipe
-from compacter_cli.report import scores_table, warnings_of
-from compacter_cli.run import RECIPE, read_result
-from compacter_cli.runtime import hide_tensorflow, start_keras
-from compacter_cli.sources import check_available, load_rows
+from compacter_cli.data.sources import check_available, load_rows
+from compacter_cli.paper.tables import paper_scores
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.loading import check_available as check_backbone_available
+from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 from compacter_cli.tasks import task_of
+from compacter_cli.training.report import scores_table, warnings_of
+from compacter_cli.training.run_directory import RECIPE, read_result
 
 
 def command(
@@ -70,11 +70,11 @@ def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
     Raises:
         CompacterError: the adapter is damaged or not of this backbone, or the data is not there.
     """
-    from compacter_cli.backbone import load_backbone
-    from compacter_cli.checkpoint import load_adapter
-    from compacter_cli.dataset import build_dataset
-    from compacter_cli.runtime import on_device
-    from compacter_cli.scoring import evaluate as score_split
+    from compacter_cli.adapters.adapter_file import load_adapter
+    from compacter_cli.data.dataset import build_dataset
+    from compacter_cli.t5.loading import load_backbone
+    from compacter_cli.t5.runtime import on_device
+    from compacter_cli.training.scoring import evaluate as score_split
 
     task = task_of(recipe)
     loaded = load_adapter(adapter)

@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.backbone import check_available
-from compacter_cli.console import err, out, print_json, show_note, table_of
-from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.options import (
+from compacter_cli.adapters.predictor import Predictor, adapter_of_run
+from compacter_cli.commands.console import err, out, print_json, show_note, table_of
+from compacter_cli.commands.options import (
     AdapterOption,
     DeviceOption,
     JsonOption,
@@ -18,15 +17,16 @@ from compacter_cli.options import (
     SetOption,
     SplitName,
 )
-from compacter_cli.predictor import Predictor, adapter_of_run
-from compacter_cli.recipe import load_recipe
-from compacter_cli.run import RECIPE
-from compacter_cli.runtime import hide_tensorflow, start_keras
-from compacter_cli.sources import check_available as check_rows_available
-from compacter_cli.sources import load_rows
+from compacter_cli.data.sources import check_available as check_rows_available
+from compacter_cli.data.sources import load_rows
+from compacter_cli.data.text_files import read_rows, read_text
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.loading import check_available
+from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.tasks.own import FORMATS
-from compacter_cli.text_files import read_rows, read_text
+from compacter_cli.training.run_directory import RECIPE
 
 
 def command(
@@ -103,8 +103,8 @@ def predict(*, adapter, recipe, texts, device=None):
     Raises:
         CompacterError: the adapter is damaged or not of this backbone.
     """
-    from compacter_cli.backbone import load_backbone
-    from compacter_cli.runtime import on_device
+    from compacter_cli.t5.loading import load_backbone
+    from compacter_cli.t5.runtime import on_device
 
     size = recipe.train.eval_batch_size
     with on_device(device):

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.console import err, out, print_json
+from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.options import DeviceOption, JsonOption, RecipeOption, SetOption
+from compacter_cli.commands.progress import Silent, progress_for
 from compacter_cli.errors import UsageError
-from compacter_cli.options import DeviceOption, JsonOption, RecipeOption, SetOption
 from compacter_cli.pretraining.corpus import check_available
+from compacter_cli.pretraining.directory import check_resumable, check_vacant
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.pretraining.report import closing_lines, result_table
-from compacter_cli.pretraining.run import check_resumable, check_vacant
-from compacter_cli.progress import Silent, progress_for
-from compacter_cli.runtime import on_device, start_frameworks, start_keras
+from compacter_cli.t5.runtime import on_device, start_frameworks, start_keras
 
 
 def command(
@@ -72,7 +72,7 @@ def pretrain(*, recipe, directory, resume=False, overwrite=False, device=None, p
         resume: bool. Continue the interrupted pretraining that is in it.
         overwrite: bool. Replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
-        progress: display, see `compacter_cli.progress`; silent by default.
+        progress: display, see `compacter_cli.commands.progress`; silent by default.
 
     Returns:
         The result as plain data, as in `pretraining.json`, and where the preset is.

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from compacter_cli.backbone import cached_directory
-from compacter_cli.backbones import RANDOM_TINY, local_directory
-from compacter_cli.console import err, out, print_json
-from compacter_cli.counting import count
+from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption
+from compacter_cli.commands.profile_tables import cost_table, delta_table, heading, legend
+from compacter_cli.data.sources import check_available as check_rows_available
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.methods import METHODS
-from compacter_cli.options import DeviceOption, JsonOption, SetOption
+from compacter_cli.paper.counting import count
 from compacter_cli.profiling.budget import measured_within_budget
 from compacter_cli.profiling.children import run_job
 from compacter_cli.profiling.deltas import DEFINITION, add_deltas
@@ -19,10 +19,10 @@ from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.limits import check_budget, parse_size
 from compacter_cli.profiling.plan import NO_TASK, recipes_of
 from compacter_cli.profiling.plot import check_plot, save_plot
-from compacter_cli.profiling.table import cost_table, delta_table, heading, legend
-from compacter_cli.run import plain_recipe
-from compacter_cli.sources import check_available as check_rows_available
+from compacter_cli.t5.loading import cached_directory
+from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
 from compacter_cli.tasks import task_of
+from compacter_cli.training.run_directory import plain_recipe
 
 
 def command(

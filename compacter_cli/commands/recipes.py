@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.console import out, print_json, table_of
+from compacter_cli.commands.console import out, print_json, table_of
+from compacter_cli.commands.options import JsonOption
 from compacter_cli.errors import UsageError, did_you_mean
-from compacter_cli.library import find_recipe, shipped_recipes
 from compacter_cli.methods import METHODS
-from compacter_cli.options import JsonOption
-from compacter_cli.paper import paper_scores
-from compacter_cli.recipe_tables import is_pretraining, read_tables
+from compacter_cli.paper.tables import paper_scores
+from compacter_cli.recipe.shipped import find_recipe, shipped_recipes
+from compacter_cli.recipe.tables import is_pretraining, read_tables
 from compacter_cli.tasks import TASKS
 
 app = typer.Typer(no_args_is_help=True, help="List, show and copy the shipped recipes.")

@@ -6,19 +6,25 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli import run as runs
-from compacter_cli.backbone import check_available as check_backbone_available
-from compacter_cli.backbones import shape_of
-from compacter_cli.console import err, out, print_json, show_note
-from compacter_cli.memory import memory_advice
-from compacter_cli.options import DeviceOption, JsonOption, OfflineOption, RecipeOption, SetOption
-from compacter_cli.progress import Silent, progress_for
-from compacter_cli.recipe import load_recipe
-from compacter_cli.report import ending_lines, method_lines, result_table, warnings_of
-from compacter_cli.runtime import start_frameworks
-from compacter_cli.sources import check_available as check_rows_available
-from compacter_cli.sources import split_sizes
+from compacter_cli.commands.console import err, out, print_json, show_note
+from compacter_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    OfflineOption,
+    RecipeOption,
+    SetOption,
+)
+from compacter_cli.commands.progress import Silent, progress_for
+from compacter_cli.data.sources import check_available as check_rows_available
+from compacter_cli.data.sources import split_sizes
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.loading import check_available as check_backbone_available
+from compacter_cli.t5.runtime import start_frameworks
+from compacter_cli.t5.shapes import shape_of
 from compacter_cli.tasks import task_of
+from compacter_cli.training import run_directory as runs
+from compacter_cli.training.memory import memory_advice
+from compacter_cli.training.report import ending_lines, method_lines, result_table, warnings_of
 
 
 def command(
@@ -80,7 +86,7 @@ def train(*, recipe, directory, device=None, offline=False, overwrite=False, pro
         device: "cpu" or "cuda"; a GPU where there is one.
         offline: bool. Fetch nothing.
         overwrite: bool. Replace a run that is there already.
-        progress: display, see `compacter_cli.progress`; silent by default.
+        progress: display, see `compacter_cli.commands.progress`; silent by default.
 
     Returns:
         The result as plain data, as in the run's `result.json`.
@@ -89,7 +95,7 @@ def train(*, recipe, directory, device=None, offline=False, overwrite=False, pro
         CompacterError: the run cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; what was trained is in `last/`.
     """
-    from compacter_cli.session import Session
+    from compacter_cli.training.session import Session
 
     check_before_training(recipe, directory, offline, overwrite)
     with (

@@ -2,10 +2,10 @@
 
 import tomli_w
 
-from compacter_cli.console import err, out, print_json
-from compacter_cli.options import JsonOption, RecipeOption, SetOption
+from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.options import JsonOption, RecipeOption, SetOption
 from compacter_cli.pretraining.recipe import load_any
-from compacter_cli.run import plain_recipe
+from compacter_cli.training.run_directory import plain_recipe
 
 
 def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = False):

@@ -1,6 +1,6 @@
 """Which examples a step sees, and how corrupted: from seed and step alone, so that runs resume."""
 
-from compacter_cli.dataset import collate
+from compacter_cli.data.dataset import collate
 from compacter_cli.methods.base import seed_of
 from compacter_cli.pretraining.corruption import corrupt
 

@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import dataclass
 from itertools import islice
 
+from compacter_cli.data.text_files import read_text
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
-from compacter_cli.text_files import read_text
 
 
 @dataclass(frozen=True)

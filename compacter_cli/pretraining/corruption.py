@@ -1,6 +1,6 @@
 """T5's span corruption (Raffel et al. 2020, section 3.1.4): spans taken out, to be given back."""
 
-from compacter_cli.vocabulary import END
+from compacter_cli.t5.vocabulary import END
 
 
 def corrupt(ids, sentinels, section, generator):

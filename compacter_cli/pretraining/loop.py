@@ -7,7 +7,7 @@ import torch
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import seed_of
-from compacter_cli.training import Update, rate_at
+from compacter_cli.training.loop import Update, rate_at
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import string
 from dataclasses import dataclass
 
 from compacter_cli.errors import CompacterError
-from compacter_cli.vocabulary import END, PAD, UNKNOWN, Vocabulary
+from compacter_cli.t5.vocabulary import END, PAD, UNKNOWN, Vocabulary
 
 COVERED = string.ascii_letters + string.digits + string.punctuation
 

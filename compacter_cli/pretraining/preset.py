@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from compacter_cli.durable import sync_tree
+from compacter_cli.files import sync_tree
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 FILES = (CONFIG, WEIGHTS, "metadata.json", "preprocessor.json", "task.json", "tokenizer.json")
@@ -35,7 +35,7 @@ def write_preset(directory, backbone, vocabulary, precision):
 
 def rounded_copy(backbone, precision):
     """The backbone again with its weights in another precision."""
-    from compacter_cli.methods.placement import backbone_weights
+    from compacter_cli.t5.placement import backbone_weights
 
     copy = type(backbone).from_config({**backbone.get_config(), "dtype": precision})
     weights = backbone_weights(backbone)

@@ -11,13 +11,13 @@ from pydantic import (
     model_validator,
 )
 
-from compacter_cli.backbones import T5Shape
 from compacter_cli.errors import Problem, RecipeError, UsageError, absolute
 from compacter_cli.pretraining.corruption import sentinels_needed
 from compacter_cli.pretraining.pieces import fixed_pieces
-from compacter_cli.recipe_problems import problems_of
-from compacter_cli.recipe_tables import is_pretraining, override, read_tables
+from compacter_cli.recipe.problems import problems_of
+from compacter_cli.recipe.tables import is_pretraining, override, read_tables
 from compacter_cli.section import Section, Text
+from compacter_cli.t5.shapes import T5Shape
 
 
 class TextSection(Section):
@@ -161,7 +161,7 @@ def load_pretraining(name, overrides=()):
 
 def load_any(name, overrides=()):
     """The checked recipe of either kind, by what it holds."""
-    from compacter_cli.recipe import load_recipe
+    from compacter_cli.recipe.recipe import load_recipe
 
     _, tables = read_tables(name)
     return (load_pretraining if is_pretraining(tables) else load_recipe)(name, overrides)

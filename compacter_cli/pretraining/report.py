@@ -3,9 +3,9 @@
 import shlex
 from pathlib import Path
 
-from compacter_cli.console import table_of
-from compacter_cli.report import size_text, warmup_note
-from compacter_cli.run import RECIPE, environment
+from compacter_cli.commands.console import table_of
+from compacter_cli.training.report import size_text, warmup_note
+from compacter_cli.training.run_directory import RECIPE, environment
 
 
 def opening_lines(session):

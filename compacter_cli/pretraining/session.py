@@ -6,17 +6,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from compacter_cli import run as runs
-from compacter_cli.backbone import load_backbone
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.interrupts import deferred_interrupt
+from compacter_cli.pretraining import directory as directories
 from compacter_cli.pretraining import preset, report
-from compacter_cli.pretraining import run as directories
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.corpus import read_corpus
 from compacter_cli.pretraining.initial import start_at_random
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
-from compacter_cli.vocabulary import END, Vocabulary
+from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.vocabulary import END, Vocabulary
+from compacter_cli.training import run_directory as runs
+from compacter_cli.training.signals import deferred_interrupt
 
 
 class PretrainingSession:
@@ -62,9 +62,9 @@ class PretrainingSession:
 
     def _build(self, vocabulary):
         from compacter_cli.methods import METHODS
-        from compacter_cli.model import T5Model
         from compacter_cli.pretraining.loop import Pretrainer
-        from compacter_cli.random_backbone import random_backbone
+        from compacter_cli.t5.model import T5Model
+        from compacter_cli.t5.random_backbone import random_backbone
 
         recipe, self.vocabulary = self.recipe, vocabulary
         backbone = random_backbone(recipe.backbone.shape(len(vocabulary)), recipe.backbone.dropout)
@@ -171,8 +171,8 @@ class PretrainingSession:
 
     def _measured(self, directory):
         """`(validation loss, fingerprint)` of a preset as it is loaded."""
-        from compacter_cli.model import T5Model
         from compacter_cli.pretraining.loop import mean_loss
+        from compacter_cli.t5.model import T5Model
 
         loaded = load_backbone(str(directory))
         return mean_loss(T5Model(loaded.keras), self.held_out), loaded.fingerprint

@@ -9,9 +9,9 @@ from pathlib import Path
 import safetensors.torch
 from safetensors import SafetensorError
 
-from compacter_cli.durable import present, previous, write_whole
 from compacter_cli.errors import CompacterError
-from compacter_cli.pretraining.run import STATE
+from compacter_cli.files import present, previous, write_whole
+from compacter_cli.pretraining.directory import STATE
 
 TENSORS, MANIFEST, VOCABULARY = "state.safetensors", "state.json", "vocabulary.spm"
 

@@ -1,6 +1,6 @@
 """The one definition of a delta against full fine-tuning, for our figures and for the paper's."""
 
-from compacter_cli.paper import paper_tables
+from compacter_cli.paper.tables import paper_tables
 
 DEFINITION = "(x - full) / full"
 

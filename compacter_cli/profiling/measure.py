@@ -19,7 +19,7 @@ def probe(device, threads):
     import torch
 
     from compacter_cli.profiling.limits import free_memory
-    from compacter_cli.runtime import device_named
+    from compacter_cli.t5.runtime import device_named
 
     device = device_named(device)
     if threads:
@@ -42,8 +42,8 @@ def measure(job):
         MemoryError, RuntimeError: out of memory.
     """
     from compacter_cli.profiling.limits import limit_memory
-    from compacter_cli.recipe import recipe_class
-    from compacter_cli.runtime import hide_tensorflow, on_device, seed_everything, start_keras
+    from compacter_cli.recipe.recipe import recipe_class
+    from compacter_cli.t5.runtime import hide_tensorflow, on_device, seed_everything, start_keras
 
     hide_tensorflow()
     start_keras()
@@ -102,7 +102,7 @@ class Stepper:
     """
 
     def __init__(self, model, section, device):
-        from compacter_cli.training import optimizer_of
+        from compacter_cli.training.loop import optimizer_of
 
         self.model, self._section, self._device = model, section, device
         self._parameters = list(model.trained_tensors().values())
@@ -110,7 +110,7 @@ class Stepper:
 
     def step(self, group):
         """One step over a group of batches, to its end."""
-        from compacter_cli.training import take_step
+        from compacter_cli.training.loop import take_step
 
         clip_norm = self._section.clip_norm
         take_step(self.model, group, self._parameters, self._optimizer, clip_norm, 1)
@@ -147,10 +147,10 @@ class Stepper:
 
 def model_of_random_weights(recipe, shape=None):
     """The recipe's `T5Model` on random weights of its backbone's dimensions, or of `shape`."""
-    from compacter_cli.backbone import stored_in
-    from compacter_cli.backbones import shape_of
-    from compacter_cli.random_backbone import random_backbone
-    from compacter_cli.session import model_of
+    from compacter_cli.t5.loading import stored_in
+    from compacter_cli.t5.random_backbone import random_backbone
+    from compacter_cli.t5.shapes import shape_of
+    from compacter_cli.training.session import model_of
 
     backbone = random_backbone(shape or shape_of(recipe.backbone.preset))
     precision = "float32" if recipe.method.trains_in_place else recipe.backbone.precision
@@ -161,8 +161,8 @@ def random_batch(shape, recipe, job, size):
     """A `Batch` of random tokens, every source and target of full length."""
     import torch
 
-    from compacter_cli.dataset import Batch
-    from compacter_cli.vocabulary import UNKNOWN
+    from compacter_cli.data.dataset import Batch
+    from compacter_cli.t5.vocabulary import UNKNOWN
 
     generator = torch.Generator().manual_seed(SEED)
 
@@ -180,8 +180,8 @@ def epoch(stepper, recipe, job, size):
     The batches are the ones that training draws, and making them is in the time; the whole epoch
     is timed where it has no more updates than that.
     """
-    from compacter_cli.dataset import batches, build_dataset, shuffled_order
-    from compacter_cli.sources import load_rows
+    from compacter_cli.data.dataset import batches, build_dataset, shuffled_order
+    from compacter_cli.data.sources import load_rows
     from compacter_cli.tasks import task_of
 
     task = task_of(recipe)
@@ -212,7 +212,7 @@ def vocabulary_for(name, shape):
     Raises:
         UsageError: it has more pieces than the backbone has rows.
     """
-    from compacter_cli.vocabulary import find_vocabulary
+    from compacter_cli.t5.vocabulary import find_vocabulary
 
     vocabulary = find_vocabulary(name)
     if len(vocabulary) > shape.vocabulary_size:
@@ -227,8 +227,8 @@ def largest_on_gpu(stepper, recipe, job):
     """The largest batch whose steps fit the budget on a GPU; 0 where a single example does not."""
     import torch
 
-    from compacter_cli.memory import is_out_of_memory
     from compacter_cli.profiling.budget import largest_batch
+    from compacter_cli.training.memory import is_out_of_memory
 
     def fits(size):
         try:

@@ -4,7 +4,7 @@ import contextlib
 import gc
 import re
 
-from compacter_cli.memory import peak_memory
+from compacter_cli.training.memory import peak_memory
 
 
 class PeakMemory:

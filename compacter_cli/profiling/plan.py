@@ -6,9 +6,9 @@ from pydantic import ValidationError
 
 from compacter_cli.errors import RecipeError, UsageError, did_you_mean
 from compacter_cli.methods import METHODS
-from compacter_cli.recipe import OwnRecipe, Recipe, recipe_class
-from compacter_cli.recipe_problems import problems_of
-from compacter_cli.recipe_tables import override
+from compacter_cli.recipe.problems import problems_of
+from compacter_cli.recipe.recipe import OwnRecipe, Recipe, recipe_class
+from compacter_cli.recipe.tables import override
 
 NO_TASK = (
     "demo/smoke"  # a recipe has a task; this one needs no data, and without --task none is read

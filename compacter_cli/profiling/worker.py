@@ -7,7 +7,7 @@ import threading
 import time
 
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.memory import is_out_of_memory
+from compacter_cli.training.memory import is_out_of_memory
 
 
 def main():

@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from compacter_cli.splits import HALVED_VALIDATION, SplitRule
+from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule
 
 WORLD_SEED = 5  # of the demo tasks' rows
 

@@ -9,8 +9,8 @@ and the matched ones are the test. Reproduces the MNLI column of the paper's Tab
     hypothesis: Product and geography are what make cream skimming work.   ->   1
 """
 
-from compacter_cli.splits import MISMATCHED_MATCHED
 from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.splits import MISMATCHED_MATCHED
 
 LABELS = ("entailment", "neutral", "contradiction")
 

@@ -7,8 +7,8 @@ import json
 import string
 from dataclasses import dataclass
 
-from compacter_cli.splits import HALVED_VALIDATION, SplitRule, permutation
 from compacter_cli.tasks.base import Task
+from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation
 
 FORMATS = ("jsonl", "csv", "tsv")
 LABEL_METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")

@@ -8,8 +8,8 @@ below is made up in the task's form.
     question: Who wrote the letter? sentence: The letter was found in 1901 in a barn.   ->   1
 """
 
-from compacter_cli.splits import HELD_OUT_TRAINING
 from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 LABELS = ("entailment", "not_entailment")
 

@@ -9,8 +9,8 @@ below is made up in the task's form.
     question1: How do I learn to swim? question2: What is the best way to learn swimming?   ->   1
 """
 
-from compacter_cli.splits import HELD_OUT_TRAINING
 from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 QQP = PublishedTask(
     name="glue/qqp",

@@ -15,9 +15,9 @@ form; its passage was "Ada came home to Oslo\\n@highlight\\nThe race was hers.".
 import re
 from dataclasses import dataclass
 
-from compacter_cli.metrics import normalised
-from compacter_cli.splits import HELD_OUT_TRAINING
 from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.metrics import normalised
+from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 
 @dataclass(frozen=True)

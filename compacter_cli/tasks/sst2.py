@@ -8,8 +8,8 @@ Table 1 (accuracy).
     sentence: hide new secretions from the parental units   ->   0
 """
 
-from compacter_cli.splits import HELD_OUT_TRAINING
 from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 SST2 = PublishedTask(
     name="glue/sst2",

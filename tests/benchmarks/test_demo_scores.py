@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from compacter_cli.backbone import load_backbone
 from compacter_cli.errors import CompacterError, NotFiniteError
 from compacter_cli.pretraining import recipe as pretraining_recipes
-from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.loading import load_backbone
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "demo_scores.py"
 TASK = "demo/entailment"
@@ -248,7 +248,7 @@ def test_an_arm_is_a_method_or_compacterpp_on_the_random_start(script, monkeypat
 @pytest.mark.parametrize("words", [[], ["--arms", "full"], ["--tasks", TASK, "--output", "x.json"]])
 def test_the_packages_file_is_written_only_where_nothing_is_left_out(script, monkeypatch, words):
     monkeypatch.setattr("sys.argv", ["demo_scores.py", "--work", "w", *words])
-    expected = {0: SCRIPT.parents[1] / "compacter_cli" / "demo_scores.json", 2: None}
+    expected = {0: SCRIPT.parents[1] / "compacter_cli" / "paper" / "demo_scores.json", 2: None}
     assert script.arguments().output == expected.get(len(words), Path("x.json"))
 
 

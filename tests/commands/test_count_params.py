@@ -5,12 +5,12 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.backbones import PRESETS
+from compacter_cli.commands.console import err, out
 from compacter_cli.commands.count_params import count_params
-from compacter_cli.console import err, out
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS
+from compacter_cli.t5.shapes import PRESETS
 
 
 @pytest.fixture

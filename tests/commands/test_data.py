@@ -5,11 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli import sources
 from compacter_cli.commands import data
-from compacter_cli.console import err, out
+from compacter_cli.commands.console import err, out
+from compacter_cli.data import sources
+from compacter_cli.data.tfds_directory import rows_in
 from compacter_cli.main import app
-from compacter_cli.prepared import rows_in
 from compacter_cli.tasks import PUBLISHED
 
 pytestmark = pytest.mark.usefixtures("tensorflow_apart")

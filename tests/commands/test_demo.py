@@ -11,7 +11,7 @@ from compacter_cli.commands import demo
 from compacter_cli.commands.demo import demo_recipes, show, tell
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.tasks import TASKS
 
 SMOKE = TASKS["demo/smoke"]

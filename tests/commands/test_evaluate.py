@@ -7,13 +7,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.backbone import load_backbone
-from compacter_cli.checkpoint import read_manifest
+from compacter_cli.adapters.adapter_file import read_manifest
 from compacter_cli.commands.evaluate import evaluate
 from compacter_cli.commands.train import train
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe, recipe_of
-from compacter_cli.run import read_result
+from compacter_cli.recipe.recipe import load_recipe, recipe_of
+from compacter_cli.t5.loading import load_backbone
+from compacter_cli.training.run_directory import read_result
 
 
 @pytest.fixture(autouse=True)

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 
 from compacter_cli.errors import RecipeError
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe, recipe_of
-from compacter_cli.run import plain_recipe
+from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.tasks import TASKS, task_of
+from compacter_cli.training.run_directory import plain_recipe
 
 SMOKE = TASKS["demo/smoke"]  # its words are those that the tiny T5 knows
 TABLES = {

@@ -8,10 +8,10 @@ from compacter_cli.commands import predict as command
 from compacter_cli.commands.predict import odd_texts, predict, read_sources
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe
-from compacter_cli.run import read_result
-from compacter_cli.splits import HALVED_VALIDATION
+from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.tasks import TASKS
+from compacter_cli.tasks.splits import HALVED_VALIDATION
+from compacter_cli.training.run_directory import read_result
 
 SMOKE, RTE = TASKS["demo/smoke"], TASKS["glue/rte"]
 LABELS = {"metals only", "a fruit"}
@@ -239,9 +239,9 @@ def test_a_preset_that_is_missing_offline_exits_3(smoke_run, tmp_path, monkeypat
 def test_a_labels_probability_is_that_of_its_whole_text(keras, smoke_run):
     import torch
 
-    from compacter_cli.backbone import load_backbone
-    from compacter_cli.dataset import encode_sources, pad
-    from compacter_cli.predictor import Predictor
+    from compacter_cli.adapters.predictor import Predictor
+    from compacter_cli.data.dataset import encode_sources, pad
+    from compacter_cli.t5.loading import load_backbone
 
     texts = ["sentence: iron apple zinc", "sentence: iron copper zinc silver"]
     with keras.device("cpu"):

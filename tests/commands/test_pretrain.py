@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.backbone import load_backbone
 from compacter_cli.commands import pretrain as command
 from compacter_cli.commands.pretrain import pretrain
+from compacter_cli.commands.progress import Silent
 from compacter_cli.commands.train import train
 from compacter_cli.main import app
 from compacter_cli.pretraining.recipe import load_pretraining
-from compacter_cli.progress import Silent
-from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.loading import load_backbone
 
 TINY = (
     "vocabulary.size=150", "vocabulary.sentinels=8", "backbone.hidden_dim=16",
@@ -451,7 +451,7 @@ def test_a_damaged_state_is_one_line(call, interrupted):
 def test_a_loss_that_is_not_finite_exits_1_with_advice_and_keeps_the_state(
     call, tmp_path, monkeypatch, keras
 ):
-    from compacter_cli.model import T5Model
+    from compacter_cli.t5.model import T5Model
 
     real, losses = T5Model.loss_of, iter([1.0, 1.0, math.inf])
     monkeypatch.setattr(

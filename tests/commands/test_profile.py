@@ -6,8 +6,8 @@ import pytest
 from typer.testing import CliRunner
 
 from compacter_cli.commands import profile as command
+from compacter_cli.commands.console import err, out
 from compacter_cli.commands.profile import profile
-from compacter_cli.console import err, out
 from compacter_cli.errors import CompacterError
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS

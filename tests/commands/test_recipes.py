@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from compacter_cli.commands.console import err, out
 from compacter_cli.commands.recipes import copy_recipe, list_recipes
-from compacter_cli.console import err, out
 from compacter_cli.errors import UsageError
-from compacter_cli.library import shipped_recipes
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.recipe.shipped import shipped_recipes
 
 NAME = "glue/rte_compacterpp"
 FILE = Path(__file__).parents[2] / "recipes" / f"{NAME}.toml"

@@ -12,15 +12,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from compacter_cli.checkpoint import load_adapter
+from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.commands import train as command
 from compacter_cli.commands.evaluate import evaluate
+from compacter_cli.commands.progress import Silent
 from compacter_cli.commands.train import plan, train
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
-from compacter_cli.progress import Silent
-from compacter_cli.recipe import load_recipe, recipe_of
-from compacter_cli.run import is_run, run_directory
+from compacter_cli.recipe.recipe import load_recipe, recipe_of
+from compacter_cli.training.run_directory import is_run, run_directory
 
 DEMO = "demo/smoke_compacterpp"
 SMALL = ("train.epochs=1", "train.warmup_steps=1", "data.max_train_samples=40")

@@ -6,11 +6,11 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
+from compacter_cli.commands.console import err, out
 from compacter_cli.commands.validate import validate
-from compacter_cli.console import err, out
 from compacter_cli.errors import RecipeError
 from compacter_cli.main import app
-from compacter_cli.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe
 
 NAME = "demo/smoke_compacterpp"
 

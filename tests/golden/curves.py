@@ -74,7 +74,7 @@ def backbone_of(kind, seed=0):
 
 def dataset():
     """46 training and 20 validation examples of random tokens, of 3 to 14 in a source."""
-    from compacter_cli.dataset import Dataset, Split
+    from compacter_cli.data.dataset import Dataset, Split
 
     draw = random.Random(SEED)
 
@@ -93,11 +93,11 @@ def dataset():
 def curve(name, execution, dropout=0.1):
     """Losses, gradient norms and rates of a case's updates, its scores, and its weights' norms."""
     from compacter_cli.methods import METHODS
-    from compacter_cli.model import T5Model
-    from compacter_cli.recipe_sections import TrainSection
-    from compacter_cli.runtime import seed_everything
+    from compacter_cli.recipe.sections import TrainSection
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.runtime import seed_everything
     from compacter_cli.tasks import TASKS
-    from compacter_cli.training import Update, train
+    from compacter_cli.training.loop import Update, train
 
     method, settings, kind = cases()[name]
     section = TrainSection(
@@ -136,11 +136,11 @@ def pretraining_curve():
     import numpy as np
 
     from compacter_cli.methods import METHODS
-    from compacter_cli.model import T5Model
     from compacter_cli.pretraining.batches import Batches, Exercises, Spans
     from compacter_cli.pretraining.loop import Pretrainer
     from compacter_cli.pretraining.pieces import Pieces
     from compacter_cli.pretraining.recipe import CorruptionSection, TrainSection
+    from compacter_cli.t5.model import T5Model
 
     pieces = Pieces(np.tile(np.arange(20, 60), 6).astype(np.int32), np.arange(25) * 10)
     spans = Spans(pieces, list(range(3, 13)), CorruptionSection(), SEED)
@@ -197,7 +197,7 @@ def largest_difference(found, expected):
 
 def main():
     """Write the file, or with --compare print how far it is from what is computed now."""
-    from compacter_cli.runtime import hide_tensorflow, start_keras
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
     hide_tensorflow()
     keras = start_keras()

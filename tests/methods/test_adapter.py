@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from compacter_cli.backbones import PAPER_ROWS, T5Shape, shape_of
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.placement import shape_of_backbone
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.placement import shape_of_backbone
+from compacter_cli.t5.shapes import PAPER_ROWS, T5Shape, shape_of
 
 Adapter = METHODS["adapter"]
 BASE = shape_of("t5_base_multi")

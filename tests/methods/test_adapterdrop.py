@@ -2,8 +2,8 @@
 
 import pytest
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
+from compacter_cli.t5.shapes import PRESETS
 
 BASE = PRESETS["t5_base_multi"]
 

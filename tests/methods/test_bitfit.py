@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.shapes import PRESETS
 
 BASE = PRESETS["t5_base_multi"]
 

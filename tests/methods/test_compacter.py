@@ -6,10 +6,10 @@ import pytest
 from compacter_layers import LPHMDense, gelu_tanh
 from pydantic import ValidationError
 
-from compacter_cli.backbones import PAPER_ROWS, T5Shape, shape_of
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.placement import shape_of_backbone
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.placement import shape_of_backbone
+from compacter_cli.t5.shapes import PAPER_ROWS, T5Shape, shape_of
 
 Compacter = METHODS["compacter"]
 BASE = shape_of("t5_base_multi")

@@ -9,12 +9,12 @@ import pytest
 import safetensors.torch
 import torch
 
-from compacter_cli.backbones import T5Shape
-from compacter_cli.dataset import collate
+from compacter_cli.data.dataset import collate
 from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import seed_of
-from compacter_cli.methods.placement import backbone_weights
-from compacter_cli.model import T5Model, named_variables
+from compacter_cli.t5.model import T5Model, named_variables
+from compacter_cli.t5.placement import backbone_weights
+from compacter_cli.t5.shapes import T5Shape
 
 every_method = pytest.mark.parametrize("name", METHODS)
 SHAPE = T5Shape(64, 32, 48, 1, 4, 8)

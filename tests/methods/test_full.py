@@ -3,10 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from compacter_cli.backbones import shape_of
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.placement import backbone_weights, shape_of_backbone
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.placement import backbone_weights, shape_of_backbone
+from compacter_cli.t5.shapes import shape_of
 
 FULL = METHODS["full"]()
 

@@ -3,8 +3,8 @@
 import pytest
 from compacter_layers import LowRankDense
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
+from compacter_cli.t5.shapes import PRESETS
 
 
 @pytest.mark.parametrize("rank", [1, 2])
@@ -16,7 +16,7 @@ def test_its_counts_on_t5_base(rank):
 
 
 def test_its_projections_are_low_rank(tiny_backbone):
-    from compacter_cli.methods.placement import shape_of_backbone
+    from compacter_cli.t5.placement import shape_of_backbone
 
     layers = METHODS["lowrank"](bottleneck=8, rank=2).build(shape_of_backbone(tiny_backbone()), 1)
     assert len(layers) == 8

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.placement import shape_of_backbone
+from compacter_cli.t5.placement import shape_of_backbone
+from compacter_cli.t5.shapes import PRESETS
 
 BASE = PRESETS["t5_base_multi"]
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.shapes import PRESETS
 
 
 @pytest.mark.parametrize("name", ["prompt_r", "prompt_t"])

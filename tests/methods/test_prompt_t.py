@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.shapes import PRESETS
 
 
 def test_it_starts_as_a_copy_of_the_first_rows(tiny_backbone):

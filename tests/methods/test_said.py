@@ -2,10 +2,10 @@
 
 import torch
 
-from compacter_cli.backbones import PRESETS
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.placement import backbone_weights
-from compacter_cli.model import T5Model
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.placement import backbone_weights
+from compacter_cli.t5.shapes import PRESETS
 
 BASE = PRESETS["t5_base_multi"]
 

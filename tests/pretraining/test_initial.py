@@ -9,7 +9,7 @@ from compacter_cli.pretraining.initial import start_at_random
 @pytest.fixture
 def started(tiny_backbone):
     """Makes a backbone's weights by name, at their random start."""
-    from compacter_cli.methods.placement import backbone_weights, shape_of_backbone
+    from compacter_cli.t5.placement import backbone_weights, shape_of_backbone
 
     def make(kind="v1_0", seed=42, **changes):
         sizes = {"vocabulary_size": 400, "hidden_dim": 64, "intermediate_dim": 256, **changes}
@@ -70,8 +70,8 @@ def test_the_seed_decides_and_no_two_weights_are_alike(started):
 
 
 def test_the_scores_of_a_random_start_are_of_order_one(started, tiny_backbone, token_batch):
-    from compacter_cli.methods.placement import backbone_weights
-    from compacter_cli.model import T5Model
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.placement import backbone_weights
 
     backbone = tiny_backbone(vocabulary_size=400, hidden_dim=64, intermediate_dim=256)
     for name, value in started().items():

@@ -23,7 +23,7 @@ def on_cpu(keras):
 def pretrainer(tiny_backbone):
     """Makes a `Pretrainer` of a tiny T5 on pieces of tokens that count up."""
     from compacter_cli.methods import METHODS
-    from compacter_cli.model import T5Model
+    from compacter_cli.t5.model import T5Model
 
     def make(kind="v1_0", dropout=0.1, exercises=False, **changes):
         pieces = Pieces(np.tile(np.arange(20, 60), 6).astype(np.int32), np.arange(25) * 10)

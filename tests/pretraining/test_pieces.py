@@ -13,7 +13,7 @@ from compacter_cli.pretraining.pieces import (
     train_vocabulary,
 )
 from compacter_cli.pretraining.recipe import VocabularySection
-from compacter_cli.vocabulary import END, PAD, UNKNOWN
+from compacter_cli.t5.vocabulary import END, PAD, UNKNOWN
 
 SECTION = VocabularySection(size=160, sentinels=5)
 

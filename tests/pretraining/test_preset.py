@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from compacter_cli.backbone import load_backbone
 from compacter_cli.pretraining.preset import CONFIG, is_preset, move_into, write_preset
-from compacter_cli.random_backbone import tiny_vocabulary
+from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.random_backbone import tiny_vocabulary
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def backbone(tiny_backbone):
 
 
 def values_of(backbone):
-    from compacter_cli.methods.placement import backbone_weights
+    from compacter_cli.t5.placement import backbone_weights
 
     return {name: v.value.detach() for name, v in backbone_weights(backbone).items()}
 
@@ -105,8 +105,8 @@ def test_a_move_that_is_cut_short_leaves_no_preset_but_can_be_done_again(
 
 
 def test_the_config_names_the_dimensions(backbone, tmp_path):
-    from compacter_cli.backbones import shape_of
-    from compacter_cli.methods.placement import shape_of_backbone
+    from compacter_cli.t5.placement import shape_of_backbone
+    from compacter_cli.t5.shapes import shape_of
 
     write_preset(tmp_path / "p", backbone, tiny_vocabulary(), "bfloat16")
     assert shape_of(str(tmp_path / "p")) == shape_of_backbone(backbone)

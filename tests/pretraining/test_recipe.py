@@ -4,8 +4,8 @@ import pytest
 
 from compacter_cli.errors import RecipeError, UsageError
 from compacter_cli.pretraining.recipe import load_any, load_pretraining
-from compacter_cli.recipe import load_recipe
-from compacter_cli.run import recipe_text
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.training.run_directory import recipe_text
 
 NAME = "demo/pretrain"
 

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from compacter_cli import durable
+from compacter_cli import files as durable
 from compacter_cli.errors import CompacterError
 from compacter_cli.pretraining.state import Progress, load_state, remove_state, save_state
 

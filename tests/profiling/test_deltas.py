@@ -3,7 +3,7 @@
 import pytest
 
 from compacter_cli.methods import METHODS
-from compacter_cli.paper import paper_tables
+from compacter_cli.paper.tables import paper_tables
 from compacter_cli.profiling.deltas import add_deltas, delta, paper_deltas
 
 

@@ -10,8 +10,8 @@ from collections import Counter
 
 import pytest
 
-from compacter_cli import sources
-from compacter_cli.recipe_sections import DataSection
+from compacter_cli.data import sources
+from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import DEMO, TASKS
 from compacter_cli.tasks.base import GeneratedTask
 from compacter_cli.world.lexicon import nouns

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from compacter_cli.metrics import METRICS
-from compacter_cli.paper import paper_scores, paper_tables
-from compacter_cli.splits import HALVED_VALIDATION
+from compacter_cli.data.tfds_access import tfds_builder
+from compacter_cli.paper.tables import paper_scores, paper_tables
 from compacter_cli.tasks import PUBLISHED, TASKS
 from compacter_cli.tasks.base import PublishedTask
-from compacter_cli.tfds_access import tfds_builder
+from compacter_cli.tasks.metrics import METRICS
+from compacter_cli.tasks.splits import HALVED_VALIDATION
 
 ORIGINALS = [task for task in TASKS.values() if isinstance(task, PublishedTask)]
 LABELLED = [task for task in TASKS.values() if task.labels]

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from compacter_cli.recipe_sections import OwnDataSection
-from compacter_cli.scoring import score
+from compacter_cli.recipe.sections import OwnDataSection
 from compacter_cli.tasks.own import GIVEN_SPLITS, OwnTask, columns_of, default_metrics, filled
+from compacter_cli.training.scoring import score
 
 
 def own(**section):

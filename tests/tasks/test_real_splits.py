@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from compacter_cli.dataset import build_dataset
-from compacter_cli.recipe_sections import DataSection
-from compacter_cli.sources import load_rows
+from compacter_cli.data.dataset import build_dataset
+from compacter_cli.data.sources import load_rows
+from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import TASKS
 
 # File, columns of the fields, and row numbers with which protocol.md says that validation begins.

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from compacter_cli.dataset import source_text
+from compacter_cli.data.dataset import source_text
 from compacter_cli.tasks import TASKS
 
 RECORD = TASKS["super_glue/record"]

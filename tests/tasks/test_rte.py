@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from compacter_cli.recipe_sections import DataSection
-from compacter_cli.sources import load_rows
+from compacter_cli.data.sources import load_rows
+from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import TASKS
 
 RTE = TASKS["glue/rte"]

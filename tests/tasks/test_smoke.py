@@ -6,8 +6,8 @@ import subprocess
 import sys
 from collections import Counter
 
-from compacter_cli.recipe_sections import DataSection
-from compacter_cli.sources import load_rows
+from compacter_cli.data.sources import load_rows
+from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.smoke import FRUITS, METALS
 
@@ -76,7 +76,7 @@ def test_the_corpus_holds_every_word_the_task_can_say():
 
 
 def test_loading_it_touches_no_disk_and_no_network(monkeypatch):
-    from compacter_cli import sources
+    from compacter_cli.data import sources
 
     monkeypatch.setattr(sources, "can_reach", None)
     rows = load_rows(SMOKE, DataSection(folder="/nowhere"), offline=True)

@@ -1,0 +1,115 @@
+"""`attach`: a method's layers inside KerasHub's own T5, for its `fit()` and `generate()`."""
+
+from dataclasses import dataclass
+
+import keras
+
+from compacter_cli.adapters.adapter_file import load_adapter
+from compacter_cli.adapters.predictor import recipe_of_adapter
+from compacter_cli.errors import CompacterError
+from compacter_cli.methods.base import Method
+from compacter_cli.t5.loading import fingerprint_of
+from compacter_cli.t5.model import named_variables
+from compacter_cli.t5.placement import (
+    adapted_sites,
+    backbone_weights,
+    select,
+    shape_of_backbone,
+    unwrap_output,
+    wrap_output,
+)
+
+_SUFFIX = ".adapter"
+
+
+@dataclass
+class Attached:
+    """What `attach` put into a backbone.
+
+    Attributes:
+        backbone: the KerasHub `T5Backbone`.
+        layers: the added layers by structural name.
+        trained: every trained variable by structural name, as an adapter file names them.
+    """
+
+    backbone: object
+    layers: dict
+    trained: dict
+    _originals: dict
+
+    def detach(self):
+        """Take the layers out again and give the backbone its own values back, all trainable."""
+        for name in self.layers:
+            if name.endswith(_SUFFIX):
+                unwrap_output(self.backbone, name.removesuffix(_SUFFIX))
+        for variable, value in self._originals.values():
+            variable.assign(value)
+        for variable in backbone_weights(self.backbone).values():
+            variable.trainable = True
+
+
+def attach(backbone, adapter, *, seed=0):
+    """Put a method's layers into a KerasHub `T5Backbone`, around sub-layers' output projections.
+
+    The backbone is frozen but for what the method trains (all layer norms); a `T5Seq2SeqLM` that
+    is built on it, before or after, then fits and generates with the adapter.
+
+    Args:
+        backbone: KerasHub `T5Backbone`, any T5.
+        adapter: settings of a method, for untrained layers; or the directory of a saved adapter,
+            whose backbone must be this one.
+        seed: int. Seed of untrained layers' initial values.
+
+    Returns:
+        An `Attached`, with the trained variables by name and a `detach()`.
+
+    Raises:
+        CompacterError: the adapter is damaged, or was trained on another backbone.
+        ValueError: the method is not made of layers (full fine-tuning), its sizes do not fit,
+            or an adapter is attached already.
+
+    Example:
+        >>> lm = keras_hub.models.T5Seq2SeqLM.from_preset("path/to/preset")
+        >>> attach(lm.backbone, CompacterPP(n=4, bottleneck=24))
+        >>> lm.compile(optimizer=keras.optimizers.AdamW(3e-3)); lm.fit(...)
+    """
+    weights = backbone_weights(backbone)
+    method, values = (adapter, {}) if isinstance(adapter, Method) else _loaded(adapter, weights)
+    policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
+    layers = method.build(shape_of_backbone(backbone), seed, policy, weights)
+    if not any(name.endswith(_SUFFIX) for name in layers):
+        raise ValueError(f"only adapters can be attached; {method.name} adds no layers")
+    if "head" in method.trains and "head" not in weights:
+        raise ValueError("a tied output head cannot be trained in KerasHub's own model")
+    if taken := adapted_sites(backbone):
+        raise ValueError(f"{taken[0]} already has an adapter; detach it first")
+    attached = _put_in(backbone, weights, layers, select(weights, method.trains))
+    for name, value in values.items():
+        attached.trained[name].assign(value)
+    return attached
+
+
+def _put_in(backbone, weights, layers, trained_names):
+    for name, layer in layers.items():
+        if name.endswith(_SUFFIX):
+            wrap_output(backbone, name.removesuffix(_SUFFIX), layer)
+    originals = {}
+    for name, variable in weights.items():
+        variable.trainable = name in trained_names
+        if variable.trainable:
+            originals[name] = (variable, keras.ops.copy(variable))
+    trained = {name: weights[name] for name in trained_names} | named_variables(layers)
+    return Attached(backbone, layers, trained, originals)
+
+
+def _loaded(directory, weights):
+    """`(method, its trained tensors)` of a saved adapter of the backbone of `weights`."""
+    loaded = load_adapter(directory)
+    wanted, found = loaded.manifest["backbone"]["fingerprint"], fingerprint_of(weights)
+    if wanted != found:
+        raise CompacterError(
+            f"{loaded.directory} was trained on another backbone: fingerprint {wanted[:12]}…, "
+            f"this one has {found[:12]}…",
+            f"load it onto {loaded.manifest['backbone']['preset']}",
+        )
+    return recipe_of_adapter(loaded).method, loaded.tensors

@@ -1,0 +1,1 @@
+"""Rows from where they are, and rows to batches."""

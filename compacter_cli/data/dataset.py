@@ -1,0 +1,173 @@
+"""Rows to token ids to batches: the paper's splits, tokenised once, padded batch by batch."""
+
+from dataclasses import dataclass
+
+from compacter_cli.data.token_cache import encode
+from compacter_cli.errors import CompacterError
+from compacter_cli.t5.vocabulary import END, PAD
+from compacter_cli.tasks.splits import permutation
+
+
+@dataclass(frozen=True)
+class Split:
+    """Tokenised examples of one split.
+
+    Attributes:
+        name: "train", "validation" or "test".
+        sources: token ids of each source, end token included, cut to the source length.
+        targets: token ids of each target, end token included.
+        rows: the row of each example.
+        truncated: how many sources were cut.
+    """
+
+    name: str
+    sources: list[list[int]]
+    targets: list[list[int]]
+    rows: list[dict]
+    truncated: int
+
+    def __len__(self):
+        return len(self.sources)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A task's three splits as the paper makes them.
+
+    Attributes:
+        answer_length: tokens after which an answer is complete, end token included.
+        origin: where the rows came from.
+    """
+
+    train: Split
+    validation: Split
+    test: Split
+    answer_length: int
+    origin: dict
+
+    def split(self, name):
+        """The split called `name`."""
+        return getattr(self, name)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded examples as torch tensors: ids int64, masks true on real tokens."""
+
+    source_ids: object  # (B, S)
+    source_mask: object  # (B, S)
+    target_ids: object  # (B, T)
+    target_mask: object  # (B, T)
+
+    @property
+    def target_tokens(self):
+        """Real target tokens, end tokens included: what the loss is the mean over."""
+        return int(self.target_mask.sum())
+
+    def __len__(self):
+        return len(self.source_ids)
+
+
+def build_dataset(task, rows, vocabulary, section, seed, prefixed):
+    """Split and tokenise `rows`.
+
+    Args:
+        task: the `Task`.
+        rows: its `Rows`.
+        vocabulary: the backbone's `Vocabulary`.
+        section: the recipe's data section; its `seed` decides the splits.
+        seed: int. The run's seed; it draws the subset where `max_train_samples` is set.
+        prefixed: bool. Whether the task's name is put before every source.
+
+    Raises:
+        CompacterError: a target is longer than `section.target_length`.
+    """
+    splits = task.split.apply(rows.splits, section.seed)
+    splits["train"] = task.training_rows(splits["train"])
+    if section.max_train_samples:
+        splits["train"] = subset(splits["train"], section.max_train_samples, seed)
+    tokenised = {
+        name: _tokenise(task, name, split, vocabulary, section, prefixed)
+        for name, split in splits.items()
+    }
+    return Dataset(
+        **tokenised,
+        answer_length=answer_length(task, vocabulary, section),
+        origin=rows.origin,
+    )
+
+
+def answer_length(task, vocabulary, section):
+    """Tokens after which decoding may stop: the longest label's, or `target_length` for free text.
+
+    The end token is counted.
+    """
+    return vocabulary.longest(task.targets)[1] if task.targets else section.target_length
+
+
+def subset(rows, size, seed):
+    """`size` of `rows`, drawn from `seed`, in the rows' own order; all where there are fewer."""
+    return [rows[index] for index in sorted(permutation(len(rows), seed)[:size])]
+
+
+def source_text(task, row, prefixed):
+    """The text that the model reads for a row."""
+    text = task.source(row)
+    return f"{task.prefix} {text}" if prefixed and task.prefix else text
+
+
+def encode_sources(texts, vocabulary, source_length):
+    """`(token ids of each text, how many were cut)`; every one ends with the end token."""
+    encoded = encode(vocabulary, texts)
+    truncated = sum(len(ids) + 1 > source_length for ids in encoded)
+    return [[*ids[: source_length - 1], END] for ids in encoded], truncated
+
+
+def _tokenise(task, name, rows, vocabulary, section, prefixed):
+    texts = [source_text(task, row, prefixed) for row in rows]
+    sources, truncated = encode_sources(texts, vocabulary, section.source_length)
+    texts = [task.target(row) for row in rows]
+    targets = [[*ids, END] for ids in encode(vocabulary, texts)]
+    text, longest = max(zip(texts, targets, strict=True), key=lambda pair: len(pair[1]))
+    if len(longest) > section.target_length:
+        raise CompacterError(
+            f'{task.name}, {name}: the target "{text}" is {len(longest)} tokens long, more than '
+            f"data.target_length = {section.target_length}",
+            f"--set data.target_length={len(longest)}, which is the longest of {name}",
+        )
+    return Split(name, sources, targets, rows, truncated)
+
+
+def shuffled_order(length, data_seed, seed, epoch):
+    """The order of an epoch's examples: a random one, drawn from data seed, seed and epoch."""
+    import numpy as np
+
+    return np.random.default_rng([data_seed, seed, epoch]).permutation(length).tolist()
+
+
+def batches(split, size, device, order=None):
+    """The `Batch`es of a split, each padded to its longest example; in file order by default."""
+    order = range(len(split)) if order is None else order
+    for start in range(0, len(split), size):
+        chosen = order[start : start + size]
+        yield collate(
+            [split.sources[i] for i in chosen], [split.targets[i] for i in chosen], device
+        )
+
+
+def collate(sources, targets, device):
+    """One `Batch` of token id lists, padded to the longest source and the longest target."""
+    source_ids, source_mask = pad(sources, device)
+    target_ids, target_mask = pad(targets, device)
+    return Batch(source_ids, source_mask, target_ids, target_mask)
+
+
+def pad(sequences, device):
+    """`(ids, mask)` of token id lists, (B, longest), padded on the right."""
+    import torch
+
+    longest = max(len(ids) for ids in sequences)
+    ids = torch.tensor([[*ids, *[PAD] * (longest - len(ids))] for ids in sequences])
+    lengths = torch.tensor([len(ids) for ids in sequences])
+    mask = torch.arange(longest)[None, :] < lengths[:, None]
+    return ids.to(device), mask.to(device)

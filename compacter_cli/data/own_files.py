@@ -1,0 +1,55 @@
+"""The rows of a recipe's own files, each checked, with the line of what is wrong."""
+
+from compacter_cli.data.text_files import read_rows, sha256_of
+from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+
+
+def own_files(section):
+    """Path of every split that the data section names a file for.
+
+    Raises:
+        MissingResourceError: one of them is not there.
+    """
+    named = {split: getattr(section, split) for split in ("train", "validation", "test")}
+    files = {split: user_path(name) for split, name in named.items() if name is not None}
+    for split, path in files.items():
+        if not path.is_file():
+            raise MissingResourceError(
+                f"data.{split}: there is no file {path}",
+                "a path is taken from the directory in which compacter runs",
+            )
+    return files
+
+
+def rows_from_own_files(task, section):
+    """`(rows by split, origin)` of a recipe's own files.
+
+    Raises:
+        CompacterError: a row lacks a column, or its target is no label, or there are too few.
+    """
+    files = own_files(section)
+    splits = {split: _read(task, path) for split, path in files.items()}
+    sizes = task.split.sizes({split: len(rows) for split, rows in splits.items()})
+    for split, size in sizes.items():
+        if size < 1:
+            divided = (
+                files["train"] if split == "train" else files.get("validation", files["train"])
+            )
+            raise CompacterError(
+                f"{divided}: too few rows to divide; {split} would have none",
+                f"give more rows, or a file of its own for {split}",
+            )
+    hashes = {split: sha256_of(path) for split, path in files.items()}
+    return splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes}
+
+
+def _read(task, path):
+    rows = []
+    for number, row in read_rows(path, task.name, (*task.fields, *task.target_fields)):
+        if problem := task.problem(row):
+            raise CompacterError(
+                f"{path}, line {number}: the row {problem}",
+                "mend the line, or data.target and data.labels",
+            )
+        rows.append(row)
+    return rows

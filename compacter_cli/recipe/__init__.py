@@ -1,0 +1,1 @@
+"""Recipes: from TOML and `--set` to one frozen, checked object."""

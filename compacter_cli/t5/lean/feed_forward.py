@@ -1,0 +1,127 @@
+"""T5's feed-forward without the activations that its backward pass can do without.
+
+N tokens, k hidden, F inner
+"""
+
+import torch
+from torch.autograd.function import once_differentiable
+
+from compacter_cli.t5.bits import blocks, factor_blocks, pack
+from compacter_cli.t5.lean.drop import Drop
+
+
+def linear(x, weight, bias=None):
+    """`x @ weight + bias` for `x` (..., inputs) and `weight` (inputs, outputs)."""
+    y = x @ weight
+    return y if bias is None else y.add_(bias)
+
+
+class ReluFeedForward(torch.autograd.Function):
+    """`drop(relu(x @ w_in + b_in)) @ w_out`.
+
+    `apply(x, w_in, b_in, w_out, kept, scale)` with `x` (N, k), `w_in` (k, F), `b_in` (F,) or
+    `None`, `w_out` (F, k), and dropout's packed bits over (N, F) or `None` with its scale. For the
+    backward pass one bit an inner element is enough; only where `w_out` trains, the elements
+    themselves are kept.
+    """
+
+    @staticmethod
+    def forward(ctx, x, w_in, b_in, w_out, kept, scale):
+        inner = linear(x, w_in, b_in).relu_()
+        if kept is not None:
+            scale_(inner, kept, scale)
+        ctx.scale = scale
+        ctx.trains_out = ctx.needs_input_grad[3]
+        passed = inner if ctx.trains_out else _positive(inner)
+        ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w_in, w_out, passed)
+        return inner @ w_out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, w_in, w_out, passed = ctx.saved_tensors
+        needs_x, needs_in, needs_bias = ctx.needs_input_grad[:3]
+        d_inner = gradient @ w_out.T
+        d_out = None
+        if ctx.trains_out:
+            d_out = passed.T @ gradient
+            d_inner = torch.ops.aten.threshold_backward(d_inner, passed, 0).mul_(ctx.scale)
+        else:
+            scale_(d_inner, passed, ctx.scale)
+        return (
+            d_inner @ w_in.T if needs_x else None,
+            x.T @ d_inner if needs_in else None,
+            d_inner.sum(0) if needs_bias else None,
+            d_out,
+            None,
+            None,
+        )
+
+
+class ActivatedFeedForward(torch.autograd.Function):
+    """`drop(activation(x @ w_in + b_in) * (x @ w_gate + b_gate)) @ w_out`, any activation.
+
+    `apply(x, w_in, b_in, w_gate, b_gate, w_out, kept, scale, activation)`: as `ReluFeedForward`,
+    with `w_gate` `None` where nothing is gated. The backward pass keeps both products and takes
+    the activation again.
+    """
+
+    @staticmethod
+    def forward(ctx, x, w_in, b_in, w_gate, b_gate, w_out, kept, scale, activation):
+        before = linear(x, w_in, b_in)
+        gate = None if w_gate is None else linear(x, w_gate, b_gate)
+        ctx.scale, ctx.activation = scale, activation
+        trains_linear = ctx.needs_input_grad[1] or ctx.needs_input_grad[3]
+        saved_x = x if trains_linear else None
+        ctx.save_for_backward(saved_x, w_in, w_gate, w_out, before, gate, kept)
+        return _inner(before, gate, kept, scale, activation) @ w_out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, w_in, w_gate, w_out, before, gate, kept = ctx.saved_tensors
+        needs_x, needs_in, needs_in_bias, needs_gate, needs_gate_bias, needs_out = (
+            ctx.needs_input_grad[:6]
+        )
+        ends = [t.detach().requires_grad_() for t in (before, gate) if t is not None]
+        with torch.enable_grad():
+            inner = _inner(*ends, *[None] * (2 - len(ends)), kept, ctx.scale, ctx.activation)
+        d_before, *rest = torch.autograd.grad(inner, ends, gradient @ w_out.T)
+        d_gate = rest[0] if rest else None
+        d_x = None
+        if needs_x:
+            d_x = d_before @ w_in.T
+            if d_gate is not None:
+                d_x.addmm_(d_gate, w_gate.T)
+        return (
+            d_x,
+            x.T @ d_before if needs_in else None,
+            d_before.sum(0) if needs_in_bias else None,
+            x.T @ d_gate if needs_gate else None,
+            d_gate.sum(0) if needs_gate_bias else None,
+            inner.detach().T @ gradient if needs_out else None,
+            None,
+            None,
+            None,
+        )
+
+
+def _inner(before, gate, kept, scale, activation):
+    inner = activation(before)
+    if gate is not None:
+        inner = inner * gate
+    if kept is None:
+        return inner
+    return Drop.apply(inner, kept, scale)
+
+
+def scale_(x, bits, scale):
+    """Multiply a contiguous `x` in place by `scale` where the packed bit is set, else by 0."""
+    flat = x.view(-1)
+    for part, factors in factor_blocks(bits, scale, x):
+        flat[part].mul_(factors)
+
+
+def _positive(x):
+    flat = x.view(-1)
+    return torch.cat([pack(flat[part] > 0) for part in blocks(x)])

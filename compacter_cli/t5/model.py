@@ -1,0 +1,283 @@
+"""`T5Model`: a KerasHub T5 backbone with the layers of one method."""
+
+from types import MappingProxyType
+
+import keras
+import torch
+from compacter_layers import AddedBias
+from torch.nn import functional
+
+from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.forward import T5Forward
+from compacter_cli.t5.lean.forward import LeanForward
+from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
+from compacter_cli.t5.vocabulary import END, PAD
+
+EXECUTIONS = {"lean": LeanForward, "reference": T5Forward}
+
+
+class T5Model(keras.Model):
+    """A T5 that a method fine-tunes: forward, loss and greedy decoding.
+
+    Several models may stand on one backbone, each with its own method: what a method trains of
+    the backbone (layer norms, say) is copied into the model, and the backbone is left as it is.
+    The exception is `in_place`, for training without a second copy of the weights.
+
+    Args:
+        backbone: KerasHub `T5Backbone`, any T5.
+        method: settings of a method (see `compacter_cli.methods`), or `None` for the plain T5.
+        seed: int. Seed of the added layers' initial values.
+        compute_dtype: "float32" or "bfloat16"; the backbone's own where left out. What trains
+            and all layer norms are float32 whatever it is, and cast for the computation.
+        exact: mapping from structural name to float32 values, used for the model's own copies
+            instead of the backbone's values (a bfloat16 backbone has lost some digits).
+        dropout: float. Rate of T5's dropout in training; the backbone's own where left out.
+        in_place: bool. Train float32 weights of the backbone itself instead of copies of them.
+        execution: "lean", or "reference" for the plain forward pass: slower, and the same results.
+        remat: bool. In training keep only the blocks' inputs, and run every block a second time.
+
+    Attributes:
+        named_weights: every weight by structural name, added ones included.
+        trained: the names that train, exactly what the method declares.
+
+    Raises:
+        ValueError: float16, an unknown execution, a selector that matches nothing, or sizes that
+            do not divide.
+
+    Example:
+        >>> model = T5Model(backbone, CompacterPP(n=4, bottleneck=24))
+        >>> loss = model.loss_of(batch)
+    """
+
+    def __init__(
+        self,
+        backbone,
+        method=None,
+        *,
+        seed=0,
+        compute_dtype=None,
+        exact=None,
+        dropout=None,
+        in_place=False,
+        execution="lean",
+        remat=False,
+        **kwargs,
+    ):
+        compute_dtype = compute_dtype or backbone.compute_dtype
+        if compute_dtype not in ("float32", "bfloat16"):
+            raise ValueError(
+                "`compute_dtype` must be float32 or bfloat16: T5's layer norm overflows float16 "
+                f"and returns zeros. Received: {compute_dtype}"
+            )
+        if execution not in EXECUTIONS:
+            known = " or ".join(EXECUTIONS)
+            raise ValueError(f"`execution` must be {known}. Received: {execution}")
+        policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
+        super().__init__(dtype=policy, **kwargs)
+        self.backbone = backbone
+        self.method = method
+        self.shape = shape_of_backbone(backbone)
+        self.dropout = backbone.dropout if dropout is None else dropout
+        self.execution, self.remat = execution, remat
+        self._torch_dtype = getattr(torch, compute_dtype)
+        self._prepare_weights(exact or {}, in_place, seed, policy)
+        self.built = True
+
+    def _prepare_weights(self, exact, in_place, seed, policy):
+        weights = backbone_weights(self.backbone)
+        for variable in weights.values():
+            variable.trainable = False
+        layers = self.method.build(self.shape, seed, policy, weights) if self.method else {}
+        selectors = self.method.trains if self.method else ()
+        copied = "head" in selectors and self.shape.tied
+        trained = select(weights, [name for name in selectors if not copied or name != "head"])
+        # The model's own: what trains, and in bfloat16 the layer norms, which stay float32.
+        lossy = self._torch_dtype != torch.float32
+        own = [n for n in weights if n in trained or (lossy and n.endswith("layer_norm"))]
+        self._own_weights = []
+        for name in own:
+            if in_place and weights[name].dtype == "float32":
+                weights[name].trainable = name in trained
+            else:
+                weights[name] = self._copy_of(weights[name], name, name in trained, exact)
+        if copied:
+            weights["head"] = self._copy_of(weights["embedding"], "head", True, {})
+            trained.append("head")
+        added = named_variables(layers)
+        self.trained = (*trained, *added)
+        self._added_layers = list(layers.values())  # Keras tracks lists, and would a dict's keys
+        self._layers_by_name = MappingProxyType(layers)
+        self._backbone_weights = MappingProxyType(weights)
+        self.named_weights = MappingProxyType({**weights, **added})
+        self._check_trainable_set()
+
+    def _copy_of(self, source, name, trainable, exact):
+        values = exact.get(name, source.value)
+        variable = self.add_weight(
+            name=name.replace(".", "_"),
+            shape=values.shape,
+            dtype="float32",
+            trainable=trainable,
+            autocast=False,
+        )
+        variable.assign(values)
+        self._own_weights.append(variable)
+        return variable
+
+    def _check_trainable_set(self):
+        wanted = {id(self.named_weights[name]) for name in self.trained}
+        found = {id(variable) for variable in self.trainable_variables}
+        if wanted != found:
+            raise ValueError(
+                f"{len(wanted)} weights should train, but {len(found)} do: the backbone holds "
+                "trainable weights that the method does not declare"
+            )
+
+    def trained_tensors(self):
+        """The float32 tensor of every trained weight by structural name."""
+        return {name: self.named_weights[name].value for name in self.trained}
+
+    def assign(self, values):
+        """Set trained weights from `values`, a mapping from structural name to array or tensor.
+
+        Raises:
+            ValueError: the names are not exactly the trained ones, or a shape differs.
+        """
+        if set(values) != set(self.trained):
+            odd = sorted(set(values) ^ set(self.trained))
+            raise ValueError(f"the weights are not this model's; first that differs: {odd[0]}")
+        for name, value in values.items():
+            self.named_weights[name].assign(value)
+
+    def forward_pass(self, training=False):
+        """The forward pass of the weights as they are now, cast for the computation."""
+        weights = {name: variable.value for name, variable in self._backbone_weights.items()}
+        if subspace := self._layers_by_name.get("said"):
+            weights = subspace.call(weights)
+        for name, layer in self._layers_by_name.items():
+            if isinstance(layer, AddedBias):
+                weights[f"{name}.bias"] = layer.bias.value
+        return EXECUTIONS[self.execution](
+            shape=self.shape,
+            weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
+            layers=self._layers_by_name,
+            activation=self.backbone.activation,
+            epsilon=self.backbone.layer_norm_epsilon,
+            dropout=Dropout.drawn(self.dropout) if training and self.dropout else None,
+            remat=self.remat and training,
+        )
+
+    def _for_compute(self, name, tensor):
+        # Layer norms, and biases behind them, are computed in float32.
+        return tensor if "layer_norm" in name else tensor.to(self._torch_dtype)
+
+    def call(self, inputs, training=False):
+        """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks.
+
+        Those under the target's padding mean nothing.
+        """
+        forward = self.forward_pass(training)
+        states, source_mask = forward.encode(
+            inputs["encoder_token_ids"].long(), inputs["encoder_padding_mask"].bool()
+        )
+        hidden = forward.decode(
+            inputs["decoder_token_ids"].long(),
+            inputs["decoder_padding_mask"].bool(),
+            states,
+            source_mask,
+        )
+        return forward.logits(hidden)
+
+    def encode(self, ids, mask, training=False):
+        """`(states, mask)` of source ids (B, S): (B, S, k) and (B, S), true on real tokens.
+
+        Both are longer than the ids where the method puts a prompt before them.
+        """
+        return self.forward_pass(training).encode(ids, mask)
+
+    def decode(self, ids, mask, states, source_mask, training=False):
+        """Logits (B, T, V) of decoder input ids (B, T) over encoder states (B, S, k)."""
+        forward = self.forward_pass(training)
+        return forward.logits(forward.decode(ids, mask, states, source_mask))
+
+    def summed_loss(self, batch, training=False):
+        """Cross-entropy summed over the batch's target tokens, padding left out, in float32.
+
+        Divide by `batch.target_tokens` for the token mean. Teacher forcing: the decoder reads the
+        target moved right by one, its first input being the pad token.
+        """
+        forward = self.forward_pass(training)
+        states, source_mask = forward.encode(batch.source_ids, batch.source_mask)
+        inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
+        seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
+        hidden = forward.decode(inputs, seen, states, source_mask)
+        return forward.loss(hidden[batch.target_mask], batch.target_ids[batch.target_mask])
+
+    def loss_of(self, batch, training=False):
+        """Mean cross-entropy over the batch's target tokens, padding left out."""
+        return self.summed_loss(batch, training) / batch.target_tokens
+
+    @torch.no_grad()
+    def label_scores(self, ids, mask, labels, forward=None, encoded=None):
+        """Log-probabilities (B, C) of C label texts as answers to source ids (B, S).
+
+        `labels` are lists of token ids, end token included; the sources are encoded once, or not
+        at all where `encoded` is what `encode` made of them. `forward` as for `greedy`.
+        """
+        forward = forward or self.forward_pass()
+        states, source_mask = encoded or forward.encode(ids, mask)
+        scores = []
+        for label in labels:
+            target = torch.tensor(label, device=ids.device).expand(len(ids), -1)
+            inputs = functional.pad(target[:, :-1], (1, 0), value=PAD)
+            seen = torch.ones_like(inputs, dtype=torch.bool)
+            hidden = forward.decode(inputs, seen, states, source_mask)
+            shares = forward.logits(hidden).float().log_softmax(dim=-1)
+            scores.append(shares.gather(-1, target[..., None])[..., 0].sum(dim=-1))
+        return torch.stack(scores, dim=1)
+
+    @torch.no_grad()
+    def greedy(self, ids, mask, max_tokens, forward=None, encoded=None):
+        """Greedy continuation of source ids (B, S): token ids (B, at most max_tokens).
+
+        Positions after a row's end token are padding; decoding stops when every row has ended.
+        `forward` saves making the weights anew for every batch, where they have not changed, and
+        `encoded`, what `encode` made of the sources, encoding them.
+        """
+        forward = forward or self.forward_pass()
+        cache = forward.start_cache(*(encoded or forward.encode(ids, mask)), max_tokens)
+        token = torch.full((len(ids), 1), PAD, dtype=torch.long, device=ids.device)
+        ended = torch.zeros_like(token, dtype=torch.bool)
+        tokens = []
+        for _ in range(max_tokens):
+            token = forward.logits(forward.step(token, cache)).argmax(-1)
+            token = token.masked_fill(ended, PAD)
+            tokens.append(token)
+            ended |= token == END
+            if ended.all():
+                break
+        return torch.cat(tokens, dim=1)
+
+
+def named_variables(layers):
+    """Variables of `layers` by structural name; a layer that several share is named once.
+
+    `layers` maps a structural name to a layer; a variable's name is its layer's, the attributes
+    that lead to it, and its own: `encoder.3.feed_forward.adapter.down.s`.
+    """
+    named, seen = {}, set()
+
+    def walk(layer, prefix):
+        if id(layer) in seen:
+            return
+        seen.add(id(layer))
+        # Under torch a Keras layer keeps its sub-layers where torch modules do.
+        for attribute, value in {**vars(layer), **vars(layer).get("_modules", {})}.items():
+            if isinstance(value, keras.Variable):
+                named[f"{prefix}.{value.name}"] = value
+            elif isinstance(value, keras.layers.Layer):
+                walk(value, f"{prefix}.{attribute}")
+
+    for name, layer in layers.items():
+        walk(layer, name)
+    return named

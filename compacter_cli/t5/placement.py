@@ -1,0 +1,175 @@
+"""Where things are in KerasHub's T5: the one file that knows its inner names."""
+
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+
+import keras
+
+from compacter_cli.t5.shapes import T5Shape
+
+
+def shape_of_backbone(backbone):
+    """The `T5Shape` of a KerasHub `T5Backbone`."""
+    return T5Shape(
+        vocabulary_size=backbone.vocabulary_size,
+        hidden_dim=backbone.hidden_dim,
+        intermediate_dim=backbone.intermediate_dim,
+        num_layers=backbone.num_layers,
+        num_heads=backbone.num_heads,
+        key_value_dim=backbone.key_value_dim or backbone.hidden_dim // backbone.num_heads,
+        gated=backbone.use_gated_activation,
+        tied=backbone.tie_embedding_weights,
+    )
+
+
+def backbone_weights(backbone):
+    """Every weight of a `T5Backbone` by structural name: `{"encoder.3.feed_forward.output": ...}`.
+
+    KerasHub's own paths are neither unique (two relative biases share one) nor stable (layer
+    norms are numbered process-wide). The names are those of the forward pass:
+
+        embedding, head                                         head where it is not tied
+        <stack>.<block>.self_attention.{query,key,value,output,relative_bias,layer_norm}
+        decoder.<block>.cross_attention.{query,key,value,output,layer_norm}
+        <stack>.<block>.feed_forward.{input,gate,output,layer_norm}
+        <stack>.layer_norm                                      at the stack's end
+
+    Raises:
+        ValueError: the backbone holds a weight that no name was found for.
+    """
+    weights = {"embedding": backbone.token_embedding.embeddings}
+    if not backbone.tie_embedding_weights:
+        weights["head"] = backbone.token_embedding.reverse_embeddings
+    for stack in ("encoder", "decoder"):
+        for number, block in enumerate(_blocks(backbone, stack)):
+            weights |= _block_weights(block, f"{stack}.{number}")
+        weights[f"{stack}.layer_norm"] = getattr(backbone, f"{stack}_layer_norm").weight
+    _check_complete(backbone, weights)
+    return weights
+
+
+def _blocks(backbone, stack):
+    return getattr(backbone, f"{stack}_transformer_layers")
+
+
+def _block_weights(block, name):
+    weights = _attention_weights(block.self_attention, f"{name}.self_attention")
+    weights[f"{name}.self_attention.layer_norm"] = block.self_attention_layer_norm.weight
+    if block.is_decoder:
+        weights |= _attention_weights(block.cross_attention, f"{name}.cross_attention")
+        weights[f"{name}.cross_attention.layer_norm"] = block.cross_attention_layer_norm.weight
+    projectors = {"input": block.input_projector, "output": block.output_projector}
+    if block.use_gated_activation:
+        projectors["gate"] = block.gate_projector
+    for role, projector in projectors.items():
+        weights[f"{name}.feed_forward.{role}"] = plain(projector).kernel
+    weights[f"{name}.feed_forward.layer_norm"] = block.layer_norm.weight
+    return weights
+
+
+def _attention_weights(attention, name):
+    weights = {
+        f"{name}.{role}": plain(getattr(attention, f"{role}_projector")).kernel
+        for role in ("query", "key", "value", "output")
+    }
+    if attention.use_relative_attention_bias:
+        weights[f"{name}.relative_bias"] = attention.relative_attention_bias
+    return weights
+
+
+def _check_complete(backbone, weights):
+    named = {id(variable) for variable in weights.values()}
+    added = {
+        id(variable)
+        for layer in backbone._flatten_layers()
+        if isinstance(layer, AdaptedProjection)
+        for variable in layer.adapter.weights
+    }
+    unnamed = [v.path for v in backbone.weights if id(v) not in named | added]
+    if unnamed:
+        raise ValueError(
+            "this KerasHub's T5Backbone has weights that compacter does not know: "
+            + ", ".join(unnamed)
+        )
+
+
+def select(names, patterns):
+    """Those of `names` that match a shell pattern of `patterns`, in their own order.
+
+    Raises:
+        ValueError: a pattern matches nothing; a silent miss would train less than declared.
+    """
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f'the selector "{pattern}" matches no weight of the backbone')
+    return [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
+
+
+@keras.saving.register_keras_serializable(package="compacter")
+class AdaptedProjection(keras.layers.Layer):
+    """A sub-layer's output projection with an adapter behind it: `adapter(projection(x))`."""
+
+    def __init__(self, projection, adapter, **kwargs):
+        super().__init__(**kwargs)
+        self.projection = projection
+        self.adapter = adapter
+        self.built = True
+
+    def call(self, inputs):
+        return self.adapter(self.projection(inputs))
+
+
+def plain(projection):
+    """The projection itself, taken out of an `AdaptedProjection` where it is in one."""
+    return projection.projection if isinstance(projection, AdaptedProjection) else projection
+
+
+def adapted_sites(backbone):
+    """Structural names of the sub-layers that have an adapter behind their output projection."""
+    sites = [
+        f"{stack}.{number}.{sublayer}"
+        for stack in ("encoder", "decoder")
+        for number in range(backbone.num_layers)
+        for sublayer in ("self_attention", "feed_forward")
+    ]
+    return [
+        site
+        for site in sites
+        if isinstance(_owner_of_output(backbone, site).output_projector, AdaptedProjection)
+    ]
+
+
+def wrap_output(backbone, site, adapter):
+    """Put `adapter` behind the output projection of the sub-layer named `site`."""
+    owner = _owner_of_output(backbone, site)
+    projection = owner.output_projector
+    with _unlocked(owner):
+        owner._tracker.untrack(projection)  # it is tracked again as a part of the new layer
+        owner.output_projector = AdaptedProjection(
+            projection, adapter, dtype=projection.dtype_policy, name=f"adapted_{projection.name}"
+        )
+
+
+def unwrap_output(backbone, site):
+    """Take the adapter behind the output projection of `site` away."""
+    owner = _owner_of_output(backbone, site)
+    adapted = owner.output_projector
+    with _unlocked(owner):
+        owner._tracker.untrack(adapted)
+        owner.output_projector = plain(adapted)
+
+
+def _owner_of_output(backbone, site):
+    stack, number, sublayer = site.split(".")
+    block = _blocks(backbone, stack)[int(number)]
+    return block if sublayer == "feed_forward" else getattr(block, sublayer)
+
+
+@contextmanager
+def _unlocked(layer):
+    # A built Keras layer refuses new sub-layers, and replacing one is the whole point here.
+    layer._tracker.unlock()
+    try:
+        yield
+    finally:
+        layer._tracker.lock()

@@ -1,0 +1,136 @@
+"""Keras on torch, TensorFlow kept off the GPU: the one place that starts the frameworks."""
+
+import contextlib
+import os
+import sys
+import warnings
+
+from compacter_cli.commands.console import err
+from compacter_cli.errors import CompacterError, UsageError
+
+_TENSORFLOW = ("tensorflow", "tensorflow_text")
+
+
+def hide_tensorflow():
+    """Let this process run as if TensorFlow were not installed; for the command line alone.
+
+    Nothing here uses it, but keras_hub and keras import it where it is, at five seconds and, on a
+    GPU, at most of its memory. A Python user's process is left as it is: other code may need it.
+    """
+    sys.modules.update({name: None for name in _TENSORFLOW if name not in sys.modules})
+
+
+@contextlib.contextmanager
+def tensorflow_as_installed():
+    """Undo `hide_tensorflow` inside: TFDS mistakes the hidden TensorFlow for an imported one."""
+    hidden = [name for name in _TENSORFLOW if name in sys.modules and sys.modules[name] is None]
+    for name in hidden:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        sys.modules.update({name: None for name in hidden if name not in sys.modules})
+
+
+def start_frameworks(quiet=False):
+    """`hide_tensorflow` and `start_keras` for a command that goes on to train, which says so."""
+    if not quiet:
+        err.print("loading torch and keras ...", style="dim")
+    hide_tensorflow()
+    start_keras()
+
+
+def start_keras():
+    """Import keras on its torch backend, whatever `~/.keras/keras.json` says, and keras_hub.
+
+    Raises:
+        CompacterError: keras was imported earlier in this process with another backend.
+    """
+    os.environ["KERAS_BACKEND"] = "torch"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import keras
+        import keras_hub  # noqa: F401
+    if keras.config.backend() != "torch":
+        raise CompacterError(
+            f"compacter needs Keras on torch, but keras runs on {keras.config.backend()} here",
+            'set os.environ["KERAS_BACKEND"] = "torch" before the first import of keras',
+        )
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    _keep_tensorflow_off_gpus()
+    warnings.filterwarnings("ignore", message=".*does not support masking.*")
+    return keras
+
+
+def _keep_tensorflow_off_gpus():
+    # keras_hub imports TensorFlow where it is installed; its default is to take a GPU's memory.
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        with contextlib.suppress(RuntimeError):  # it has initialised its devices already
+            tensorflow.config.set_visible_devices([], "GPU")
+
+
+@contextlib.contextmanager
+def quiet_stderr():
+    """Silence what TensorFlow's C++ writes to stderr while it is imported."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+@contextlib.contextmanager
+def on_device(name):
+    """Run Keras on `cpu` or `cuda[:i]`; `None` is a GPU where there is one. Yields the name.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    import keras
+
+    name = device_named(name)
+    with keras.device(name):
+        yield name
+
+
+def device_named(name):
+    """`name`, checked; `None` is a GPU where there is one.
+
+    Raises:
+        UsageError: there is no such device.
+    """
+    import torch
+
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    name = name or ("cuda" if count else "cpu")
+    gpus = ["cuda", *(f"cuda:{index}" for index in range(count))] if count else []
+    if name not in ("cpu", *gpus):
+        raise UsageError(
+            f"--device {name}: expected cpu or cuda; torch {torch.__version__} sees "
+            f"{', '.join(gpus[1:]) or 'no GPU'} here",
+            "leave --device out to take what is there",
+        )
+    return name
+
+
+def seed_everything(seed):
+    """Seed python's, numpy's and torch's generators (dropout draws from torch's)."""
+    import random
+
+    import numpy as np
+    import torch
+
+    # keras.utils.set_random_seed would do the same and import TensorFlow.
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)

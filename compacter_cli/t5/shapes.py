@@ -1,0 +1,153 @@
+"""Dimensions of T5 backbones, known without a framework."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from compacter_cli.errors import MissingResourceError, UsageError, did_you_mean, user_path
+
+RELATIVE_BUCKETS = 32  # of T5's relative position bias, in every size
+PAPER_ROWS = 32_100  # rows of the embedding in the paper's T5, cut from 32,128 to its vocabulary
+
+
+@dataclass(frozen=True)
+class T5Shape:
+    """Dimensions of a T5: k is `hidden_dim`, `num_layers` counts the blocks of one stack."""
+
+    vocabulary_size: int
+    hidden_dim: int
+    intermediate_dim: int
+    num_layers: int
+    num_heads: int
+    key_value_dim: int
+    gated: bool = False
+    tied: bool = True
+
+    @property
+    def blocks(self):
+        """Blocks of both stacks: the L of the paper's section 4."""
+        return 2 * self.num_layers
+
+    @property
+    def layer_norm_parameters(self):
+        """Two norms in an encoder block, three in a decoder block, one at the end of each stack."""
+        return (5 * self.num_layers + 2) * self.hidden_dim
+
+    @property
+    def weight_tensors(self):
+        """Number of weight tensors: 8 in an encoder block, 13 in a decoder block, one more where
+        the feed-forward is gated, and embedding, relative biases, last norms and untied head."""
+        return 5 + (not self.tied) + self.num_layers * (21 + 2 * self.gated)
+
+    def parameters(self, rows=None):
+        """All parameters, with `rows` of embedding instead of the vocabulary's where given."""
+        k, inner = self.hidden_dim, self.num_heads * self.key_value_dim
+        embedding = (rows or self.vocabulary_size) * k * (1 if self.tied else 2)
+        attention = 3 * self.num_layers * 4 * k * inner
+        feed_forward = self.blocks * (3 if self.gated else 2) * k * self.intermediate_dim
+        biases = 2 * RELATIVE_BUCKETS * self.num_heads
+        return embedding + attention + feed_forward + biases + self.layer_norm_parameters
+
+
+def _v1_0(k, ff, layers, heads):
+    return T5Shape(32_128, k, ff, layers, heads, 64)
+
+
+def _v1_1(k, ff, layers, heads, tied=False):
+    return T5Shape(32_128, k, ff, layers, heads, 64, gated=True, tied=tied)
+
+
+# KerasHub's presets. Its published totals of t5_1.1_small and t5_1.1_large fit a tied head.
+PRESETS = {
+    "t5_small_multi": _v1_0(512, 2_048, 6, 8),
+    "t5_base_multi": _v1_0(768, 3_072, 12, 12),
+    "t5_large_multi": _v1_0(1_024, 4_096, 24, 16),
+    "t5_1.1_small": _v1_1(512, 1_024, 8, 6, tied=True),
+    "t5_1.1_base": _v1_1(768, 2_048, 12, 12),
+    "t5_1.1_large": _v1_1(1_024, 2_816, 24, 16, tied=True),
+    "t5_1.1_xl": _v1_1(2_048, 5_120, 24, 32),
+    "t5_1.1_xxl": _v1_1(4_096, 10_240, 24, 64),
+    "flan_small_multi": _v1_1(512, 1_024, 8, 6),
+    "flan_base_multi": _v1_1(768, 2_048, 12, 12),
+    "flan_large_multi": _v1_1(1_024, 2_816, 24, 16),
+}
+
+# A small T5, pretrained on the text of the demo world by `compacter pretrain`; in the package.
+DEMO = "demo/t5"
+
+# A T5 of random weights, made on the spot: it shows that everything runs, not what a method is
+# worth. Its vocabulary is made by `random_backbone.py`.
+RANDOM_TINY = "random/tiny"
+RANDOM_TINY_SHAPE = T5Shape(128, 64, 128, 2, 4, 16)
+OWN_NAMES = (DEMO, RANDOM_TINY)  # no path of these names is looked for
+
+
+def shape_of(preset):
+    """The `T5Shape` of a KerasHub name, a local preset directory, `demo/t5` or `random/tiny`.
+
+    Raises:
+        UsageError: the name is unknown, or the directory's config is not that of a T5.
+        MissingResourceError: `preset` is a path at which there is no preset.
+    """
+    if preset == RANDOM_TINY:
+        return RANDOM_TINY_SHAPE
+    if preset in PRESETS:
+        return PRESETS[preset]
+    directory = local_directory(preset)
+    if directory is None:
+        raise UsageError(
+            f'backbone.preset: "{preset}" is no KerasHub T5 preset and no directory',
+            did_you_mean(preset, PRESETS) or "known names: " + ", ".join(PRESETS),
+        )
+    return _read_shape(directory / "config.json")
+
+
+def local_directory(preset):
+    """The directory of a path or of `demo/t5`; `None` where `preset` can only be a KerasHub name.
+
+    Raises:
+        MissingResourceError: `preset` is written as a path, and no preset is there.
+    """
+    if preset == DEMO:
+        return Path(__file__).parents[1] / "presets" / "demo_t5"
+    path = user_path(preset)
+    if path.is_dir():
+        if (path / "config.json").is_file():
+            return path
+        raise MissingResourceError(
+            f"backbone.preset: {preset} holds no config.json, so it is no KerasHub preset",
+            "give the directory that KerasHub's save_to_preset wrote",
+        )
+    if path.is_absolute() or preset.startswith((".", "~")) or "/" in preset or "\\" in preset:
+        raise MissingResourceError(
+            f"backbone.preset: there is no directory {preset}",
+            "give an existing preset directory, or a KerasHub name such as t5_base_multi",
+        )
+    return None
+
+
+def _read_shape(path):
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        config = saved["config"]
+        if saved["class_name"] != "T5Backbone":
+            raise UsageError(
+                f"{path}: expected a T5Backbone, got {saved['class_name']}",
+                "give the directory of a T5 preset",
+            )
+        heads = config["num_heads"]
+        return T5Shape(
+            vocabulary_size=config["vocabulary_size"],
+            hidden_dim=config["hidden_dim"],
+            intermediate_dim=config["intermediate_dim"],
+            num_layers=config["num_layers"],
+            num_heads=heads,
+            key_value_dim=config.get("key_value_dim") or config["hidden_dim"] // heads,
+            gated=config["use_gated_activation"],
+            tied=config["tie_embedding_weights"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: not the config of a KerasHub T5 backbone ({type(error).__name__}: {error})",
+            "give the directory that KerasHub's save_to_preset wrote",
+        ) from error

@@ -1,0 +1,90 @@
+"""Text to token ids and back, by sentencepiece itself, with the preset's own vocabulary."""
+
+import hashlib
+from pathlib import Path
+
+from compacter_cli.errors import MissingResourceError, UsageError
+from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
+
+PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
+
+
+class Vocabulary:
+    """A SentencePiece vocabulary.
+
+    Args:
+        proto: bytes. The serialized SentencePiece model.
+
+    Attributes:
+        sha256: str. Hash of `proto`: two backbones agree on tokens where this agrees.
+
+    Raises:
+        UsageError: `proto` is no SentencePiece model.
+    """
+
+    def __init__(self, proto):
+        import sentencepiece
+
+        self.proto = proto
+        self.sha256 = hashlib.sha256(proto).hexdigest()
+        try:
+            self._pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
+        except RuntimeError as error:
+            raise UsageError(f"not a SentencePiece vocabulary: {error}") from error
+        if not len(self):
+            raise UsageError("not a SentencePiece vocabulary: it holds no pieces")
+
+    def __len__(self):
+        return self._pieces.get_piece_size()
+
+    def encode(self, texts):
+        """Token ids of each of `texts`, without an end token."""
+        return self._pieces.encode(list(texts))
+
+    def decode(self, ids):
+        """The text of token `ids` up to the first end token; ids beyond the vocabulary are skipped.
+
+        A backbone can have more rows than the vocabulary has pieces (32,128 and 32,100 in T5), and
+        a diverged model does emit them.
+        """
+        kept = []
+        for token in ids:
+            if token == END:
+                break
+            if PAD < token < len(self):
+                kept.append(int(token))
+        return self._pieces.decode(kept)
+
+    def longest(self, texts):
+        """`(text, tokens)` of the longest of `texts`, its end token counted."""
+        lengths = [len(ids) + 1 for ids in self.encode(texts)]
+        length = max(lengths)
+        return list(texts)[lengths.index(length)], length
+
+
+def find_vocabulary(preset):
+    """The `Vocabulary` of a preset, or `None` where it is a KerasHub name (not looked up here).
+
+    Raises:
+        MissingResourceError: the preset's directory has no SentencePiece model.
+    """
+    if preset == RANDOM_TINY:
+        from compacter_cli.t5.random_backbone import tiny_vocabulary
+
+        return tiny_vocabulary()
+    directory = local_directory(preset)
+    return None if directory is None else read_vocabulary(directory)
+
+
+def read_vocabulary(directory):
+    """The `Vocabulary` in a preset directory, where KerasHub's tokenizer saves it."""
+    path = Path(directory) / "assets" / "tokenizer" / "vocabulary.spm"
+    if not path.is_file():
+        raise MissingResourceError(
+            f"the preset has no vocabulary: {path} is missing",
+            "save the preset with its tokenizer (T5Seq2SeqLM.save_to_preset)",
+        )
+    try:
+        return Vocabulary(path.read_bytes())
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error

@@ -1,0 +1,446 @@
+import hashlib
+import json
+import math
+import shutil
+
+import pytest
+import safetensors.torch
+import torch
+
+from compacter_cli.adapters.adapter_file import load_adapter, manifest_of, save_adapter
+from compacter_cli.adapters.predictor import Predictor, adapter_of_run, model_with
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.recipe.recipe import recipe_of
+from compacter_cli.t5.lean.forward import LeanForward
+from compacter_cli.t5.loading import fingerprint_of, load_backbone
+from compacter_cli.tasks import TASKS
+from compacter_cli.training.run_directory import plain_recipe, read_result
+
+SMOKE = TASKS["demo/smoke"]
+TEXTS = [
+    "sentence: iron apple zinc",
+    "sentence: iron copper zinc",
+    "sentence: cobalt nickel silver zinc peach",
+    "sentence: copper silver nickel",
+]
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(keras):
+    with keras.device("cpu"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def backbone(keras):
+    with keras.device("cpu"):
+        return load_backbone("random/tiny")
+
+
+@pytest.fixture
+def untrained(backbone, tmp_path):
+    """Makes the directory of an adapter that nobody trained: `untrained("name", method="full")`."""
+
+    def make(folder, seed=0, shift=0.0, precision="float32", task=SMOKE.name, data=None, **method):
+        from compacter_cli.t5.model import T5Model
+
+        tables = {"name": "compacterpp", **method}
+        recipe = recipe_of(
+            {
+                "task": task,
+                "data": data or {},
+                "backbone": {"preset": "random/tiny", "precision": precision},
+                "method": tables,
+            },
+            folder,
+        )
+        model = T5Model(backbone.keras, recipe.method, seed=seed)
+        tensors = {n: t.detach() + shift for n, t in model.trained_tensors().items()}
+        manifest = manifest_of(
+            tensors,
+            method=recipe.method.settings(),
+            task=recipe.task,
+            backbone=backbone,
+            shape=model.shape,
+            recipe=plain_recipe(recipe),
+        )
+        save_adapter(tmp_path / folder, tensors, manifest)
+        return tmp_path / folder
+
+    return make
+
+
+@pytest.fixture
+def best(smoke_run, tmp_path):
+    """A copy of the finished run's best adapter, to be changed."""
+    return shutil.copytree(smoke_run / "best", tmp_path / "best")
+
+
+def logits_of(predictor):
+    """What a predictor's model computes for a fixed input, to the last bit."""
+    ids = torch.tensor([[5, 6, 7, 1], [9, 1, 0, 0]])
+    inputs = {
+        "encoder_token_ids": ids,
+        "encoder_padding_mask": ids > 0,
+        "decoder_token_ids": torch.tensor([[0, 4], [0, 5]]),
+        "decoder_padding_mask": torch.ones(2, 2),
+    }
+    with torch.no_grad():
+        return predictor.model(inputs)
+
+
+def change_manifest(directory, **changes):
+    path = directory / "adapter.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+# Answers.
+
+
+def test_answers_are_label_names_and_score_what_the_run_recorded(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    rows = SMOKE.split.apply(SMOKE.generate(), 42)["test"]
+    predictions = predictor.predict_rows(rows)
+    right = sum(p == SMOKE.labels[row["label"]] for p, row in zip(predictions, rows, strict=True))
+    assert len(rows) == 100
+    assert right == pytest.approx(read_result(smoke_run)["test"]["metrics"]["accuracy"])
+    assert set(predictions) & set(SMOKE.labels)
+    assert predictor.task is SMOKE
+
+
+def test_a_label_is_named_and_any_other_answer_stays_as_the_model_wrote_it(
+    backbone, smoke_run, monkeypatch
+):
+    predictor = Predictor(backbone, smoke_run / "best")
+    monkeypatch.setattr(predictor, "answers", lambda texts, size: ["1", "0", "iron", ""])
+    assert predictor.predict(TEXTS) == ["a fruit", "metals only", "iron", ""]
+
+
+def test_rows_are_read_as_the_task_writes_them(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    rows = [{"sentence": text.removeprefix("sentence: ")} for text in TEXTS]
+    assert predictor.predict_rows(rows) == predictor.predict(TEXTS)
+
+
+def test_a_row_that_lacks_a_field_is_refused_by_its_number(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    with pytest.raises(UsageError, match="row 2 lacks the field sentence; demo/smoke reads"):
+        predictor.predict_rows([{"sentence": "iron"}, {"text": "iron"}])
+
+
+def test_nothing_asked_is_nothing_answered(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    assert predictor.predict([]) == []
+    assert predictor.predict_rows([]) == []
+
+
+def test_a_text_alone_is_refused(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    for ask in (predictor.predict, predictor.answers, predictor.probabilities):
+        with pytest.raises(UsageError, match="expected a list of texts, got one text") as caught:
+            ask(TEXTS[0])
+        assert "[text]" in caught.value.hint
+
+
+def test_sources_are_the_texts_of_rows(backbone, smoke_run):
+    predictor = Predictor(backbone, smoke_run / "best")
+    assert predictor.sources(iter([{"sentence": "iron", "idx": 3}])) == ["sentence: iron"]
+    with pytest.raises(UsageError, match="row 1 lacks the field sentence"):
+        predictor.sources([{}])
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_probabilities_are_shares_of_all_labels(backbone, untrained, size):
+    predictor = Predictor(backbone, untrained("babbling", seed=5, shift=0.2))
+    found = predictor.probabilities(TEXTS, size)
+    assert [list(shares) for shares in found] == [list(SMOKE.labels)] * len(TEXTS)
+    assert all(sum(shares.values()) == pytest.approx(1) for shares in found)
+    assert all(0 < share < 1 for shares in found for share in shares.values())
+    alone = [predictor.probabilities([text])[0] for text in TEXTS]
+    for one, other in zip(found, alone, strict=True):
+        assert one == pytest.approx(other, abs=1e-5)
+    assert predictor.probabilities([]) == []
+
+
+@pytest.mark.parametrize("labels", [["0", "iron zinc", "peach"], ["1", "0"]])
+def test_probabilities_of_labels_of_several_lengths_are_those_written_anew(
+    backbone, untrained, labels
+):
+    data = {"train": "a.csv", "source": "sentence: {text}", "target": "{label}", "labels": labels}
+    predictor = Predictor(backbone, untrained("own", seed=5, shift=0.2, task="csv", data=data))
+    found = predictor.probabilities(predictor.sources([{"text": "iron apple"}]))
+    (source,) = backbone.vocabulary.encode(["sentence: iron apple"])
+    ids = torch.tensor([[*source, 1]])
+    scores = []
+    for label in labels:
+        written, score = [0], 0.0
+        for token in [*backbone.vocabulary.encode([label])[0], 1]:
+            with torch.no_grad():
+                states, mask = predictor.model.encode(ids, ids > 0)
+                inputs = torch.tensor([written])
+                logits = predictor.model.decode(inputs, inputs >= 0, states, mask)[0, -1]
+            score += float(logits[token] - logits.exp().sum().log())
+            written.append(token)
+        scores.append(score)
+    whole = sum(math.exp(score) for score in scores)
+    expected = {x: math.exp(y) / whole for x, y in zip(labels, scores, strict=True)}
+    assert found == [pytest.approx(expected, rel=1e-4)]
+
+
+def test_answers_and_probabilities_come_from_one_encoding(backbone, smoke_run, monkeypatch):
+    predictor = Predictor(backbone, smoke_run / "best")
+    wanted = list(zip(predictor.predict(TEXTS, 2), predictor.probabilities(TEXTS, 2), strict=True))
+    encoded = []
+    real = LeanForward.encode
+
+    def encode(forward, ids, mask):
+        encoded.append(len(ids))
+        return real(forward, ids, mask)
+
+    monkeypatch.setattr(LeanForward, "encode", encode)
+    found = predictor.predict_with_probabilities(TEXTS, 2)
+    assert found == wanted
+    assert sum(encoded) == len(TEXTS)
+
+
+def test_free_text_has_no_probabilities(backbone, untrained):
+    data = {"train": "a.csv", "source": "sentence: {text}", "target": "{answer}"}
+    predictor = Predictor(backbone, untrained("own", task="csv", data=data))
+    assert predictor.task.fields == ("text",)
+    assert predictor.probabilities(TEXTS) == [None] * len(TEXTS)
+    pairs = zip(predictor.predict(TEXTS), [None] * len(TEXTS), strict=True)
+    assert predictor.predict_with_probabilities(TEXTS) == list(pairs)
+    assert predictor.predict(TEXTS) == predictor.answers(TEXTS)
+
+
+def test_the_batch_size_does_not_change_the_answers(backbone, untrained, monkeypatch):
+    predictor = Predictor(backbone, untrained("babbling", seed=5))
+    texts = [SMOKE.source(row) for row in SMOKE.generate()["validation"][:25]]
+    # Token ids without padding: this model writes many, and few that are of the vocabulary.
+    monkeypatch.setattr(
+        "compacter_cli.t5.vocabulary.Vocabulary.decode",
+        lambda self, ids: " ".join(str(token) for token in ids if token),
+    )
+    whole = predictor.answers(texts)
+    assert len(set(whole)) > 3
+    assert predictor.answers(texts, batch_size=4) == whole
+    assert [predictor.answers([text])[0] for text in texts] == whole
+
+
+def test_texts_are_cut_at_the_length_that_the_run_was_trained_with(
+    backbone, smoke_run, monkeypatch
+):
+    predictor = Predictor(backbone, smoke_run / "best")
+    assert predictor.recipe.data.source_length == 32
+    seen = []
+    real = predictor.model.greedy
+
+    def greedy(ids, mask, *rest):
+        seen.append((ids, mask))
+        return real(ids, mask, *rest)
+
+    monkeypatch.setattr(predictor.model, "greedy", greedy)
+    long = "sentence: " + " ".join(["iron"] * 100)
+    (expected,) = backbone.vocabulary.encode([long])
+    predictor.answers([long])
+    ((ids, mask),) = seen
+    assert ids.tolist() == [[*expected[:31], 1]]
+    assert mask.all()
+
+
+@pytest.mark.parametrize(("method", "first"), [("full", "smoke sentence:"), ("compacterpp", "sen")])
+def test_the_task_is_named_where_the_method_prefixes_it(
+    backbone, untrained, monkeypatch, method, first
+):
+    from compacter_cli.data import dataset
+
+    seen = []
+    real = dataset.encode_sources
+
+    def record(texts, *rest):
+        seen.extend(texts)
+        return real(texts, *rest)
+
+    monkeypatch.setattr(dataset, "encode_sources", record)
+    Predictor(backbone, untrained("one", name=method)).predict(TEXTS)
+    assert len(seen) == len(TEXTS)
+    assert all(text.startswith(first) for text in seen)
+
+
+# Several adapters on one backbone.
+
+
+def test_a_swap_changes_the_answers_and_keeps_the_backbone_loaded(
+    backbone, smoke_run, untrained, monkeypatch
+):
+    predictor = Predictor(backbone, smoke_run / "best")
+    first = logits_of(predictor)
+    monkeypatch.setattr(
+        "compacter_cli.t5.loading.load_backbone", lambda *_: pytest.fail("loaded again")
+    )
+    predictor.swap(untrained("other", seed=5, shift=0.2))
+    assert predictor.backbone is backbone
+    assert predictor.model.backbone is backbone.keras
+    assert not torch.equal(logits_of(predictor), first)
+    predictor.swap(smoke_run / "best")
+    assert torch.equal(logits_of(predictor), first)
+
+
+def test_a_swap_to_another_method_takes_its_recipe_along(backbone, smoke_run, untrained):
+    predictor = Predictor(backbone, smoke_run / "best")
+    predictor.swap(untrained("dense", name="adapter", bottleneck=8))
+    assert predictor.recipe.method.name == "adapter"
+    assert predictor.recipe.data.source_length == 128
+    assert predictor.predict(TEXTS)
+
+
+def test_predictors_on_one_backbone_are_independent(backbone, smoke_run, untrained):
+    from compacter_cli.t5.placement import backbone_weights
+
+    one = Predictor(backbone, smoke_run / "best")
+    before, answers = logits_of(one), one.answers(TEXTS)
+    other = Predictor(backbone, untrained("other", seed=5, shift=0.2))
+    full = Predictor(backbone, untrained("full", name="full", shift=0.05))
+    assert one.backbone is other.backbone is full.backbone
+    logits = [logits_of(p) for p in (one, other, full)]
+    assert torch.equal(logits[0], before)
+    assert not torch.equal(logits[1], before)
+    assert not torch.equal(logits[2], before)
+    other.swap(smoke_run / "last")
+    assert torch.equal(logits_of(one), before)
+    assert one.answers(TEXTS) == answers
+    assert torch.equal(logits_of(full), logits[2])
+    assert fingerprint_of(backbone_weights(backbone.keras)) == backbone.fingerprint
+
+
+def test_a_bfloat16_backbone_takes_an_adapter_of_its_float32_self(smoke_run):
+    rounded = load_backbone("random/tiny", "bfloat16")
+    predictor = Predictor(rounded, smoke_run / "best")
+    exact = load_adapter(smoke_run / "best").tensors
+    for name, tensor in predictor.model.trained_tensors().items():
+        assert torch.equal(tensor, exact[name]), name
+    assert len(predictor.predict(TEXTS)) == 4
+
+
+def test_an_adapter_computes_in_the_precision_of_its_recipe_unless_told(backbone, untrained):
+    adapter = untrained("rounded", precision="bfloat16")
+    assert Predictor(backbone, adapter).model.compute_dtype == "bfloat16"
+    model, recipe = model_with(backbone, load_adapter(adapter), "float32")
+    assert model.compute_dtype == "float32"
+    assert recipe.backbone.precision == "bfloat16"
+
+
+# Swaps that fail.
+
+
+def damage(directory):
+    path = directory / "adapter.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+def remove(directory):
+    shutil.rmtree(directory)
+
+
+def of_another_backbone(directory):
+    manifest = json.loads((directory / "adapter.json").read_text())
+    change_manifest(directory, backbone={**manifest["backbone"], "fingerprint": "0" * 64})
+
+
+def of_an_unknown_task(directory):
+    manifest = json.loads((directory / "adapter.json").read_text())
+    change_manifest(directory, recipe={**manifest["recipe"], "task": "glue/unheard_of"})
+
+
+def of_another_task_than_its_recipes(directory):
+    change_manifest(directory, task="glue/unheard_of")
+
+
+def with_an_unknown_method(directory):
+    manifest = json.loads((directory / "adapter.json").read_text())
+    manifest["recipe"]["method"] = {"name": "magic"}
+    change_manifest(directory, recipe=manifest["recipe"])
+
+
+def with_other_sizes(directory):
+    manifest = json.loads((directory / "adapter.json").read_text())
+    manifest["recipe"]["method"]["bottleneck"] = 12
+    change_manifest(directory, recipe=manifest["recipe"])
+
+
+def with_sizes_that_do_not_divide(directory):
+    manifest = json.loads((directory / "adapter.json").read_text())
+    manifest["recipe"]["method"]["n"] = 5
+    change_manifest(directory, recipe=manifest["recipe"])
+
+
+def with_renamed_tensors(directory):
+    tensors = load_adapter(directory).tensors
+    tensors["encoder.9.layer_norm"] = tensors.pop("encoder.layer_norm")
+    data = safetensors.torch.save(tensors)
+    (directory / "adapter.safetensors").write_bytes(data)
+    described = {n: {"shape": list(t.shape), "dtype": "F32"} for n, t in tensors.items()}
+    change_manifest(directory, tensors=described, sha256=hashlib.sha256(data).hexdigest())
+
+
+FAULTS = [
+    damage,
+    remove,
+    of_another_backbone,
+    of_an_unknown_task,
+    of_another_task_than_its_recipes,
+    with_an_unknown_method,
+    with_other_sizes,
+    with_sizes_that_do_not_divide,
+    with_renamed_tensors,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_swap_that_fails_leaves_the_adapter_before_it(backbone, best, untrained, fault):
+    predictor = Predictor(backbone, untrained("before", seed=5, shift=0.2))
+    before = vars(predictor).copy()
+    logits = logits_of(predictor)
+    fault(best)
+    with pytest.raises(CompacterError) as caught:
+        predictor.swap(best)
+    assert str(best) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert vars(predictor).keys() == before.keys()
+    assert [name for name in before if getattr(predictor, name) is not before[name]] == []
+    assert torch.equal(logits_of(predictor), logits)
+
+
+def test_renamed_tensors_are_named(backbone, best):
+    with_renamed_tensors(best)
+    with pytest.raises(CompacterError, match=r"encoder\.9\.layer_norm"):
+        model_with(backbone, load_adapter(best))
+
+
+# The adapters of a run.
+
+
+def test_the_adapters_of_a_run_are_found(smoke_run):
+    assert adapter_of_run(smoke_run) == smoke_run / "best"
+    assert adapter_of_run(smoke_run, "last") == smoke_run / "last"
+
+
+def test_an_adapter_that_was_set_aside_is_found(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run, tmp_path / "run")
+    (run / "best").rename(run / "best.previous")
+    found = load_adapter(adapter_of_run(run))
+    assert found.manifest == load_adapter(smoke_run / "best").manifest
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="is no run directory") as caught:
+        adapter_of_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_run_that_saved_nothing_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(UsageError, match="has no best adapter: the run ended before its first"):
+        adapter_of_run(tmp_path)

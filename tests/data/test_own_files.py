@@ -1,0 +1,191 @@
+"""One's own files as rows: each checked, and what is wrong named by file and line."""
+
+import hashlib
+import json
+
+import pytest
+
+from compacter_cli.data.own_files import own_files, rows_from_own_files
+from compacter_cli.data.sources import check_available, load_rows, split_sizes
+from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
+from compacter_cli.recipe.sections import OwnDataSection
+from compacter_cli.tasks.own import OwnTask
+
+ROWS = [{"text": f"row {number}", "label": "ny"[number % 2]} for number in range(20)]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def section(**given):
+    values = {"source": "text: {text}", "target": "{label}", "labels": ["n", "y"], **given}
+    return OwnDataSection(**{"train": "train.jsonl", **values})
+
+
+def task(given, form="jsonl"):
+    return OwnTask.of(form, given)
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+
+
+def refused(given, form="jsonl"):
+    with pytest.raises(CompacterError) as caught:
+        rows_from_own_files(task(given, form), given)
+    assert "\n" not in str(caught.value)
+    return str(caught.value), caught.value.hint
+
+
+def test_rows_and_where_they_came_from(here):
+    (here / "more").mkdir()
+    write(here / "train.jsonl", ROWS)
+    write(here / "more" / "dev.jsonl", ROWS[:4])
+    given = section(validation=str(here / "more" / "dev.jsonl"))
+    splits, origin = rows_from_own_files(task(given), given)
+    assert splits == {"train": ROWS, "validation": ROWS[:4]}
+    assert origin["way"] == "own files"
+    assert origin["sha256"] == {
+        "train": hashlib.sha256((here / "train.jsonl").read_bytes()).hexdigest(),
+        "validation": hashlib.sha256((here / "more" / "dev.jsonl").read_bytes()).hexdigest(),
+    }
+
+
+def test_the_sources_read_them(here):
+    write(here / "train.jsonl", ROWS)
+    given = section()
+    rows = load_rows(task(given), given, offline=True)
+    assert rows.splits == {"train": ROWS}
+    assert rows.origin == rows_from_own_files(task(given), given)[1]
+    sizes = split_sizes(task(given), given)
+    assert sizes == {"train": 18, "validation": 1, "test": 1}
+    found = task(given).split.apply(rows.splits, 42)
+    assert {split: len(rows) for split, rows in found.items()} == sizes
+
+
+def test_a_path_of_the_home_is_expanded(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    write(here / "rows.jsonl", ROWS)
+    assert own_files(section(train="~/rows.jsonl")) == {"train": here / "rows.jsonl"}
+
+
+def test_the_form_is_the_tasks_whatever_the_file_is_called(here):
+    (here / "rows.txt").write_text("text\tlabel\n" + '"a\tn\nb"\ty\n' * 10)
+    given = section(train="rows.txt")
+    splits, _ = rows_from_own_files(task(given, "tsv"), given)
+    assert splits["train"][:2] == [{"text": '"a', "label": "n"}, {"text": 'b"', "label": "y"}]
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_file_that_is_not_there_is_a_missing_resource(here, split):
+    for name in ("train", "validation", "test"):
+        if name != split:
+            write(here / f"{name}.jsonl", ROWS)
+    given = section(validation="validation.jsonl", test="test.jsonl")
+    for call in (own_files, lambda given: check_available(task(given), given)):
+        with pytest.raises(MissingResourceError) as caught:
+            call(given)
+        assert str(caught.value).startswith(f"data.{split}: there is no file")
+        assert f"{split}.jsonl" in str(caught.value)
+        assert caught.value.exit_code == 3
+
+
+def test_a_folder_is_no_file(here):
+    (here / "train.jsonl").mkdir()
+    with pytest.raises(MissingResourceError, match=r"data\.train: there is no file"):
+        own_files(section())
+
+
+def test_a_home_of_nobody_is_refused():
+    with pytest.raises(UsageError, match="nobody-at-all"):
+        own_files(section(train="~nobody-at-all/rows.jsonl"))
+
+
+@pytest.mark.parametrize("label", ["Y", "y ", "yes", 1, True])
+def test_a_label_that_is_none_is_refused_by_file_and_line(here, label):
+    write(here / "train.jsonl", ROWS)
+    write(here / "dev.jsonl", [*ROWS[:2], {"text": "a", "label": label}])
+    message, hint = refused(section(validation="dev.jsonl"))
+    assert message.startswith("dev.jsonl, line 3: the row has the target")
+    assert message.endswith("expected one of n, y")
+    assert "data.labels" in hint
+
+
+def test_a_label_of_a_table_is_refused_by_its_line(here):
+    (here / "train.csv").write_text('text,label\n"a\nb",n\nc,x\n')
+    message, _ = refused(section(train="train.csv"), "csv")
+    assert message.startswith('train.csv, line 4: the row has the target "x"')
+
+
+def test_an_empty_target_is_refused_by_file_and_line(here):
+    write(here / "train.jsonl", [*ROWS, {"text": "a", "label": " "}])
+    message, _ = refused(section(labels=None))
+    assert message == "train.jsonl, line 21: the row has an empty target"
+
+
+@pytest.mark.parametrize("column", ["text", "label"])
+def test_a_column_that_a_template_names_must_be_there(here, column):
+    write(here / "train.jsonl", [*ROWS, {k: v for k, v in ROWS[0].items() if k != column}])
+    message, _ = refused(section())
+    assert message.startswith(f'train.jsonl, line 21: expected the column "{column}"')
+
+
+def test_a_misspelt_column_is_named_beside_those_that_are_there(here):
+    write(here / "train.jsonl", ROWS)
+    message, hint = refused(section(source="text: {txt}"))
+    assert message == 'train.jsonl, line 1: expected the column "txt", got text, label'
+    assert hint == "every row needs txt, label"
+
+
+def test_a_null_is_no_value(here):
+    write(here / "train.jsonl", [*ROWS, {"text": None, "label": "y"}])
+    assert refused(section())[0] == 'train.jsonl, line 21: expected the column "text", got null'
+
+
+def test_free_text_may_be_anything_but_empty(here):
+    rows = [*ROWS, {"text": "a", "label": "some words"}, {"text": "a", "label": 3}]
+    write(here / "train.jsonl", rows)
+    given = section(labels=None)
+    assert rows_from_own_files(task(given), given)[0] == {"train": rows}
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_an_empty_file_is_refused(here, content):
+    write(here / "train.jsonl", ROWS)
+    (here / "test.jsonl").write_text(content)
+    assert refused(section(test="test.jsonl"))[0].startswith("test.jsonl holds no rows")
+
+
+@pytest.mark.parametrize(
+    ("train", "files", "lacking"),
+    [
+        (1, {}, "train"),
+        (2, {}, "validation"),
+        (19, {}, "validation"),
+        (1, {"test": 3}, "train"),
+        (5, {"validation": 1}, "validation"),
+    ],
+)
+def test_too_few_rows_are_refused_by_the_split_that_would_have_none(here, train, files, lacking):
+    write(here / "train.jsonl", ROWS[:train])
+    for split, count in files.items():
+        write(here / f"{split}.jsonl", ROWS[:count])
+    message, hint = refused(section(**{split: f"{split}.jsonl" for split in files}))
+    divided = "validation" if "validation" in files and lacking != "train" else "train"
+    assert message == f"{divided}.jsonl: too few rows to divide; {lacking} would have none"
+    assert hint == f"give more rows, or a file of its own for {lacking}"
+
+
+@pytest.mark.parametrize(
+    ("train", "files"),
+    [(20, {}), (2, {"test": 1}), (1, {"validation": 2}), (1, {"validation": 1, "test": 1})],
+)
+def test_just_enough_rows_are_taken(here, train, files):
+    write(here / "train.jsonl", ROWS[:train])
+    for split, count in files.items():
+        write(here / f"{split}.jsonl", ROWS[:count])
+    given = section(**{split: f"{split}.jsonl" for split in files})
+    assert min(split_sizes(task(given), given).values()) == 1

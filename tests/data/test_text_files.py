@@ -1,0 +1,246 @@
+"""Files of rows: what is read, and that a fault is named by file and line."""
+
+import csv
+import hashlib
+import io
+import json
+
+import pytest
+
+from compacter_cli.data.text_files import read_rows, read_text, sha256_of
+from compacter_cli.errors import CompacterError
+
+FORMS = ("jsonl", "csv", "tsv")
+ROWS = [{"text": "an apple", "label": "yes"}, {"text": "iron", "label": "no"}]
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a file of text or bytes."""
+
+    def file(content, name="rows.txt"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return file
+
+
+@pytest.fixture
+def read(file):
+    """Rows of a file with some content."""
+    return lambda form, content, *columns: read_rows(file(content, f"rows.{form}"), form, columns)
+
+
+@pytest.fixture
+def refused(read, tmp_path):
+    """What `read` complains of, `rows.x` in front of it taken away: (message, hint)."""
+
+    def refused(form, content, *columns):
+        with pytest.raises(CompacterError) as caught:
+            read(form, content, *columns)
+        message = str(caught.value)
+        path = str(tmp_path / f"rows.{form}")
+        assert message.startswith(path)
+        assert "\n" not in message
+        return message.removeprefix(path), caught.value.hint
+
+    return refused
+
+
+def written(form, rows):
+    """Rows as a file of some form, without any character that needs a quote."""
+    if form == "jsonl":
+        return "".join(json.dumps(row) + "\n" for row in rows)
+    lines = [list(rows[0]), *(row.values() for row in rows)]
+    return "".join({"csv": ",", "tsv": "\t"}[form].join(line) + "\n" for line in lines)
+
+
+# Text
+
+
+def test_a_byte_order_mark_is_no_text(file):
+    assert read_text(file(b"\xef\xbb\xbfone\ntwo")) == "one\ntwo"
+
+
+def test_a_mark_behind_the_beginning_stays(file):
+    assert read_text(file("one\ufefftwo")) == "one\ufefftwo"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_in_a_plain_newline(file, end):
+    assert read_text(file(f"one{end}{end}two{end}")) == "one\n\ntwo\n"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_text_of_latin_1_is_refused_by_its_line(file, end):
+    path = file(f"eins{end}zwei{end}größe{end}vier".encode("latin-1"))
+    with pytest.raises(CompacterError, match="line 3: not UTF-8") as caught:
+        read_text(path)
+    assert str(caught.value).startswith(str(path))
+    assert "UTF-8" in caught.value.hint
+
+
+def test_a_text_of_utf_16_is_refused_at_its_first_line(file):
+    with pytest.raises(CompacterError, match="line 1: not UTF-8"):
+        read_text(file("text\n".encode("utf-16")))
+
+
+@pytest.mark.parametrize("name", [".", "nothing.txt"])
+def test_what_cannot_be_read_is_named(tmp_path, name):
+    with pytest.raises(CompacterError, match="cannot read") as caught:
+        read_text(tmp_path / name)
+    assert str(tmp_path / name) in str(caught.value)
+
+
+def test_a_hash_is_that_of_the_bytes(file):
+    content = b"\xef\xbb\xbfone\r\n"
+    assert sha256_of(file(content)) == hashlib.sha256(content).hexdigest()
+
+
+# Rows
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_the_three_formats_hold_the_same_rows(read, form, end, mark):
+    content = mark + written(form, ROWS).replace("\n", end)
+    found = read(form, content, "text", "label")
+    first = 1 if form == "jsonl" else 2
+    assert found == [(first, ROWS[0]), (first + 1, ROWS[1])]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_last_line_needs_no_end(read, form):
+    assert [row for _, row in read(form, written(form, ROWS).rstrip("\n"))] == ROWS
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_blank_lines_count_as_lines_and_are_no_rows(read, form):
+    lines = written(form, ROWS).split("\n")
+    last = len(lines) - 2
+    found = read(form, "\n".join([*lines[:last], "", "", lines[last], "", ""]))
+    assert found == [(last, ROWS[0]), (last + 3, ROWS[1])]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_columns_beside_the_needed_ones_are_kept(read, form):
+    assert [row for _, row in read(form, written(form, ROWS), "label")] == ROWS
+
+
+def test_csv_is_quoted_as_usual(read):
+    texts = ["one, two", 'she said "no"', "two\nlines", "", " spaces ", '"', "größe\u2028\x85"]
+    rows = [{"text": text, "label": str(place)} for place, text in enumerate(texts)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, ["text", "label"])
+    writer.writeheader()
+    writer.writerows(rows)
+    assert [row for _, row in read("csv", out.getvalue(), "text", "label")] == rows
+
+
+def test_quotes_in_a_tsv_are_text(read):
+    content = 'text\tlabel\n"one\t1\n"two"\t2\n3\t"\n'
+    assert [tuple(row.values()) for _, row in read("tsv", content)] == [
+        ('"one', "1"),
+        ('"two"', "2"),
+        ("3", '"'),
+    ]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\x1e"])
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_separator_of_lines_is_a_part_of_a_cell(read, form, separator):
+    rows = [{"text": f"one{separator}two", "label": "yes"}, ROWS[1]]
+    assert read(form, written(form, rows)) == [(2, rows[0]), (3, rows[1])]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85"])
+def test_a_separator_of_lines_is_a_part_of_a_json_text(read, separator):
+    rows = [{"text": f"one{separator}two"}, {"text": "three"}]
+    content = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    assert separator in content
+    assert read("jsonl", content, "text") == [(1, rows[0]), (2, rows[1])]
+
+
+def test_json_values_keep_their_types(read):
+    row = {"text": "a", "n": 3, "f": 0.5, "flag": False, "empty": "", "zero": 0, "list": [1]}
+    assert read("jsonl", json.dumps(row), *row) == [(1, row)]
+
+
+def test_a_cell_of_any_length_is_read(read):
+    text = "x" * 200_000  # more than the limit of the csv module
+    assert read("csv", f"text\n{text}\n", "text") == [(2, {"text": text})]
+
+
+# Faults
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
+def test_an_empty_file_is_refused(refused, form, content):
+    assert refused(form, content, "text")[0] == " holds no rows"
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_header_alone_is_no_row(refused, form):
+    assert refused(form, written(form, ROWS).split("\n")[0], "text")[0] == " holds no rows"
+
+
+@pytest.mark.parametrize(("form", "separator"), [("csv", ","), ("tsv", "\t")])
+@pytest.mark.parametrize(("cells", "count"), [(["b"], 1), (["b", "c", "d"], 3)])
+def test_a_row_of_another_length_is_refused_by_its_line(refused, form, separator, cells, count):
+    lines = [["text", "label"], ["a", "yes"], [], cells]
+    message, hint = refused(form, "\n".join(map(separator.join, lines)) + "\n", "text")
+    assert message.startswith(", line 4: expected 2 columns")
+    assert message.endswith(f"got {count}")
+    assert "(text, label)" in message
+    assert ("quote" in (hint or "")) == (form == "csv")
+
+
+def test_a_short_row_behind_a_cell_of_two_lines_is_named_by_its_own(refused):
+    message, _ = refused("csv", 'text,label\n"a\nb",yes\nc\n')
+    assert message.startswith(", line 4: ")
+
+
+@pytest.mark.parametrize(("form", "separator"), [("csv", ","), ("tsv", "\t")])
+def test_a_column_that_is_there_twice_is_refused(refused, form, separator):
+    message, _ = refused(form, f"text{separator}label{separator}text\n", "text")
+    assert message.startswith(", line 1: ")
+    assert "the column text is there twice" in message
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_missing_column_is_named_beside_those_that_are_there(refused, form):
+    first = 1 if form == "jsonl" else 2
+    message, hint = refused(form, written(form, ROWS), "text", "labels")
+    assert message == f', line {first}: expected the column "labels", got text, label'
+    assert hint == "every row needs text, labels"
+
+
+def test_a_missing_column_near_to_none_lists_the_needed_ones(refused):
+    _, hint = refused("csv", "a,b\n1,2\n", "premise", "hypothesis")
+    assert "premise, hypothesis" in hint
+
+
+def test_a_json_row_may_lack_a_column_that_another_has(refused):
+    message, _ = refused("jsonl", '{"text": "a"}\n\n{"label": "b"}\n', "text")
+    assert message.startswith(', line 3: expected the column "text"')
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '"text"', "3", "null", "true"])
+def test_json_that_is_no_object_is_refused_by_its_line(refused, line):
+    message, _ = refused("jsonl", f'{{"text": "a"}}\n\n{line}\n', "text")
+    assert message.startswith(", line 3: expected a JSON object")
+
+
+@pytest.mark.parametrize("line", ["{", "text", "{'text': 'a'}", '{"text": "a"} {"text": "b"}'])
+def test_broken_json_is_refused_by_its_line(refused, line):
+    message, _ = refused("jsonl", f'{{"text": "a"}}\n\n\n{line}\n', "text")
+    assert message.startswith(", line 4: not JSON: ")
+
+
+@pytest.mark.parametrize("rest", ['"a" b\n', '"a\n'])
+def test_broken_quotes_of_a_csv_are_refused_by_their_line(refused, rest):
+    message, _ = refused("csv", f"text\nx\n{rest}", "text")
+    assert message.startswith(", line 3: ")

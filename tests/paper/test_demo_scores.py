@@ -1,0 +1,98 @@
+"""The demo's measured scores: which are quoted, and when none are."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from compacter_cli.paper import demo_scores as measured
+from compacter_cli.paper.demo_scores import COMMAND, FILE, demo_scores, mean_scores, measured_scores
+from compacter_cli.recipe.recipe import load_recipe
+
+# Three seeds: of two methods and the random start on one task, of no full fine-tuning on another.
+FULL = [(94.0, 90.0), (95.0, 91.0), (93.0, 92.5)]
+OWN = [(90.0, 88.0), (91.0, 89.0), (92.0, 87.0)]
+
+
+def cell(scores):
+    return {"runs": [{"seed": 42, "test": {"pearson": a, "spearman": b}} for a, b in scores]}
+
+
+SCORES = {
+    "tasks": {
+        "demo/similarity": {
+            "full": cell(FULL),
+            "compacterpp": cell(OWN),
+            "compacterpp, random weights": cell([(1.0, 1.0)] * 3),
+        },
+        "demo/sentiment": {"compacterpp": cell(OWN)},
+    }
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder in which the file is looked for; empty."""
+    monkeypatch.setattr(measured, "files", lambda package: tmp_path)
+    demo_scores.cache_clear()
+    yield tmp_path
+    demo_scores.cache_clear()
+
+
+@pytest.fixture
+def written(folder):
+    (folder / FILE).write_text(json.dumps(SCORES), encoding="utf-8")
+    return folder
+
+
+def recipe(*overrides, task="demo/similarity"):
+    return load_recipe(f"{task}_compacterpp", overrides)
+
+
+def test_means_over_seeds_of_full_fine_tuning(written):
+    assert demo_scores() == SCORES
+    assert measured_scores(recipe()) == {
+        "seeds": 3,
+        "full": {"pearson": 94.0, "spearman": pytest.approx(273.5 / 3)},
+    }
+
+
+def test_means_of_any_cell(written):
+    assert mean_scores(cell(OWN)) == {"pearson": 91.0, "spearman": 88.0}
+
+
+def test_the_rate_and_the_seed_are_the_runs_own(written):
+    assert measured_scores(recipe("train.learning_rate=0.1", "seed=7")) is not None
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["backbone.preset=random/tiny", "data.seed=7", "data.max_train_samples=100", "train.epochs=1"],
+)
+def test_what_was_not_measured_is_not_quoted(written, other):
+    other = [other, "data.target_length=128"] if "random/tiny" in other else [other]
+    assert measured_scores(recipe(*other)) is None
+
+
+# Of sentiment there is no full fine-tuning to stand beside.
+@pytest.mark.parametrize("task", ["demo/smoke", "demo/sentiment"])
+def test_other_tasks_are_not_quoted(written, task):
+    assert measured_scores(recipe(task=task)) is None
+
+
+def test_without_the_file_nothing_is_quoted(folder):
+    assert demo_scores() == {}
+    assert measured_scores(recipe()) is None
+
+
+def test_the_file_is_read_once(written):
+    first = demo_scores()
+    (written / FILE).unlink()
+    assert demo_scores() is first
+
+
+def test_the_command_that_is_named_is_there_and_writes_the_file():
+    root = Path(__file__).parents[2]
+    program, script = COMMAND.split()
+    assert program == "python"
+    assert "demo_scores import FILE" in (root / script).read_text(encoding="utf-8")

@@ -1,0 +1,139 @@
+"""The directory of a pretraining: who may write it, and what can be continued."""
+
+import json
+
+import pytest
+
+from compacter_cli.errors import UsageError
+from compacter_cli.pretraining.directory import check_resumable, check_vacant, cut_metrics
+from compacter_cli.pretraining.recipe import load_pretraining
+from compacter_cli.training.run_directory import check_vacant as check_vacant_for_training
+from compacter_cli.training.run_directory import claim, is_run
+
+RECIPE = load_pretraining("demo/pretrain")
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """The directory of a pretraining with a saved state."""
+    directory = tmp_path / "begun"
+    claim(directory, RECIPE)
+    (directory / "state").mkdir()
+    return directory
+
+
+@pytest.fixture
+def finished(begun):
+    (begun / "state").rmdir()
+    (begun / "config.json").write_text("{}")
+    return begun
+
+
+def refused(call, *arguments, **options):
+    with pytest.raises(UsageError) as caught:
+        call(*arguments, **options)
+    return f"{caught.value} {caught.value.hint}"
+
+
+def test_a_new_or_empty_directory_may_be_written(tmp_path):
+    check_vacant(tmp_path / "new")
+    check_vacant(tmp_path)
+
+
+def test_an_unfinished_pretraining_is_refused_with_all_ways_on(begun):
+    said = refused(check_vacant, begun)
+    assert "holds an unfinished pretraining" in said
+    assert "--resume" in said
+    assert "--overwrite" in said
+    check_vacant(begun, overwrite=True)
+
+
+def test_a_finished_one_cannot_be_resumed(finished):
+    assert "holds a finished pretraining" in refused(check_vacant, finished)
+    said = refused(check_resumable, finished, RECIPE)
+    assert "is finished" in said
+    assert f"backbone.preset={finished}" in said
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "recipe.toml"])
+def test_what_is_no_pretraining_is_never_overwritten(tmp_path, name):
+    (tmp_path / name).write_text('task = "glue/rte"')  # a training run's recipe is none either
+    for overwrite in (False, True):
+        assert "is no pretraining" in refused(check_vacant, tmp_path, overwrite)
+
+
+def test_a_recipe_by_hand_makes_no_pretraining_to_overwrite(tmp_path):
+    claim(tmp_path, RECIPE)
+    (tmp_path / "my.txt").write_text("mine")
+    for overwrite in (False, True):
+        assert "is no pretraining" in refused(check_vacant, tmp_path, overwrite)
+
+
+def test_what_a_user_put_into_a_pretraining_is_not_overwritten(begun):
+    (begun / "preset.new-12").mkdir()
+    check_vacant(begun, overwrite=True)
+    (begun / "my.txt").write_text("mine")
+    said = refused(check_vacant, begun, overwrite=True)
+    assert "also holds my.txt, which compacter did not write" in said
+
+
+def test_resuming_elsewhere_says_how_to_go_on(tmp_path):
+    assert "leave --resume out" in refused(check_resumable, tmp_path, RECIPE)
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert "give the --output of the interrupted one" in refused(check_resumable, tmp_path, RECIPE)
+
+
+def test_a_training_never_overwrites_a_pretraining(begun):
+    assert not is_run(begun)
+    for overwrite in (False, True):
+        assert "is not a run" in refused(check_vacant_for_training, begun, overwrite)
+
+
+def test_a_file_is_no_directory_to_write(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is no pretraining" in refused(check_vacant, tmp_path / "file", overwrite=True)
+
+
+def test_the_same_recipe_can_go_on(begun):
+    check_resumable(begun, RECIPE)
+    (begun / "state").rename(begun / "state.previous")  # killed between two renames
+    check_resumable(begun, RECIPE)
+
+
+@pytest.mark.parametrize("name", ["nowhere", ""])
+def test_there_is_nothing_to_resume_where_nothing_was_begun(tmp_path, name):
+    assert "nothing to resume" in refused(check_resumable, tmp_path / name, RECIPE)
+
+
+def test_there_is_nothing_to_resume_before_the_first_save(begun):
+    (begun / "state").rmdir()
+    assert "no saved state" in refused(check_resumable, begun, RECIPE)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (["train.steps=9"], f"train.steps is {RECIPE.train.steps} there and 9 here"),
+        (["seed=1"], "seed is 42 there and 1 here"),
+        (["text.files=['/a']"], "text.files is not set there and ['/a'] here"),
+    ],
+)
+def test_another_recipe_is_told_by_the_first_key_that_differs(begun, change, said):
+    text = refused(check_resumable, begun, load_pretraining("demo/pretrain", change))
+    assert said in text
+    assert f"--recipe {begun / 'recipe.toml'}" in text
+
+
+@pytest.mark.parametrize(("step", "kept"), [(0, 0), (1, 2), (2, 4), (9, 4)])
+def test_metrics_are_cut_to_what_will_not_be_written_again(tmp_path, step, kept):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": number}) for number in (0, 1, 2, 2)]
+    path.write_text("\n".join(lines) + '\n{"step": 3, "lo')  # killed while writing
+    cut_metrics(tmp_path, step)
+    assert path.read_text().splitlines() == lines[:kept]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_metrics_that_were_never_written_are_cut_too(tmp_path):
+    cut_metrics(tmp_path, 3)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""

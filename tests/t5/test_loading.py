@@ -1,0 +1,281 @@
+import shutil
+
+import pytest
+import torch
+
+from compacter_cli.adapters.adapter_file import load_adapter
+from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.t5 import loading as backbones
+from compacter_cli.t5.loading import (
+    cached_directory,
+    check_available,
+    fingerprint_of,
+    load_backbone,
+)
+
+
+@pytest.fixture(autouse=True)
+def on_cpu(keras):
+    with keras.device("cpu"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path, monkeypatch):
+    """A kagglehub cache with nothing in it."""
+    monkeypatch.setenv("KAGGLEHUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="module")
+def tiny(keras):
+    with keras.device("cpu"):
+        return load_backbone("random/tiny")
+
+
+@pytest.fixture(scope="module")
+def saved_preset(tiny, tmp_path_factory):
+    """`random/tiny` as KerasHub saves a preset."""
+    directory = tmp_path_factory.mktemp("presets") / "saved_tiny"
+    tiny.keras.save_to_preset(str(directory))
+    (directory / "assets" / "tokenizer").mkdir(parents=True)
+    (directory / "assets" / "tokenizer" / "vocabulary.spm").write_bytes(tiny.vocabulary.proto)
+    return directory
+
+
+@pytest.fixture
+def preset(saved_preset, tmp_path):
+    """A copy of the saved preset, to be changed."""
+    return shutil.copytree(saved_preset, tmp_path / "my_preset")
+
+
+def weights_of(backbone):
+    from compacter_cli.t5.placement import backbone_weights
+
+    return {n: v.value.detach() for n, v in backbone_weights(backbone.keras).items()}
+
+
+def unreachable(monkeypatch):
+    monkeypatch.setattr(backbones, "can_reach", lambda host: False)
+
+
+# Loading.
+
+
+def test_a_loaded_backbone_is_float32_with_its_vocabulary(tiny):
+    assert tiny.preset == "random/tiny"
+    assert {tensor.dtype for tensor in weights_of(tiny).values()} == {torch.float32}
+    assert tiny.exact == {}
+    assert tiny.vocabulary.decode(tiny.vocabulary.encode(["a fruit: apple"])[0])
+    assert len(tiny.fingerprint) == 64
+
+
+def test_bfloat16_rounds_every_weight_and_keeps_the_norms_exact(tiny, preset):
+    # Layer norms of all ones would round to themselves.
+    changed = load_backbone(str(preset))
+    from compacter_cli.t5.placement import backbone_weights
+
+    for name, variable in backbone_weights(changed.keras).items():
+        if name.endswith("layer_norm"):
+            variable.assign(variable.value + 1e-3)
+    changed.keras.save_to_preset(str(preset))
+    exact = weights_of(changed)
+    rounded = load_backbone(str(preset), "bfloat16")
+    for name, tensor in weights_of(rounded).items():
+        assert tensor.dtype == torch.bfloat16
+        assert torch.equal(tensor, exact[name].bfloat16()), name
+    assert sorted(rounded.exact) == [n for n in sorted(exact) if n.endswith("layer_norm")]
+    for name, tensor in rounded.exact.items():
+        assert tensor.dtype == torch.float32
+        assert torch.equal(tensor, exact[name]), name
+        assert not torch.equal(tensor, tensor.bfloat16().float())
+    assert rounded.fingerprint == fingerprint_of(backbone_weights(changed.keras))
+    assert rounded.fingerprint != tiny.fingerprint
+
+
+def test_float32_is_kept_where_all_of_it_trains(tiny):
+    kept = load_backbone("random/tiny", "bfloat16", keep_float32=True)
+    assert kept.exact == {}
+    assert kept.fingerprint == tiny.fingerprint
+    for name, tensor in weights_of(kept).items():
+        assert torch.equal(tensor, weights_of(tiny)[name]), name
+
+
+def test_every_load_is_a_backbone_of_its_own(tiny):
+    other = load_backbone("random/tiny")
+    assert other.keras is not tiny.keras
+    assert weights_of(other)["embedding"].data_ptr() != weights_of(tiny)["embedding"].data_ptr()
+
+
+def test_a_saved_preset_is_the_same_backbone(tiny, preset):
+    loaded = load_backbone(str(preset))
+    assert loaded.preset == str(preset)
+    assert loaded.fingerprint == tiny.fingerprint
+    assert loaded.vocabulary.sha256 == tiny.vocabulary.sha256
+    for name, tensor in weights_of(loaded).items():
+        assert torch.equal(tensor, weights_of(tiny)[name]), name
+
+
+def test_a_preset_is_found_by_a_relative_path(tiny, preset, monkeypatch):
+    monkeypatch.chdir(preset.parent)
+    assert load_backbone("my_preset").fingerprint == tiny.fingerprint
+
+
+def test_an_adapter_knows_a_saved_preset_by_its_weights(smoke_run, preset):
+    from compacter_cli.adapters.predictor import Predictor
+
+    assert load_adapter(smoke_run / "best").manifest["backbone"]["preset"] == "random/tiny"
+    assert Predictor(load_backbone(str(preset)), smoke_run / "best").predict(["sentence: iron"])
+
+
+# Presets that are damaged or not there.
+
+
+def test_a_preset_directory_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(MissingResourceError, match="there is no directory") as caught:
+        load_backbone(str(tmp_path / "nothing"))
+    assert str(tmp_path / "nothing") in str(caught.value)
+
+
+def test_a_directory_that_is_no_preset_is_named(tmp_path):
+    with pytest.raises(MissingResourceError, match=r"holds no config\.json"):
+        load_backbone(str(tmp_path))
+
+
+def test_a_missing_vocabulary_is_named(preset):
+    (preset / "assets" / "tokenizer" / "vocabulary.spm").unlink()
+    with pytest.raises(MissingResourceError, match=r"vocabulary\.spm is missing"):
+        load_backbone(str(preset))
+
+
+def test_a_damaged_vocabulary_is_named(preset):
+    (preset / "assets" / "tokenizer" / "vocabulary.spm").write_bytes(b"<html>not found</html>")
+    with pytest.raises(CompacterError, match=r"vocabulary\.spm: not a SentencePiece vocabulary"):
+        load_backbone(str(preset))
+
+
+def truncate_weights(preset):
+    path = preset / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty_weights(preset):
+    (preset / "model.weights.h5").write_bytes(b"")
+
+
+def remove_weights(preset):
+    (preset / "model.weights.h5").unlink()
+
+
+def truncate_config(preset):
+    path = preset / "config.json"
+    path.write_text(path.read_text()[:100])
+
+
+def another_shape(preset):
+    path = preset / "config.json"
+    path.write_text(path.read_text().replace('"hidden_dim": 64', '"hidden_dim": 32'))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        truncate_weights,
+        empty_weights,
+        remove_weights,
+        truncate_config,
+        another_shape,
+    ],
+    ids=lambda fault: fault.__name__,
+)
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras, before its error
+def test_a_damaged_preset_is_an_error_of_one_line(preset, fault):
+    before = sorted(p.read_bytes() for p in preset.glob("*.*"))
+    fault(preset)
+    assert sorted(p.read_bytes() for p in preset.glob("*.*")) != before
+    with pytest.raises(CompacterError) as caught:
+        load_backbone(str(preset))
+    assert str(preset) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+# What can be had, said at once.
+
+
+def put_in_cache(cache, name, version, without=None):
+    folder = cache / "models" / "keras" / "t5" / "keras" / name / version
+    for file in ("config.json", "model.weights.h5", "assets/tokenizer/vocabulary.spm"):
+        if file != without:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_bytes(b"{}")
+    return folder
+
+
+def test_random_tiny_and_local_presets_are_available_offline(preset, monkeypatch):
+    monkeypatch.setattr(backbones, "can_reach", lambda host: pytest.fail("asked the network"))
+    check_available("random/tiny", offline=True)
+    check_available(str(preset), offline=True)
+
+
+def test_a_preset_that_is_not_on_this_disk_is_missing_offline(monkeypatch):
+    monkeypatch.setattr(backbones, "can_reach", lambda host: pytest.fail("asked the network"))
+    with pytest.raises(MissingResourceError, match="--offline is given") as caught:
+        check_available("t5_base_multi", offline=True)
+    assert '"t5_base_multi"' in str(caught.value)
+    assert "--set backbone.preset=DIR" in caught.value.hint
+    assert caught.value.exit_code == 3
+
+
+def test_a_preset_that_cannot_be_fetched_is_missing(monkeypatch):
+    unreachable(monkeypatch)
+    with pytest.raises(MissingResourceError, match=r"www\.kaggle\.com cannot be reached"):
+        check_available("t5_base_multi")
+
+
+def test_a_preset_that_can_be_fetched_is_available(monkeypatch):
+    asked = []
+    monkeypatch.setattr(backbones, "can_reach", lambda host: not asked.append(host))
+    check_available("t5_base_multi")
+    assert asked == ["www.kaggle.com"]
+
+
+def test_the_cache_gives_the_newest_complete_version(empty_cache, monkeypatch):
+    unreachable(monkeypatch)
+    assert cached_directory("t5_small_multi") is None
+    put_in_cache(empty_cache, "t5_small_multi", "9")
+    ten = put_in_cache(empty_cache, "t5_small_multi", "10")
+    # Downloads that broke off, and a folder that is no version.
+    put_in_cache(empty_cache, "t5_small_multi", "11", without="model.weights.h5")
+    put_in_cache(empty_cache, "t5_small_multi", "12", without="config.json")
+    put_in_cache(empty_cache, "t5_small_multi", "13", "assets/tokenizer/vocabulary.spm")
+    put_in_cache(empty_cache, "t5_small_multi", "14.tmp")
+    put_in_cache(empty_cache, "t5_base_multi", "20")
+    assert cached_directory("t5_small_multi") == ten
+    check_available("t5_small_multi", offline=True)
+
+
+def test_a_preset_is_loaded_from_the_cache_without_a_network(
+    empty_cache, preset, tiny, monkeypatch
+):
+    unreachable(monkeypatch)
+    folder = empty_cache / "models" / "keras" / "t5" / "keras" / "t5_small_multi" / "3"
+    shutil.copytree(preset, folder)
+    loaded = load_backbone("t5_small_multi")
+    assert loaded.preset == "t5_small_multi"
+    assert loaded.fingerprint == tiny.fingerprint
+
+
+# A pretrained preset.
+
+
+@pytest.mark.real_preset
+def test_a_real_preset_loads_with_one_fingerprint_in_either_precision(real_preset):
+    exact = load_backbone(real_preset)
+    rounded = load_backbone(real_preset, "bfloat16")
+    assert exact.fingerprint == rounded.fingerprint
+    assert sum(tensor.numel() for tensor in weights_of(exact).values()) > 1_000_000
+    assert any(not torch.equal(t, t.bfloat16().float()) for t in rounded.exact.values())
+    text = "It rains, and the street is wet."
+    (ids,) = exact.vocabulary.encode([text])
+    assert exact.vocabulary.decode(ids) == text

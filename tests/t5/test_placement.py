@@ -1,0 +1,169 @@
+"""Structural names of KerasHub's T5: complete, unique, exact; selectors; wrapping an output."""
+
+import keras
+import numpy as np
+import pytest
+
+from compacter_cli.t5.placement import (
+    AdaptedProjection,
+    adapted_sites,
+    backbone_weights,
+    plain,
+    select,
+    unwrap_output,
+    wrap_output,
+)
+
+
+def expected_names(layers, gated=False, tied=True):
+    """Every name, from the documentation of `backbone_weights` and nothing else."""
+    names = {"embedding", "encoder.layer_norm", "decoder.layer_norm"}
+    if not tied:
+        names.add("head")
+    attention = ("query", "key", "value", "output", "layer_norm")
+    feed_forward = ("input", "output", "layer_norm", *(("gate",) if gated else ()))
+    for stack in ("encoder", "decoder"):
+        for block in range(layers):
+            names |= {f"{stack}.{block}.self_attention.{part}" for part in attention}
+            names |= {f"{stack}.{block}.feed_forward.{part}" for part in feed_forward}
+        names.add(f"{stack}.0.self_attention.relative_bias")
+    names |= {
+        f"decoder.{block}.cross_attention.{part}" for block in range(layers) for part in attention
+    }
+    return names
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "gated", "tied"),
+    [("v1_0", 1, False, True), ("v1_0", 3, False, True), ("gated", 2, True, False)],
+)
+def test_names_are_exactly_those_documented_and_cover_every_weight_once(
+    tiny_backbone, kind, layers, gated, tied
+):
+    backbone = tiny_backbone(kind, num_layers=layers)
+    weights = backbone_weights(backbone)
+    assert set(weights) == expected_names(layers, gated, tied)
+    assert sorted(id(v) for v in weights.values()) == sorted(id(v) for v in backbone.weights)
+    assert len({id(variable) for variable in weights.values()}) == len(weights)
+
+
+def test_t5_base_has_257_named_weights():
+    """A block of the encoder has 8, of the decoder 13; 2 biases, 2 last norms, an embedding."""
+    for layers in (1, 2, 12):
+        assert len(expected_names(layers)) == 21 * layers + 5
+        assert len(expected_names(layers, gated=True, tied=False)) == 23 * layers + 6
+    assert len(expected_names(12)) == 257
+
+
+def test_every_name_leads_to_the_weight_it_says(tiny_backbone):
+    backbone = tiny_backbone("gated", num_layers=2)
+    weights = backbone_weights(backbone)
+    block = backbone.decoder_transformer_layers[1]
+    encoder = backbone.encoder_transformer_layers[0]
+    for name, variable in {
+        "embedding": backbone.token_embedding.embeddings,
+        "head": backbone.token_embedding.reverse_embeddings,
+        "decoder.1.self_attention.query": block.self_attention.query_projector.kernel,
+        "decoder.1.self_attention.key": block.self_attention.key_projector.kernel,
+        "decoder.1.cross_attention.value": block.cross_attention.value_projector.kernel,
+        "decoder.1.cross_attention.output": block.cross_attention.output_projector.kernel,
+        "decoder.1.feed_forward.input": block.input_projector.kernel,
+        "decoder.1.feed_forward.gate": block.gate_projector.kernel,
+        "decoder.1.feed_forward.output": block.output_projector.kernel,
+        "decoder.1.self_attention.layer_norm": block.self_attention_layer_norm.weight,
+        "decoder.1.cross_attention.layer_norm": block.cross_attention_layer_norm.weight,
+        "decoder.1.feed_forward.layer_norm": block.layer_norm.weight,
+        "encoder.0.self_attention.relative_bias": encoder.self_attention.relative_attention_bias,
+        "encoder.layer_norm": backbone.encoder_layer_norm.weight,
+        "decoder.layer_norm": backbone.decoder_layer_norm.weight,
+    }.items():
+        assert weights[name] is variable, name
+
+
+def test_a_weight_without_a_name_is_an_error(tiny_backbone):
+    backbone = tiny_backbone(num_layers=1)
+    backbone.encoder_transformer_layers[0].input_projector.enable_lora(2)
+    with pytest.raises(ValueError, match="weights that compacter does not know") as error:
+        backbone_weights(backbone)
+    assert "lora_kernel_a" in str(error.value)
+
+
+NAMES = ["embedding", "encoder.0.feed_forward.output", "encoder.layer_norm", "decoder.layer_norm"]
+
+
+def test_select_keeps_the_names_order_and_repeats_nothing():
+    assert select(NAMES, ["*.layer_norm", "enc*", "embedding"]) == NAMES
+    assert select(NAMES, ["decoder.*", "encoder.layer_norm"]) == NAMES[2:]
+    assert select(NAMES, ["*"]) == NAMES
+
+
+def test_select_of_no_patterns_is_nothing():
+    assert select(NAMES, ()) == []
+
+
+@pytest.mark.parametrize("pattern", ["*.bias", "layer_norm", "Embedding", ""])
+def test_a_selector_that_matches_nothing_is_an_error(pattern):
+    with pytest.raises(ValueError, match="matches no weight of the backbone") as error:
+        select(NAMES, ["*", pattern])
+    assert f'"{pattern}"' in str(error.value)
+
+
+class Double(keras.layers.Layer):
+    """Doubles what it gets, and owns a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.factor = self.add_weight(name="factor", shape=(), initializer="ones")
+        self.built = True
+
+    def call(self, inputs):
+        return 2 * self.factor * inputs
+
+
+SITES = ["encoder.0.self_attention", "decoder.0.cross_attention", "decoder.0.feed_forward"]
+
+
+def owner(backbone, site):
+    stack, block, sublayer = site.split(".")
+    layer = getattr(backbone, f"{stack}_transformer_layers")[int(block)]
+    return layer if sublayer == "feed_forward" else getattr(layer, sublayer)
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_wrapping_an_output_puts_the_layer_behind_it(tiny_backbone, site):
+    backbone = tiny_backbone(num_layers=1)
+    named = {name: id(variable) for name, variable in backbone_weights(backbone).items()}
+    projection = owner(backbone, site).output_projector
+    x = np.random.default_rng(0).standard_normal((2, projection.kernel.shape[0])).astype("float32")
+    before = projection(x).detach().numpy()
+
+    adapter = Double()
+    wrap_output(backbone, site, adapter)
+    wrapped = owner(backbone, site).output_projector
+    assert isinstance(wrapped, AdaptedProjection)
+    assert plain(wrapped) is projection
+    np.testing.assert_allclose(wrapped(x).detach().numpy(), 2 * before, rtol=1e-6)
+    assert len(backbone.weights) == len(named) + 1
+    assert any(variable is adapter.factor for variable in backbone.trainable_variables)
+    # The weights keep their names, and the adapter's own are not taken for the backbone's.
+    assert {name: id(v) for name, v in backbone_weights(backbone).items()} == named
+
+    unwrap_output(backbone, site)
+    assert owner(backbone, site).output_projector is projection
+    assert len(backbone.weights) == len(named)
+
+
+def test_adapted_sites_are_those_with_an_adapter(tiny_backbone):
+    backbone = tiny_backbone(num_layers=2)
+    assert adapted_sites(backbone) == []
+    sites = ["encoder.1.self_attention", "decoder.0.feed_forward"]
+    for site in sites:
+        wrap_output(backbone, site, Double())
+    assert adapted_sites(backbone) == sites
+    unwrap_output(backbone, sites[0])
+    assert adapted_sites(backbone) == sites[1:]
+
+
+def test_plain_leaves_a_projection_as_it_is():
+    projection = keras.layers.Dense(2)
+    assert plain(projection) is projection

@@ -1,0 +1,316 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.training.run_directory import (
+    append_metrics,
+    check_vacant,
+    environment,
+    is_run,
+    plain_recipe,
+    read_result,
+    recipe_text,
+    run_directory,
+    start_run,
+    write_json,
+)
+
+DEMO = "demo/smoke_compacterpp"
+ENVIRONMENT = {"python": "3.x"}
+
+
+def demo(*overrides):
+    return load_recipe(DEMO, overrides)
+
+
+def files(directory):
+    """Every file below a directory with its bytes."""
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in sorted(Path(directory).rglob("*"))
+        if path.is_file()
+    }
+
+
+# Where a run goes.
+
+
+def test_the_directory_names_task_method_preset_and_seed():
+    directory = run_directory(demo())
+    assert directory.parts[:4] == ("runs", "demo", "smoke", "compacterpp")
+    preset, seed, digest = directory.name.split("-")
+    assert (preset, seed) == ("tiny", "s42")
+    assert len(digest) == 8
+    assert int(digest, 16) >= 0
+
+
+def test_the_directory_is_the_same_for_the_same_recipe():
+    assert run_directory(demo()) == run_directory(demo())
+    assert run_directory(demo("train.epochs=10")) == run_directory(demo())  # its own value
+
+
+@pytest.mark.parametrize(
+    "change", ["seed=7", "train.epochs=3", "data.seed=1", "method.n=2", "train.dropout=0.1"]
+)
+def test_another_recipe_goes_to_another_directory(change):
+    assert run_directory(demo(change)) != run_directory(demo())
+
+
+def test_the_output_root_moves_a_run_and_keeps_its_name():
+    moved = run_directory(demo("output.root=elsewhere"))
+    assert moved == Path("elsewhere", *run_directory(demo()).parts[1:])
+
+
+def test_a_local_preset_gives_the_name_of_its_folder(tmp_path):
+    preset = tmp_path / "my_preset"
+    preset.mkdir()
+    recipe = demo()
+    backbone = recipe.backbone.model_copy(update={"preset": str(preset)})
+    directory = run_directory(recipe.model_copy(update={"backbone": backbone}))
+    assert directory.name.startswith("my_preset-s42-")
+
+
+def test_an_output_that_is_given_is_taken_as_it_is(tmp_path):
+    assert run_directory(demo(), tmp_path / "mine") == tmp_path / "mine"
+
+
+# Starting one.
+
+
+def test_a_started_run_holds_its_recipe_and_environment(tmp_path):
+    directory = start_run(tmp_path / "a" / "run", demo(), ENVIRONMENT)
+    assert directory == tmp_path / "a" / "run"
+    assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
+    assert json.loads((directory / "environment.json").read_text()) == ENVIRONMENT
+    assert is_run(directory)
+    assert read_result(directory) is None
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        ("seed=7", "data.max_train_samples=40", "train.learning_rate=1e-7"),
+        ('data.folder=/data/with "quotes", [brackets] \\ and ä', "data.target_length=9"),
+    ],
+)
+def test_the_recipe_of_a_run_reloads_to_the_same_recipe(tmp_path, overrides):
+    recipe = demo(*overrides)
+    directory = start_run(tmp_path / "run", recipe, ENVIRONMENT)
+    assert load_recipe(str(directory / "recipe.toml")) == recipe
+
+
+def test_the_recipe_of_a_run_leaves_nothing_to_defaults(tmp_path):
+    recipe = load_recipe("glue/rte_full", ["backbone.preset=random/tiny"])
+    text = recipe_text(recipe)
+    assert "learning_rate = 0.0003" in text
+    for line in ("accumulate = 1", "eval_batch_size = 100", "target_length = 16"):
+        assert line in text
+    assert "max_train_samples" not in text  # TOML has no null
+    assert "folder" not in plain_recipe(recipe)["data"]
+
+
+def test_an_empty_directory_is_taken(tmp_path):
+    (tmp_path / "run").mkdir()
+    check_vacant(tmp_path / "run")
+    assert is_run(start_run(tmp_path / "run", demo(), ENVIRONMENT))
+
+
+def test_the_empty_working_directory_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check_vacant(".")
+    start_run(".", demo(), ENVIRONMENT)
+    assert is_run(tmp_path)
+
+
+def test_a_run_is_not_overwritten_unless_asked(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    before = files(directory)
+    with pytest.raises(UsageError, match="holds a run already \\(unfinished\\)") as caught:
+        start_run(directory, demo("seed=7"), ENVIRONMENT)
+    assert "--overwrite" in caught.value.hint
+    write_json(directory / "result.json", {"test": 1})
+    with pytest.raises(UsageError, match="\\(finished\\)"):
+        check_vacant(directory)
+    (directory / "result.json").unlink()
+    assert files(directory) == before
+
+
+def test_overwrite_replaces_all_of_a_run(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    write_json(directory / "result.json", {"test": 1})
+    append_metrics(directory, step=1)
+    (directory / "best").mkdir()
+    (directory / "best" / "adapter.json").write_text("{}")
+    check_vacant(directory, overwrite=True)
+    start_run(directory, demo("seed=7"), ENVIRONMENT, overwrite=True)
+    assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
+    assert load_recipe(str(directory / "recipe.toml")).seed == 7
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, overwrite):
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    (thesis / "chapter.tex").write_text("years of work")
+    for refuse in (
+        lambda: check_vacant(thesis, overwrite),
+        lambda: start_run(thesis, demo(), ENVIRONMENT, overwrite),
+    ):
+        with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+            refuse()
+    assert files(tmp_path) == {"thesis/chapter.tex": b"years of work"}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_recipe_by_hand_makes_no_run_to_overwrite(tmp_path, overwrite):
+    (tmp_path / "recipe.toml").write_text(recipe_text(demo()))
+    (tmp_path / "best.txt").write_text("mine")
+    with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+        check_vacant(tmp_path, overwrite)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "recipe.toml.bak", "bestiary"])
+def test_what_a_user_put_into_a_run_is_not_overwritten(tmp_path, name):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    (directory / name).write_text("mine")
+    before = files(directory)
+    with pytest.raises(UsageError, match=f"also holds {name}, which compacter did not write"):
+        start_run(directory, demo(), ENVIRONMENT, overwrite=True)
+    assert files(directory) == before
+
+
+def test_leftovers_of_a_killed_process_may_be_overwritten(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    for name in ("best.new-123", "last.previous"):
+        (directory / name).mkdir()
+    (directory / "result.json.new-9").write_text("{")
+    start_run(directory, demo(), ENVIRONMENT, overwrite=True)
+    assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
+
+
+def test_an_overwrite_that_is_killed_leaves_what_can_be_overwritten(tmp_path):
+    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    (directory / "recipe.toml").unlink()
+    check_vacant(directory, overwrite=True)
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_in_the_way_is_refused_and_kept(tmp_path, overwrite):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(UsageError, match="run exists and is not a run"):
+        start_run(tmp_path / "run", demo(), ENVIRONMENT, overwrite)
+    assert (tmp_path / "run").read_text() == "a file"
+
+
+def test_a_file_in_place_of_a_parent_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "file").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot write to .*Not a directory") as caught:
+        start_run(tmp_path / "file" / "run", demo(), ENVIRONMENT)
+    assert "--output" in caught.value.hint
+
+
+def test_overwriting_through_a_link_works_or_says_why_not(tmp_path):
+    start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    (tmp_path / "link").symlink_to(tmp_path / "run")
+    said = None
+    try:
+        start_run(tmp_path / "link", demo("seed=7"), ENVIRONMENT, overwrite=True)
+    except UsageError as error:
+        said = str(error)
+    seed = load_recipe(str(tmp_path / "link" / "recipe.toml")).seed
+    assert seed == (7 if said is None else 42)
+    assert said is None or not said.endswith(": None")
+
+
+def test_a_directory_taken_in_between_is_not_written_to(tmp_path, monkeypatch):
+    real = Path.mkdir
+
+    def late(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        (self / "recipe.toml").write_text("of the other run")
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    with pytest.raises(UsageError, match="was taken by another run"):
+        start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    assert (tmp_path / "run" / "recipe.toml").read_text() == "of the other run"
+
+
+# What is written into it.
+
+
+def test_json_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "result.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"b": "ä"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"b": "ä"}
+    assert os.listdir(tmp_path) == ["result.json"]
+
+
+def test_json_that_cannot_be_written_leaves_the_file_before_it(tmp_path):
+    path = tmp_path / "result.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(path, {"b": object()})
+    assert json.loads(path.read_text()) == {"a": 1}
+
+
+def test_metrics_are_a_json_object_a_line(tmp_path):
+    append_metrics(tmp_path, kind="update", step=1, loss=0.5)
+    append_metrics(tmp_path, kind="epoch", number=1)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"kind": "update", "step": 1, "loss": 0.5},
+        {"kind": "epoch", "number": 1},
+    ]
+
+
+def test_metrics_that_cannot_be_written_are_an_error_of_one_line(tmp_path):
+    (tmp_path / "metrics.jsonl").mkdir()  # stands for a full or failing disk
+    with pytest.raises(CompacterError, match="metrics"):
+        append_metrics(tmp_path, step=1)
+
+
+def test_a_result_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
+    (tmp_path / "result.json").mkdir()
+    with pytest.raises(CompacterError, match="result"):
+        write_json(tmp_path / "result.json", {})
+
+
+def test_a_result_is_read_back_or_none_or_said_to_be_damaged(tmp_path):
+    assert read_result(tmp_path) is None
+    write_json(tmp_path / "result.json", {"test": {"mean": 50.0}})
+    assert read_result(tmp_path) == {"test": {"mean": 50.0}}
+    (tmp_path / "result.json").write_text('{"test": ')
+    with pytest.raises(CompacterError, match=r"result\.json is damaged"):
+        read_result(tmp_path)
+
+
+def test_a_directory_is_a_run_by_its_recipe(tmp_path):
+    assert not is_run(tmp_path)
+    assert not is_run(tmp_path / "nothing")
+    (tmp_path / "recipe.toml").mkdir()
+    assert not is_run(tmp_path)
+    (tmp_path / "recipe.toml").rmdir()
+    (tmp_path / "recipe.toml").write_text("")
+    assert is_run(tmp_path)
+
+
+def test_the_environment_names_versions_machine_and_command(monkeypatch):
+    import keras
+    import torch
+
+    monkeypatch.setattr("sys.argv", ["compacter", "train", "--recipe", "x"])
+    found = environment("cpu")
+    assert found["packages"]["keras"] == keras.__version__
+    assert found["packages"]["torch"] == torch.__version__
+    assert None not in found["packages"].values()
+    assert (found["device"], found["device_name"]) == ("cpu", "cpu")
+    assert found["threads"] == torch.get_num_threads()
+    assert found["command"] == ["train", "--recipe", "x"]
+    json.dumps(found)
