@@ -19,12 +19,13 @@ from rich.console import Console
 
 from compacter_cli.commands.console import table_of
 from compacter_cli.errors import CompacterError, NotFiniteError
+from compacter_cli.files import write_json
 from compacter_cli.methods import METHODS
 from compacter_cli.paper.demo_scores import FILE
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.shapes import DEMO
-from compacter_cli.tasks import DEMO as DEMO_TASKS
-from compacter_cli.training.run_directory import environment, write_json
+from compacter_cli.t5.shapes import DEMO_PRESET
+from compacter_cli.tasks import DEMO_TASKS
+from compacter_cli.training.run_directory import environment
 
 TASKS = tuple(task.name for task in DEMO_TASKS)
 GRID = (1e-3, 4e-3, 1.6e-2, 6.4e-2)
@@ -149,7 +150,7 @@ def summary(work, tasks, arms, best):
     machine.pop("command")
     return {
         "written by": "benchmarks/demo_scores.py",
-        "preset": DEMO,
+        "preset": DEMO_PRESET,
         "grid": GRID,
         "environment": machine,
         "tasks": {

@@ -1,8 +1,12 @@
-"""Directories that are replaced whole: at every moment the new one or the one before is there."""
+"""Files and directories that are replaced whole: the new one or the one before is always there."""
 
+import json
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
+
+from compacter_cli.errors import CompacterError
 
 
 def write_whole(directory, files):
@@ -71,3 +75,40 @@ def _sync(path):
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def write_json(path, value):
+    """Write JSON beside `path` and move it there, so that no reader sees half of it."""
+    path = Path(path)
+    fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    with writing(path):
+        try:
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(path):
+    """Say of a failure to write `path` what it is, and that what was there stays.
+
+    Raises:
+        CompacterError: the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CompacterError(
+            f"cannot write {path}: {error.strerror}",
+            "free some space; what was saved before is whole",
+        ) from error
+
+
+def size_text(count):
+    """Bytes as people read them."""
+    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= step:
+            return f"{count / step:.2f} {unit}"
+    return f"{count} bytes"

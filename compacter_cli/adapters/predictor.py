@@ -116,7 +116,8 @@ class Predictor:
         """`(ids, mask, encoded)` of source texts, batch by batch, on the model's device."""
         import torch
 
-        from compacter_cli.data.dataset import encode_sources, pad
+        from compacter_cli.data.dataset import encode_sources
+        from compacter_cli.t5.batch import pad
 
         texts = _listed(texts)
         if self.recipe.method.prefixes_task and self.task.prefix:

@@ -51,3 +51,13 @@ def table_of(*columns, numbers=(), tight=False):
 def print_json(value):
     """Print `value` as JSON to stdout, with nothing else around it."""
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def start_frameworks(quiet=False):
+    """Hide TensorFlow and start Keras for a command that goes on to train, which says so."""
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+
+    if not quiet:
+        err.print("loading torch and keras ...", style="dim")
+    hide_tensorflow()
+    start_keras()

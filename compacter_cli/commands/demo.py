@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.console import err, out, print_json, start_frameworks
 from compacter_cli.commands.options import DeviceOption, JsonOption
 from compacter_cli.commands.progress import Silent, progress_for
 from compacter_cli.commands.train import check_before_training, train
+from compacter_cli.files import size_text
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.runtime import start_frameworks
 from compacter_cli.tasks import task_of
-from compacter_cli.training.report import bar_chart, size_text
+from compacter_cli.training.report import bar_chart
 
 METHODS = ("compacterpp", "full")  # the first one answers
 ANSWERED = 3  # rows of the test split that are shown with their answers

@@ -15,10 +15,10 @@ from compacter_cli.commands.options import (
     SetOption,
     SplitName,
 )
-from compacter_cli.data.sources import check_available, load_rows
+from compacter_cli.data.sources import check_rows, load_rows
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_available as check_backbone_available
+from compacter_cli.t5.loading import check_preset
 from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training.report import scores_table, warnings_of
@@ -40,8 +40,8 @@ def command(
     """
     directory = adapter_of_run(run, adapter)
     recipe = load_recipe(str(run / RECIPE), set_ or [])
-    check_backbone_available(recipe.backbone.preset, offline)
-    check_available(task_of(recipe), recipe.data, offline)
+    check_preset(recipe.backbone.preset, offline)
+    check_rows(task_of(recipe), recipe.data, offline)
     hide_tensorflow()
     start_keras()
     found = evaluate(adapter=directory, recipe=recipe, split=split, device=device, offline=offline)

@@ -17,12 +17,11 @@ from compacter_cli.commands.options import (
     SetOption,
     SplitName,
 )
-from compacter_cli.data.sources import check_available as check_rows_available
-from compacter_cli.data.sources import load_rows
+from compacter_cli.data.sources import check_rows, load_rows
 from compacter_cli.data.text_files import read_rows, read_text
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_available
+from compacter_cli.t5.loading import check_preset
 from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.tasks.own import FORMATS
@@ -64,13 +63,13 @@ def command(
     task = task_of(recipe)
     check_inputs(text, file, split, output)
     if split:
-        check_rows_available(task, recipe.data, offline)
+        check_rows(task, recipe.data, offline)
         texts, right = None, None
     else:
         texts = text or read_sources(task, file)
         for warning in odd_texts(task, texts):
             show_note(warning)
-    check_available(recipe.backbone.preset, offline)
+    check_preset(recipe.backbone.preset, offline)
     hide_tensorflow()
     start_keras()
     if split:

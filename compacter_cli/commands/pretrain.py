@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json
+from compacter_cli.commands.console import err, out, print_json, start_frameworks
 from compacter_cli.commands.options import DeviceOption, JsonOption, RecipeOption, SetOption
 from compacter_cli.commands.progress import Silent, progress_for
 from compacter_cli.errors import UsageError
-from compacter_cli.pretraining.corpus import check_available
+from compacter_cli.pretraining.corpus import check_text
 from compacter_cli.pretraining.directory import check_resumable, check_vacant
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.pretraining.report import closing_lines, result_table
-from compacter_cli.t5.runtime import on_device, start_frameworks, start_keras
+from compacter_cli.t5.runtime import on_device, start_keras
 
 
 def command(
@@ -60,7 +60,7 @@ def check_before_pretraining(recipe, directory, resume=False, overwrite=False):
         check_resumable(directory, recipe)
     else:
         check_vacant(directory, overwrite)
-    check_available(recipe.text)
+    check_text(recipe.text)
 
 
 def pretrain(*, recipe, directory, resume=False, overwrite=False, device=None, progress=None):

@@ -8,7 +8,7 @@ import typer
 from compacter_cli.commands.console import err, out, print_json
 from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption
 from compacter_cli.commands.profile_tables import cost_table, delta_table, heading, legend
-from compacter_cli.data.sources import check_available as check_rows_available
+from compacter_cli.data.sources import check_rows
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.methods import METHODS
 from compacter_cli.paper.counting import count
@@ -173,7 +173,7 @@ def _vocabulary_for(recipe, given):
     Raises:
         MissingResourceError: one of them is not.
     """
-    check_rows_available(task_of(recipe), recipe.data, offline=True)
+    check_rows(task_of(recipe), recipe.data, offline=True)
     preset = given or recipe.backbone.preset
     if preset == RANDOM_TINY or local_directory(preset):
         return preset

@@ -1,8 +1,8 @@
 """A profile as tables and lines; nothing here prints."""
 
 from compacter_cli.commands.console import table_of
+from compacter_cli.files import size_text
 from compacter_cli.profiling.deltas import DEFINITION
-from compacter_cli.training.report import size_text
 
 PAPER = (
     "paper: its Table 3 recomputed by the same definition (T5-base, one epoch of MNLI at the "

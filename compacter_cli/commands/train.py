@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json, show_note
+from compacter_cli.commands.console import err, out, print_json, show_note, start_frameworks
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -15,11 +15,9 @@ from compacter_cli.commands.options import (
     SetOption,
 )
 from compacter_cli.commands.progress import Silent, progress_for
-from compacter_cli.data.sources import check_available as check_rows_available
-from compacter_cli.data.sources import split_sizes
+from compacter_cli.data.sources import check_rows, split_sizes
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_available as check_backbone_available
-from compacter_cli.t5.runtime import start_frameworks
+from compacter_cli.t5.loading import check_preset
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
@@ -73,8 +71,8 @@ def command(
 def check_before_training(recipe, directory, offline=False, overwrite=False):
     """Everything that can be known to fail without a framework, within seconds."""
     runs.check_vacant(directory, overwrite)
-    check_backbone_available(recipe.backbone.preset, offline)
-    check_rows_available(task_of(recipe), recipe.data, offline)
+    check_preset(recipe.backbone.preset, offline)
+    check_rows(task_of(recipe), recipe.data, offline)
 
 
 def train(*, recipe, directory, device=None, offline=False, overwrite=False, progress=None):

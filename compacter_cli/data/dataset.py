@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from compacter_cli.data.token_cache import encode
 from compacter_cli.errors import CompacterError
-from compacter_cli.t5.vocabulary import END, PAD
+from compacter_cli.t5.batch import collate
+from compacter_cli.t5.vocabulary import END
 from compacter_cli.tasks.splits import permutation
 
 
@@ -48,24 +49,6 @@ class Dataset:
     def split(self, name):
         """The split called `name`."""
         return getattr(self, name)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Padded examples as torch tensors: ids int64, masks true on real tokens."""
-
-    source_ids: object  # (B, S)
-    source_mask: object  # (B, S)
-    target_ids: object  # (B, T)
-    target_mask: object  # (B, T)
-
-    @property
-    def target_tokens(self):
-        """Real target tokens, end tokens included: what the loss is the mean over."""
-        return int(self.target_mask.sum())
-
-    def __len__(self):
-        return len(self.source_ids)
 
 
 def build_dataset(task, rows, vocabulary, section, seed, prefixed):
@@ -153,21 +136,3 @@ def batches(split, size, device, order=None):
         yield collate(
             [split.sources[i] for i in chosen], [split.targets[i] for i in chosen], device
         )
-
-
-def collate(sources, targets, device):
-    """One `Batch` of token id lists, padded to the longest source and the longest target."""
-    source_ids, source_mask = pad(sources, device)
-    target_ids, target_mask = pad(targets, device)
-    return Batch(source_ids, source_mask, target_ids, target_mask)
-
-
-def pad(sequences, device):
-    """`(ids, mask)` of token id lists, (B, longest), padded on the right."""
-    import torch
-
-    longest = max(len(ids) for ids in sequences)
-    ids = torch.tensor([[*ids, *[PAD] * (longest - len(ids))] for ids in sequences])
-    lengths = torch.tensor([len(ids) for ids in sequences])
-    mask = torch.arange(longest)[None, :] < lengths[:, None]
-    return ids.to(device), mask.to(device)

@@ -29,7 +29,7 @@ class Rows:
     origin: dict
 
 
-def check_available(task, section, offline=False):
+def check_rows(task, section, offline=False):
     """Say at once, before a framework is imported, that a task's rows cannot be had.
 
     Raises:

@@ -20,7 +20,7 @@ from compacter_cli.data.text_files import sha256_of
 from compacter_cli.data.tfds_access import tfds_builder
 from compacter_cli.data.tfds_directory import RECEIPT, prepared_directory, rows_in
 from compacter_cli.errors import CompacterError
-from compacter_cli.training.run_directory import write_json
+from compacter_cli.files import write_json
 
 
 def prepare(task, data_dir, opened):

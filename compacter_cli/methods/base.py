@@ -1,9 +1,19 @@
 """What a fine-tuning method declares, whatever it is."""
 
 import zlib
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from compacter_cli.section import Section
+
+
+class Component(NamedTuple):
+    """What a part of a method's count is called: in a sentence, and the table column it stands in.
+
+    Parts of the same column are summed there; `None` is no column but that of all trained.
+    """
+
+    words: str
+    column: str | None
 
 
 class Method(Section):
@@ -24,6 +34,17 @@ class Method(Section):
     """Whether the task's name is put before every source text."""
     trains_in_place: ClassVar[bool] = False
     """Whether training may write to the backbone's own variables instead of to copies."""
+
+    components: ClassVar[dict[str, Component]] = {
+        "layer_norms": Component("layer norms", "norms"),
+        "output_layer": Component("output layer", None),
+    }
+    """What the components of `count` are called; a method adds those of its own."""
+
+    def component(self, name):
+        """The `Component` called `name`; one that the method does not describe says its name."""
+        words = name.replace("_", " ")
+        return self.components.get(name, Component(words, words))
 
     @property
     def trains(self):

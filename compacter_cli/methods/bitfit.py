@@ -1,8 +1,8 @@
 """BitFit: only biases train, and T5 has none, so they are added (section 5.1, footnote 7)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from compacter_cli.methods.base import Efficient
+from compacter_cli.methods.base import Component, Efficient
 
 
 class BitFit(Efficient):
@@ -12,6 +12,12 @@ class BitFit(Efficient):
 
     title = "BitFit"
     learning_rate = 3e-4
+    components: ClassVar[dict[str, Component]] = {
+        **Efficient.components,
+        "linear_biases": Component("biases of linear layers", "biases"),
+        "norm_biases": Component("biases of layer norms", "biases"),
+        "head_bias": Component("bias of the output head", "biases"),
+    }
 
     def widths(self, shape):
         """Output width of everything that gets a bias, by structural name."""

@@ -1,11 +1,11 @@
 """What the adapter methods share: where bottlenecks sit and what trains beside them."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Efficient, seed_of
+from compacter_cli.methods.base import Component, Efficient, seed_of
 
 Activation = Literal[
     "gelu_tanh", "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "elu", "selu",
@@ -32,6 +32,12 @@ class Bottleneck(Efficient):
     """Train the weights of all layer norms, as the paper does."""
 
     prefixes_task = False
+    components: ClassVar[dict[str, Component]] = {
+        **Efficient.components,
+        "adapters": Component("adapter weights", "adapters"),
+        "rule": Component("rule A", "rule A"),
+        "biases": Component("adapter biases", "biases"),
+    }
 
     @property
     def trains(self):

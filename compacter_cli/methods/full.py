@@ -1,8 +1,8 @@
 """Full fine-tuning: every weight of the backbone trains (the paper's T5-base row)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
-from compacter_cli.methods.base import Method
+from compacter_cli.methods.base import Component, Method
 
 
 class Full(Method):
@@ -13,6 +13,10 @@ class Full(Method):
     title = "T5 (full fine-tuning)"
     learning_rate = 3e-4
     trains_in_place = True
+    components: ClassVar[dict[str, Component]] = {
+        **Method.components,
+        "backbone": Component("the whole backbone", None),
+    }
 
     @property
     def trains(self):

@@ -1,8 +1,10 @@
 """What the two kinds of prompt tuning share."""
 
+from typing import ClassVar
+
 from pydantic import PositiveInt
 
-from compacter_cli.methods.base import Efficient
+from compacter_cli.methods.base import Component, Efficient
 
 
 class PromptTuning(Efficient):
@@ -13,6 +15,11 @@ class PromptTuning(Efficient):
 
     length: PositiveInt = 100
     """Number of prompt vectors."""
+
+    components: ClassVar[dict[str, Component]] = {
+        **Efficient.components,
+        "prompts": Component("prompt vectors", "prompts"),
+    }
 
     def count_added(self, shape):
         return {"prompts": self.length * shape.hidden_dim}

@@ -1,11 +1,11 @@
 """Intrinsic-SAID: all weights move inside one small random subspace (section 5.1)."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Efficient, seed_of
+from compacter_cli.methods.base import Component, Efficient, seed_of
 
 
 class SAID(Efficient):
@@ -22,6 +22,11 @@ class SAID(Efficient):
 
     title = "Intrinsic-SAID"
     learning_rate = 3e-2
+    components: ClassVar[dict[str, Component]] = {
+        **Efficient.components,
+        "subspace": Component("subspace vector", "subspace"),
+        "scales": Component("scales, one a weight tensor", "subspace"),
+    }
 
     def problems(self, shape):
         tensors = shape.weight_tensors

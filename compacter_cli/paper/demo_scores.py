@@ -10,7 +10,7 @@ from importlib.resources import files
 from statistics import fmean
 
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.shapes import DEMO
+from compacter_cli.t5.shapes import DEMO_PRESET
 
 FILE = "demo_scores.json"
 COMMAND = "python benchmarks/demo_scores.py"
@@ -30,7 +30,7 @@ def measured_scores(recipe):
     training as in the shipped recipes: `{"seeds": 3, "full": {"accuracy": 93.1}}`.
     """
     cells = demo_scores().get("tasks", {}).get(recipe.task, {})
-    if recipe.backbone.preset != DEMO or "full" not in cells:
+    if recipe.backbone.preset != DEMO_PRESET or "full" not in cells:
         return None
     shipped = load_recipe(f"{recipe.task}_full")
     if recipe.data != shipped.data or recipe.train.epochs != shipped.train.epochs:

@@ -1,8 +1,8 @@
 """Which examples a step sees, and how corrupted: from seed and step alone, so that runs resume."""
 
-from compacter_cli.data.dataset import collate
 from compacter_cli.methods.base import seed_of
 from compacter_cli.pretraining.corruption import corrupt
+from compacter_cli.t5.batch import collate
 
 
 class Spans:

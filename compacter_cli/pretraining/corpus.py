@@ -33,7 +33,7 @@ class Corpus:
         return [*self.train, *(" ".join(pair) for pair in self.exercises)]
 
 
-def check_available(section):
+def check_text(section):
     """Say at once that a file of the text section is not there.
 
     Raises:
@@ -54,7 +54,7 @@ def read_corpus(section):
         MissingResourceError: a file is not there.
         CompacterError: a file is not UTF-8 (the line is named), or there are too few passages.
     """
-    check_available(section)
+    check_text(section)
     passages = list(_paragraphs(section) if section.files is None else _lines(section.files))
     distinct = list(dict.fromkeys(passages))
     if len(distinct) < 2:

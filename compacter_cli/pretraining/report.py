@@ -4,7 +4,8 @@ import shlex
 from pathlib import Path
 
 from compacter_cli.commands.console import table_of
-from compacter_cli.training.report import size_text, warmup_note
+from compacter_cli.files import size_text
+from compacter_cli.training.report import warmup_note
 from compacter_cli.training.run_directory import RECIPE, environment
 
 

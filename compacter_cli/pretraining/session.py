@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.files import write_json
 from compacter_cli.pretraining import directory as directories
 from compacter_cli.pretraining import preset, report
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans
@@ -157,7 +158,7 @@ class PretrainingSession:
             stored_loss, fingerprint = self._measured(fresh)
             size = (fresh / preset.WEIGHTS).stat().st_size
             result = report.result_of(self, stored_loss, fingerprint, size)
-            runs.write_json(self.directory / directories.SUMMARY, result)
+            write_json(self.directory / directories.SUMMARY, result)
             preset.move_into(self.directory, fresh)
         except OSError as error:
             raise CompacterError(

@@ -4,8 +4,8 @@ import re
 import sys
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.files import size_text
 from compacter_cli.profiling.peak import process_bytes
-from compacter_cli.training.report import size_text
 
 UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 

@@ -161,7 +161,7 @@ def random_batch(shape, recipe, job, size):
     """A `Batch` of random tokens, every source and target of full length."""
     import torch
 
-    from compacter_cli.data.dataset import Batch
+    from compacter_cli.t5.batch import Batch
     from compacter_cli.t5.vocabulary import UNKNOWN
 
     generator = torch.Generator().manual_seed(SEED)
@@ -212,7 +212,7 @@ def vocabulary_for(name, shape):
     Raises:
         UsageError: it has more pieces than the backbone has rows.
     """
-    from compacter_cli.t5.vocabulary import find_vocabulary
+    from compacter_cli.t5.loading import find_vocabulary
 
     vocabulary = find_vocabulary(name)
     if len(vocabulary) > shape.vocabulary_size:

@@ -143,7 +143,7 @@ def _checks_of_the_rest(tables, error):
 
 
 def _label_problems(recipe):
-    from compacter_cli.t5.vocabulary import find_vocabulary
+    from compacter_cli.t5.loading import find_vocabulary
 
     targets = task_of(recipe).targets
     vocabulary = find_vocabulary(recipe.backbone.preset) if targets else None

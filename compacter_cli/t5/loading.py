@@ -9,7 +9,7 @@ from pathlib import Path
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.network import can_reach
 from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
-from compacter_cli.t5.vocabulary import Vocabulary, find_vocabulary, read_vocabulary
+from compacter_cli.t5.vocabulary import Vocabulary, read_vocabulary
 
 KERAS_HUB_HOST = "www.kaggle.com"
 
@@ -34,7 +34,7 @@ class Backbone:
     exact: dict = field(default_factory=dict)
 
 
-def check_available(preset, offline=False):
+def check_preset(preset, offline=False):
     """Say at once, before a framework is imported, that a preset cannot be had.
 
     Raises:
@@ -59,6 +59,20 @@ def cached_directory(preset):
     needed = ("model.weights.*", "assets/tokenizer/vocabulary.spm")
     complete = [folder for folder in numbered if all(any(folder.glob(p)) for p in needed)]
     return max(complete, key=lambda folder: int(folder.name), default=None)
+
+
+def find_vocabulary(preset):
+    """The `Vocabulary` of a preset, or `None` where it is a KerasHub name (not looked up here).
+
+    Raises:
+        MissingResourceError: the preset's directory has no SentencePiece model.
+    """
+    if preset == RANDOM_TINY:
+        from compacter_cli.t5.random_backbone import tiny_vocabulary
+
+        return tiny_vocabulary()
+    directory = local_directory(preset)
+    return None if directory is None else read_vocabulary(directory)
 
 
 def load_backbone(preset, precision="float32", keep_float32=False):

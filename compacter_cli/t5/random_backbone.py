@@ -5,6 +5,7 @@ import io
 import random
 
 from compacter_cli.t5.shapes import RANDOM_TINY_SHAPE
+from compacter_cli.t5.vocabulary import Vocabulary
 from compacter_cli.tasks.smoke import SMOKE
 
 WEIGHT_SEED = 20_210_608  # fixed, so that every process makes the same backbone
@@ -14,8 +15,6 @@ WEIGHT_SEED = 20_210_608  # fixed, so that every process makes the same backbone
 def tiny_vocabulary():
     """A unigram vocabulary over the words of the smoke task, the same in every process."""
     import sentencepiece
-
-    from compacter_cli.t5.vocabulary import Vocabulary
 
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(

@@ -5,7 +5,6 @@ import os
 import sys
 import warnings
 
-from compacter_cli.commands.console import err
 from compacter_cli.errors import CompacterError, UsageError
 
 _TENSORFLOW = ("tensorflow", "tensorflow_text")
@@ -30,14 +29,6 @@ def tensorflow_as_installed():
         yield
     finally:
         sys.modules.update({name: None for name in hidden if name not in sys.modules})
-
-
-def start_frameworks(quiet=False):
-    """`hide_tensorflow` and `start_keras` for a command that goes on to train, which says so."""
-    if not quiet:
-        err.print("loading torch and keras ...", style="dim")
-    hide_tensorflow()
-    start_keras()
 
 
 def start_keras():

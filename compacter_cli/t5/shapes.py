@@ -73,13 +73,13 @@ PRESETS = {
 }
 
 # A small T5, pretrained on the text of the demo world by `compacter pretrain`; in the package.
-DEMO = "demo/t5"
+DEMO_PRESET = "demo/t5"
 
 # A T5 of random weights, made on the spot: it shows that everything runs, not what a method is
 # worth. Its vocabulary is made by `random_backbone.py`.
 RANDOM_TINY = "random/tiny"
 RANDOM_TINY_SHAPE = T5Shape(128, 64, 128, 2, 4, 16)
-OWN_NAMES = (DEMO, RANDOM_TINY)  # no path of these names is looked for
+OWN_NAMES = (DEMO_PRESET, RANDOM_TINY)  # no path of these names is looked for
 
 
 def shape_of(preset):
@@ -108,7 +108,7 @@ def local_directory(preset):
     Raises:
         MissingResourceError: `preset` is written as a path, and no preset is there.
     """
-    if preset == DEMO:
+    if preset == DEMO_PRESET:
         return Path(__file__).parents[1] / "presets" / "demo_t5"
     path = user_path(preset)
     if path.is_dir():

@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 from compacter_cli.errors import MissingResourceError, UsageError
-from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
 
 PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
 
@@ -60,20 +59,6 @@ class Vocabulary:
         lengths = [len(ids) + 1 for ids in self.encode(texts)]
         length = max(lengths)
         return list(texts)[lengths.index(length)], length
-
-
-def find_vocabulary(preset):
-    """The `Vocabulary` of a preset, or `None` where it is a KerasHub name (not looked up here).
-
-    Raises:
-        MissingResourceError: the preset's directory has no SentencePiece model.
-    """
-    if preset == RANDOM_TINY:
-        from compacter_cli.t5.random_backbone import tiny_vocabulary
-
-        return tiny_vocabulary()
-    directory = local_directory(preset)
-    return None if directory is None else read_vocabulary(directory)
 
 
 def read_vocabulary(directory):

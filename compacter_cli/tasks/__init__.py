@@ -44,7 +44,7 @@ TASKS = {
     "demo/similarity": SIMILARITY,
     "demo/smoke": SMOKE,
 }
-DEMO = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
+DEMO_TASKS = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
 PUBLISHED = tuple(task for task in TASKS.values() if task.paper)
 
 

@@ -1,6 +1,7 @@
 """What a run says at its beginning and its end; nothing here prints."""
 
 from compacter_cli.commands.console import table_of
+from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND, measured_scores
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.tasks import task_of
@@ -190,14 +191,6 @@ def warnings_of(scores):
     if scores["invalid"]:
         found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
     return found
-
-
-def size_text(count):
-    """Bytes as people read them."""
-    for unit, step in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= step:
-            return f"{count / step:.2f} {unit}"
-    return f"{count} bytes"
 
 
 def bar_chart(values, width=40):

@@ -2,16 +2,15 @@
 
 import hashlib
 import json
-import os
 import platform
 import shutil
 import sys
 import tomllib
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import compacter_cli
+from compacter_cli import files
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.tables import is_pretraining
 
@@ -114,7 +113,7 @@ def start_run(directory, recipe, environment, overwrite=False):
     directory = Path(directory)
     check_vacant(directory, overwrite)
     claim(directory, recipe, overwrite)
-    write_json(directory / ENVIRONMENT, environment)
+    files.write_json(directory / ENVIRONMENT, environment)
     return directory
 
 
@@ -160,35 +159,11 @@ def recipe_text(recipe):
     return tomli_w.dumps(plain_recipe(recipe))
 
 
-def write_json(path, value):
-    """Write JSON beside `path` and move it there, so that no reader sees half of it."""
-    path = Path(path)
-    fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    with _writing(path):
-        try:
-            fresh.write_text(text, encoding="utf-8")
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
-
-
 def append_metrics(directory, **entry):
     """Add one line to the run's metrics.jsonl."""
     path = Path(directory) / METRICS
-    with _writing(path), open(path, "a", encoding="utf-8") as file:
+    with files.writing(path), open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(entry) + "\n")
-
-
-@contextmanager
-def _writing(path):
-    try:
-        yield
-    except OSError as error:
-        raise CompacterError(
-            f"cannot write {path}: {error.strerror}",
-            "free some space; what was saved before is whole",
-        ) from error
 
 
 def read_result(directory):

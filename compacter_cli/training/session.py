@@ -6,6 +6,7 @@ from pathlib import Path
 
 from compacter_cli.commands.progress import Silent
 from compacter_cli.data.sources import load_rows
+from compacter_cli.files import write_json
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
@@ -150,7 +151,7 @@ class Session:
             peak_memory_bytes=peak_memory(self.device),
             data=self.dataset.origin,
         )
-        runs.write_json(self.directory / runs.RESULT, result)
+        write_json(self.directory / runs.RESULT, result)
         return result
 
     def _score_test(self):

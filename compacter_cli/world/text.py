@@ -35,11 +35,11 @@ def paragraphs(seed):
 @cache
 def task_sentences():
     """Every sentence in the rows of the demo tasks."""
-    from compacter_cli.tasks import DEMO
+    from compacter_cli.tasks import DEMO_TASKS
 
     return frozenset(
         row[field]
-        for task in DEMO
+        for task in DEMO_TASKS
         for rows in task.generate().values()
         for row in rows
         for field in task.fields

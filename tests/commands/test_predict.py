@@ -240,7 +240,8 @@ def test_a_labels_probability_is_that_of_its_whole_text(keras, smoke_run):
     import torch
 
     from compacter_cli.adapters.predictor import Predictor
-    from compacter_cli.data.dataset import encode_sources, pad
+    from compacter_cli.data.dataset import encode_sources
+    from compacter_cli.t5.batch import pad
     from compacter_cli.t5.loading import load_backbone
 
     texts = ["sentence: iron apple zinc", "sentence: iron copper zinc silver"]

@@ -9,8 +9,6 @@ from compacter_cli.data.dataset import (
     Split,
     batches,
     build_dataset,
-    collate,
-    pad,
     shuffled_order,
     source_text,
     subset,
@@ -18,6 +16,7 @@ from compacter_cli.data.dataset import (
 from compacter_cli.data.sources import Rows
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.sections import DataSection
+from compacter_cli.t5.batch import collate, pad
 from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.base import Task
 from compacter_cli.tasks.splits import HELD_OUT_TRAINING, permutation

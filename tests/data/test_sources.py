@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from compacter_cli.data import sources
-from compacter_cli.data.sources import check_available, load_rows
+from compacter_cli.data.sources import check_rows, load_rows
 from compacter_cli.errors import MissingResourceError
 from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import TASKS
@@ -64,17 +64,17 @@ def test_nothing_is_written_where_nothing_can_be_had(asked, tmp_path):
 
 def test_a_reachable_host_passes_the_check(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "can_reach", lambda host: True)
-    check_available(RTE, DataSection(data_dir=str(tmp_path)))
+    check_rows(RTE, DataSection(data_dir=str(tmp_path)))
 
 
 def test_the_default_data_directory_is_tfds_own(asked, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "mine"))
     with pytest.raises(MissingResourceError, match="mine and"):
-        check_available(RTE, DataSection())
+        check_rows(RTE, DataSection())
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(MissingResourceError) as caught:
-        check_available(RTE, DataSection())
+        check_rows(RTE, DataSection())
     assert str(tmp_path / "tensorflow_datasets") in str(caught.value)
 
 
@@ -86,25 +86,25 @@ def test_what_is_on_this_disk_needs_no_network(asked, tmp_path, rte_folder, prep
         DataSection(archive=str(archive)),
         DataSection(data_dir=str(prepared)),
     ):
-        check_available(RTE, section, offline=True)
-        check_available(RTE, section)
+        check_rows(RTE, section, offline=True)
+        check_rows(RTE, section)
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
-    check_available(RTE, DataSection())
+    check_rows(RTE, DataSection())
     assert asked == []
 
 
 def test_a_generated_task_is_always_there(asked):
-    check_available(TASKS["demo/smoke"], DataSection(folder="/nowhere"), offline=True)
+    check_rows(TASKS["demo/smoke"], DataSection(folder="/nowhere"), offline=True)
     assert asked == []
 
 
 def test_mrpc_is_never_said_to_be_a_zip(asked, tmp_path):
     with pytest.raises(MissingResourceError) as caught:
-        check_available(TASKS["glue/mrpc"], DataSection(data_dir=str(tmp_path)), offline=True)
+        check_rows(TASKS["glue/mrpc"], DataSection(data_dir=str(tmp_path)), offline=True)
     assert "data.archive" not in caught.value.hint
     assert "glue/MRPC/msr_paraphrase_train.txt" in caught.value.hint
     with pytest.raises(MissingResourceError, match="plain files, not as a zip"):
-        check_available(TASKS["glue/mrpc"], DataSection(archive=str(tmp_path / "MRPC.zip")))
+        check_rows(TASKS["glue/mrpc"], DataSection(archive=str(tmp_path / "MRPC.zip")))
 
 
 @pytest.mark.parametrize("way", ["folder", "archive"])

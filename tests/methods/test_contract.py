@@ -9,9 +9,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from compacter_cli.data.dataset import collate
 from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import seed_of
+from compacter_cli.t5.batch import collate
 from compacter_cli.t5.model import T5Model, named_variables
 from compacter_cli.t5.placement import backbone_weights
 from compacter_cli.t5.shapes import T5Shape

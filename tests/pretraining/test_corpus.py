@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from compacter_cli.errors import CompacterError, MissingResourceError
-from compacter_cli.pretraining.corpus import check_available, read_corpus
+from compacter_cli.pretraining.corpus import check_text, read_corpus
 from compacter_cli.pretraining.recipe import TextSection
 
 
@@ -82,7 +82,7 @@ def test_what_is_not_utf8_is_named_by_file_and_line(text):
 
 def test_a_file_that_is_not_there_is_missed_at_once(text, tmp_path):
     section = TextSection(files=[text(["a", "b"]), str(tmp_path / "gone.txt")])
-    for read in (check_available, read_corpus):
+    for read in (check_text, read_corpus):
         with pytest.raises(MissingResourceError, match=r"gone\.txt"):
             read(section)
 
@@ -109,7 +109,7 @@ def world(monkeypatch):
 
 def world_of(world=50, world_exercises=0, seed=7):
     section = TextSection(world=world, world_exercises=world_exercises, seed=seed)
-    check_available(section)
+    check_text(section)
     return read_corpus(section)
 
 

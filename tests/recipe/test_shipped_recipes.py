@@ -13,9 +13,8 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.pretraining.recipe import load_any, load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.recipe.shipped import shipped_recipes
-from compacter_cli.t5.shapes import DEMO
-from compacter_cli.tasks import DEMO as DEMO_TASKS
-from compacter_cli.tasks import TASKS
+from compacter_cli.t5.shapes import DEMO_PRESET
+from compacter_cli.tasks import DEMO_TASKS, TASKS
 
 ROOT = Path(__file__).parents[2] / "recipes"
 FILES = sorted(ROOT.rglob("*.toml"))
@@ -168,7 +167,7 @@ def test_it_trains_the_share_that_the_paper_prints(path):
 def test_a_demo_gives_every_key_of_its_method_and_run(path):
     tables = _tables(path)
     assert set(tables) == {"task", "seed", "backbone", "method", "data", "train"}
-    assert tables["backbone"] == {"preset": DEMO, "precision": "float32"}
+    assert tables["backbone"] == {"preset": DEMO_PRESET, "precision": "float32"}
     assert (tables["seed"], tables["data"]["seed"]) == (42, 42)
     assert set(tables["data"]) == {"seed", "source_length"}
     assert set(tables["train"]) == {

@@ -8,20 +8,20 @@ from compacter_cli.commands.evaluate import evaluate
 from compacter_cli.commands.train import train
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import load_backbone
-from compacter_cli.t5.shapes import DEMO, local_directory, shape_of
-from compacter_cli.t5.vocabulary import UNKNOWN, find_vocabulary
-from compacter_cli.tasks import DEMO as DEMO_TASKS
+from compacter_cli.t5.loading import find_vocabulary, load_backbone
+from compacter_cli.t5.shapes import DEMO_PRESET, local_directory, shape_of
+from compacter_cli.t5.vocabulary import UNKNOWN
+from compacter_cli.tasks import DEMO_TASKS
 
 
 @pytest.fixture(scope="module")
 def made():
     """What its pretraining said of itself."""
-    return json.loads((local_directory(DEMO) / "pretraining.json").read_text())
+    return json.loads((local_directory(DEMO_PRESET) / "pretraining.json").read_text())
 
 
 def test_it_is_what_the_shipped_recipe_makes(made):
-    recipe, shape = load_pretraining("demo/pretrain"), shape_of(DEMO)
+    recipe, shape = load_pretraining("demo/pretrain"), shape_of(DEMO_PRESET)
     assert (made["seed"], made["steps"]) == (recipe.seed, recipe.train.steps)
     assert made["precision"] == recipe.output.precision == "float16"
     assert shape == recipe.backbone.shape(made["vocabulary"])
@@ -30,20 +30,22 @@ def test_it_is_what_the_shipped_recipe_makes(made):
 
 
 def test_it_loads_with_the_weights_that_were_made(keras, made):
-    backbone = load_backbone(DEMO)
+    backbone = load_backbone(DEMO_PRESET)
     assert backbone.fingerprint == made["fingerprint"]
     assert len(backbone.vocabulary) == made["vocabulary"]
 
 
 def test_it_is_small_enough_to_ship(made):
-    size = sum(path.stat().st_size for path in local_directory(DEMO).rglob("*") if path.is_file())
+    size = sum(
+        path.stat().st_size for path in local_directory(DEMO_PRESET).rglob("*") if path.is_file()
+    )
     assert size < 4_000_000
-    weights = local_directory(DEMO) / "model.weights.h5"
+    weights = local_directory(DEMO_PRESET) / "model.weights.h5"
     assert weights.stat().st_size == made["weights_bytes"]
 
 
 def test_words_of_the_demo_tasks_are_few_pieces():
-    vocabulary = find_vocabulary(DEMO)
+    vocabulary = find_vocabulary(DEMO_PRESET)
     rows = [(task, row) for task in DEMO_TASKS for rows in task.generate().values() for row in rows]
     words = [word for task, row in rows for field in task.fields for word in row[field].split()]
     pieces = dict(zip(set(words), vocabulary.encode(set(words)), strict=True))
@@ -62,7 +64,7 @@ def test_a_short_training_on_it_is_evaluated_alike_from_its_file(keras, tmp_path
     assert result["trained_parameters"] < 0.02 * result["backbone_parameters"]
     # 4 bytes a parameter, and the names of the tensors.
     assert 4 * result["trained_parameters"] < result["adapter_bytes"] < 60_000
-    assert (result["test"]["count"], result["preset"]) == (500, DEMO)
+    assert (result["test"]["count"], result["preset"]) == (500, DEMO_PRESET)
     again = evaluate(adapter=tmp_path / "run" / "best", recipe=recipe, device="cpu", offline=True)
     assert again["metrics"] == result["test"]["metrics"]
     # By its name, so that the run can be copied to another machine.

@@ -8,7 +8,7 @@ from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.t5 import loading as backbones
 from compacter_cli.t5.loading import (
     cached_directory,
-    check_available,
+    check_preset,
     fingerprint_of,
     load_backbone,
 )
@@ -214,14 +214,14 @@ def put_in_cache(cache, name, version, without=None):
 
 def test_random_tiny_and_local_presets_are_available_offline(preset, monkeypatch):
     monkeypatch.setattr(backbones, "can_reach", lambda host: pytest.fail("asked the network"))
-    check_available("random/tiny", offline=True)
-    check_available(str(preset), offline=True)
+    check_preset("random/tiny", offline=True)
+    check_preset(str(preset), offline=True)
 
 
 def test_a_preset_that_is_not_on_this_disk_is_missing_offline(monkeypatch):
     monkeypatch.setattr(backbones, "can_reach", lambda host: pytest.fail("asked the network"))
     with pytest.raises(MissingResourceError, match="--offline is given") as caught:
-        check_available("t5_base_multi", offline=True)
+        check_preset("t5_base_multi", offline=True)
     assert '"t5_base_multi"' in str(caught.value)
     assert "--set backbone.preset=DIR" in caught.value.hint
     assert caught.value.exit_code == 3
@@ -230,13 +230,13 @@ def test_a_preset_that_is_not_on_this_disk_is_missing_offline(monkeypatch):
 def test_a_preset_that_cannot_be_fetched_is_missing(monkeypatch):
     unreachable(monkeypatch)
     with pytest.raises(MissingResourceError, match=r"www\.kaggle\.com cannot be reached"):
-        check_available("t5_base_multi")
+        check_preset("t5_base_multi")
 
 
 def test_a_preset_that_can_be_fetched_is_available(monkeypatch):
     asked = []
     monkeypatch.setattr(backbones, "can_reach", lambda host: not asked.append(host))
-    check_available("t5_base_multi")
+    check_preset("t5_base_multi")
     assert asked == ["www.kaggle.com"]
 
 
@@ -252,7 +252,7 @@ def test_the_cache_gives_the_newest_complete_version(empty_cache, monkeypatch):
     put_in_cache(empty_cache, "t5_small_multi", "14.tmp")
     put_in_cache(empty_cache, "t5_base_multi", "20")
     assert cached_directory("t5_small_multi") == ten
-    check_available("t5_small_multi", offline=True)
+    check_preset("t5_small_multi", offline=True)
 
 
 def test_a_preset_is_loaded_from_the_cache_without_a_network(

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional
 
 from compacter_cli.adapters.attach import attach
-from compacter_cli.data.dataset import collate
 from compacter_cli.methods import METHODS
+from compacter_cli.t5.batch import collate
 from compacter_cli.t5.model import T5Model, named_variables
 from compacter_cli.t5.placement import backbone_weights
 

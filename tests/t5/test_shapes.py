@@ -9,7 +9,7 @@ import pytest
 import compacter_cli
 from compacter_cli.errors import MissingResourceError, UsageError
 from compacter_cli.t5.shapes import (
-    DEMO,
+    DEMO_PRESET,
     PRESETS,
     RANDOM_TINY_SHAPE,
     T5Shape,
@@ -205,8 +205,8 @@ SHIPPED = Path(compacter_cli.__file__).parent / "presets" / "demo_t5"
 def test_demo_t5_is_the_preset_in_the_package_whatever_lies_in_the_working_directory(
     folder_of_that_name,
 ):
-    assert local_directory(DEMO) == SHIPPED
-    assert shape_of(DEMO).hidden_dim != 77
+    assert local_directory(DEMO_PRESET) == SHIPPED
+    assert shape_of(DEMO_PRESET).hidden_dim != 77
 
 
 def test_a_folder_of_that_name_is_had_by_its_path(folder_of_that_name):
@@ -217,7 +217,7 @@ def test_a_folder_of_that_name_is_had_by_its_path(folder_of_that_name):
 def test_the_shipped_preset_has_the_dimensions_of_the_recipe_that_made_it():
     from compacter_cli.pretraining.recipe import load_pretraining
 
-    shape = shape_of(DEMO)
+    shape = shape_of(DEMO_PRESET)
     assert shape == load_pretraining("demo/pretrain").backbone.shape(shape.vocabulary_size)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from compacter_cli.data import sources
 from compacter_cli.recipe.sections import DataSection
-from compacter_cli.tasks import DEMO, TASKS
+from compacter_cli.tasks import DEMO_TASKS, TASKS
 from compacter_cli.tasks.base import GeneratedTask
 from compacter_cli.world.lexicon import nouns
 from compacter_cli.world.opinions import ADJECTIVES
@@ -26,7 +26,7 @@ ROWS_SHA256 = {
     "demo/similarity": "2e1b5777931241ae71ab5b28e2f6cb972131d1fd8ae04dc4d1d17fd33ab51a95",
 }
 HEAVY = ("keras", "torch", "tensorflow", "numpy", "sklearn", "scipy", "sentencepiece", "matplotlib")
-each_task = pytest.mark.parametrize("task", DEMO, ids=lambda task: task.name)
+each_task = pytest.mark.parametrize("task", DEMO_TASKS, ids=lambda task: task.name)
 
 
 def _texts(task, rows):
@@ -52,9 +52,9 @@ def _sha256(rows):
 
 def test_these_are_the_demo_tasks():
     names = ["demo/acceptability", "demo/sentiment", "demo/entailment", "demo/similarity"]
-    assert [task.name for task in DEMO] == names
-    assert all(TASKS[task.name] is task and isinstance(task, GeneratedTask) for task in DEMO)
-    assert all(task.paper is None for task in DEMO)
+    assert [task.name for task in DEMO_TASKS] == names
+    assert all(TASKS[task.name] is task and isinstance(task, GeneratedTask) for task in DEMO_TASKS)
+    assert all(task.paper is None for task in DEMO_TASKS)
 
 
 @each_task
@@ -72,9 +72,9 @@ def test_rows_are_those_that_were_published(task, demo_rows):
 def test_rows_are_the_same_in_another_process_that_needs_no_framework(demo_rows):
     code = f"""
 import json, sys
-from compacter_cli.tasks import DEMO
+from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import exercises, text
-rows = [task.generate() for task in DEMO]
+rows = [task.generate() for task in DEMO_TASKS]
 next(text.paragraphs(0)), next(exercises.exercises(0))
 print(json.dumps([rows, [name for name in {HEAVY} if name in sys.modules]]))
 """
@@ -85,7 +85,7 @@ print(json.dumps([rows, [name for name in {HEAVY} if name in sys.modules]]))
         check=True,
         text=True,
     )
-    assert json.loads(other.stdout) == [[demo_rows(task) for task in DEMO], []]
+    assert json.loads(other.stdout) == [[demo_rows(task) for task in DEMO_TASKS], []]
 
 
 @each_task
@@ -124,7 +124,7 @@ def test_training_rows_hold_no_word_that_is_held_out_and_most_others_do(task, de
     assert _holding(task, rows["validation"]) > 0.5 * len(rows["validation"])
 
 
-@pytest.mark.parametrize("task", [t for t in DEMO if t.labels], ids=lambda task: task.name)
+@pytest.mark.parametrize("task", [t for t in DEMO_TASKS if t.labels], ids=lambda task: task.name)
 def test_labels_are_in_balance(task, demo_rows):
     for rows in demo_rows(task).values():
         counts = Counter(row["label"] for row in rows)

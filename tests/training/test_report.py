@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from compacter_cli.commands.console import err
+from compacter_cli.files import size_text
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import PRESETS
@@ -18,7 +19,6 @@ from compacter_cli.training.report import (
     result_table,
     scores_line,
     scores_table,
-    size_text,
     truncation_line,
     warmup_note,
     warnings_of,

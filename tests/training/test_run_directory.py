@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.files import write_json
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.run_directory import (
     append_metrics,
@@ -16,7 +17,6 @@ from compacter_cli.training.run_directory import (
     recipe_text,
     run_directory,
     start_run,
-    write_json,
 )
 
 DEMO = "demo/smoke_compacterpp"

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 
-from compacter_cli.tasks import DEMO
+from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import exercises
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.exercises import SHARES
@@ -38,7 +38,7 @@ def test_they_are_the_same_for_the_same_seed_and_of_every_kind(some):
 
 def test_no_sentence_and_no_answer_of_the_tasks_occurs_in_them(some):
     told = task_sentences()
-    answers = {target for task in DEMO for target in (*task.targets, *task.labels)}
+    answers = {target for task in DEMO_TASKS for target in (*task.targets, *task.labels)}
     for source, target in some:
         found = re.findall(r"[A-Z][^.!?:]*[.!?]", f"{source} {target}")
         assert found

@@ -7,7 +7,7 @@ from itertools import islice, pairwise
 
 import pytest
 
-from compacter_cli.tasks import DEMO
+from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import text
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.exercises import exercises
@@ -54,7 +54,7 @@ def test_sentences_are_found_by_hand():
 
 def test_no_sentence_of_the_tasks_occurs_in_them(some):
     told = task_sentences()
-    rows = sum(len(task.fields) * sum(task.rows.values()) for task in DEMO)
+    rows = sum(len(task.fields) * sum(task.rows.values()) for task in DEMO_TASKS)
     assert 0.99 * rows < len(told) <= rows  # two tasks may share one
     found = [said for paragraph in some for said in _sentences(paragraph)]
     assert len(found) > 2 * len(some) * 0.8
