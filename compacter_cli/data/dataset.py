@@ -1,12 +1,24 @@
 """Rows to token ids to batches: the paper's splits, tokenised once, padded batch by batch."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compacter_cli.data.token_cache import encode
 from compacter_cli.errors import CompacterError
-from compacter_cli.t5.batch import collate
+from compacter_cli.t5.batch import Batch, collate
 from compacter_cli.t5.vocabulary import END
 from compacter_cli.tasks.splits import permutation
+
+if TYPE_CHECKING:
+    import torch
+
+    from compacter_cli.data.rows import Origin, Rows
+    from compacter_cli.recipe.sections import ExamplesSection
+    from compacter_cli.t5.vocabulary import Vocabulary
+    from compacter_cli.tasks.base import Row, Task
 
 
 @dataclass(frozen=True)
@@ -24,10 +36,10 @@ class Split:
     name: str
     sources: list[list[int]]
     targets: list[list[int]]
-    rows: list[dict]
+    rows: list[Row]
     truncated: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.sources)
 
 
@@ -44,23 +56,30 @@ class Dataset:
     validation: Split
     test: Split
     answer_length: int
-    origin: dict
+    origin: Origin
 
-    def split(self, name):
-        """The split called `name`."""
-        return getattr(self, name)
+    def split(self, name: str) -> Split:
+        """The split called "train", "validation" or "test"."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
 
 
-def build_dataset(task, rows, vocabulary, section, seed, prefixed):
+def build_dataset(
+    task: Task,
+    rows: Rows,
+    vocabulary: Vocabulary,
+    section: ExamplesSection,
+    seed: int,
+    prefixed: bool,
+) -> Dataset:
     """Split and tokenise `rows`.
 
     Args:
-        task: the `Task`.
-        rows: its `Rows`.
-        vocabulary: the backbone's `Vocabulary`.
+        task: the task.
+        rows: its rows.
+        vocabulary: the backbone's.
         section: the recipe's data section; its `seed` decides the splits.
-        seed: int. The run's seed; it draws the subset where `max_train_samples` is set.
-        prefixed: bool. Whether the task's name is put before every source.
+        seed: the run's seed; it draws the subset where `max_train_samples` is set.
+        prefixed: whether the task's name is put before every source.
 
     Raises:
         CompacterError: a target is longer than `section.target_length`.
@@ -80,7 +99,7 @@ def build_dataset(task, rows, vocabulary, section, seed, prefixed):
     )
 
 
-def answer_length(task, vocabulary, section):
+def answer_length(task: Task, vocabulary: Vocabulary, section: ExamplesSection) -> int:
     """Tokens after which decoding may stop: the longest label's, or `target_length` for free text.
 
     The end token is counted.
@@ -88,25 +107,38 @@ def answer_length(task, vocabulary, section):
     return vocabulary.longest(task.targets)[1] if task.targets else section.target_length
 
 
-def subset(rows, size, seed):
+def subset(rows: Sequence[Row], size: int, seed: int) -> list[Row]:
     """`size` of `rows`, drawn from `seed`, in the rows' own order; all where there are fewer."""
     return [rows[index] for index in sorted(permutation(len(rows), seed)[:size])]
 
 
-def source_text(task, row, prefixed):
+def source_text(task: Task, row: Row, prefixed: bool) -> str:
     """The text that the model reads for a row."""
-    text = task.source(row)
+    return with_prefix(task, task.source(row), prefixed)
+
+
+def with_prefix(task: Task, text: str, prefixed: bool) -> str:
+    """A source text, behind the task's name where it is `prefixed` and the task has one."""
     return f"{task.prefix} {text}" if prefixed and task.prefix else text
 
 
-def encode_sources(texts, vocabulary, source_length):
+def encode_sources(
+    texts: Iterable[str], vocabulary: Vocabulary, source_length: int
+) -> tuple[list[list[int]], int]:
     """`(token ids of each text, how many were cut)`; every one ends with the end token."""
     encoded = encode(vocabulary, texts)
     truncated = sum(len(ids) + 1 > source_length for ids in encoded)
     return [[*ids[: source_length - 1], END] for ids in encoded], truncated
 
 
-def _tokenise(task, name, rows, vocabulary, section, prefixed):
+def _tokenise(
+    task: Task,
+    name: str,
+    rows: list[Row],
+    vocabulary: Vocabulary,
+    section: ExamplesSection,
+    prefixed: bool,
+) -> Split:
     texts = [source_text(task, row, prefixed) for row in rows]
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
     texts = [task.target(row) for row in rows]
@@ -121,14 +153,16 @@ def _tokenise(task, name, rows, vocabulary, section, prefixed):
     return Split(name, sources, targets, rows, truncated)
 
 
-def shuffled_order(length, data_seed, seed, epoch):
+def shuffled_order(length: int, data_seed: int, seed: int, epoch: int) -> list[int]:
     """The order of an epoch's examples: a random one, drawn from data seed, seed and epoch."""
     import numpy as np
 
     return np.random.default_rng([data_seed, seed, epoch]).permutation(length).tolist()
 
 
-def batches(split, size, device, order=None):
+def batches(
+    split: Split, size: int, device: str | torch.device, order: Sequence[int] | None = None
+) -> Iterator[Batch]:
     """The `Batch`es of a split, each padded to its longest example; in file order by default."""
     order = range(len(split)) if order is None else order
     for start in range(0, len(split), size):

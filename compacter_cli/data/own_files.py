@@ -1,10 +1,21 @@
 """The rows of a recipe's own files, each checked, with the line of what is wrong."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compacter_cli.data.rows import Rows
 from compacter_cli.data.text_files import read_rows, sha256_of
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
 
+if TYPE_CHECKING:
+    from compacter_cli.recipe.sections import OwnDataSection
+    from compacter_cli.tasks.base import Row
+    from compacter_cli.tasks.own import OwnTask
 
-def own_files(section):
+
+def own_files(section: OwnDataSection) -> dict[str, Path]:
     """Path of every split that the data section names a file for.
 
     Raises:
@@ -21,13 +32,12 @@ def own_files(section):
     return files
 
 
-def rows_from_own_files(task, section):
-    """`(rows by split, origin)` of a recipe's own files.
+def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
+    """The rows of a recipe's own files, which `own_files` found.
 
     Raises:
         CompacterError: a row lacks a column, or its target is no label, or there are too few.
     """
-    files = own_files(section)
     splits = {split: _read(task, path) for split, path in files.items()}
     sizes = task.split.sizes({split: len(rows) for split, rows in splits.items()})
     for split, size in sizes.items():
@@ -40,11 +50,11 @@ def rows_from_own_files(task, section):
                 f"give more rows, or a file of its own for {split}",
             )
     hashes = {split: sha256_of(path) for split, path in files.items()}
-    return splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes}
+    return Rows(splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes})
 
 
-def _read(task, path):
-    rows = []
+def _read(task: OwnTask, path: Path) -> list[Row]:
+    rows: list[Row] = []
     for number, row in read_rows(path, task.name, (*task.fields, *task.target_fields)):
         if problem := task.problem(row):
             raise CompacterError(

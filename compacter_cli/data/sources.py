@@ -1,111 +1,110 @@
 """The rows of a task from where they are: own files, TFDS, original files, or made up.
 
-Reading runs no TensorFlow operation. Original files go through the TFDS builder's own parser.
+A source is found, and looked over, before a framework is imported; its rows are read when they are
+needed. Reading runs no TensorFlow operation, and nothing of TFDS where the files are originals.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compacter_cli.data.original_files import (
     existing_archive,
-    opened_archive,
-    opened_folder,
-    original_files,
-    rows_of,
+    existing_files,
+    rows_in_archive,
+    rows_in_folder,
 )
 from compacter_cli.data.own_files import own_files, rows_from_own_files
+from compacter_cli.data.rows import Rows
 from compacter_cli.data.tfds_directory import check_prepared, prepared_directory, rows_in, tfds_root
-from compacter_cli.data.tfds_preparation import download
-from compacter_cli.errors import MissingResourceError, user_path
-from compacter_cli.network import can_reach
+from compacter_cli.data.tfds_preparation import check_download, download
+from compacter_cli.errors import user_path
+from compacter_cli.recipe.sections import DataSection, OwnDataSection
 from compacter_cli.tasks.base import GeneratedTask
 from compacter_cli.tasks.own import OwnTask
+from compacter_cli.tasks.published import PublishedTask
+
+if TYPE_CHECKING:
+    from compacter_cli.recipe.sections import ExamplesSection
+    from compacter_cli.tasks.base import Task
 
 
 @dataclass(frozen=True)
-class Rows:
-    """Rows by split in their original order, and where they came from (for the run's record)."""
+class RowSource:
+    """Where the rows of a task are: found and looked over, not yet read.
 
-    splits: dict[str, list[dict]]
-    origin: dict
+    Attributes:
+        load: reads the rows. Raises `CompacterError` where a file is damaged, a row is missing, or
+            a label is none of the task's.
+    """
+
+    load: Callable[[], Rows]
 
 
-def check_rows(task, section, offline=False):
-    """Say at once, before a framework is imported, that a task's rows cannot be had.
+def find_rows(task: Task, section: ExamplesSection, offline: bool = False) -> RowSource:
+    """Where the rows of `task` are by a recipe's data `section`; needs no framework.
+
+    Prepared directories are looked over here: their counts, their shards, the hashes of those.
 
     Raises:
         MissingResourceError: nothing is where `section` points, and nothing can be downloaded.
+        CompacterError: a prepared directory is damaged.
     """
     if isinstance(task, GeneratedTask):
-        return
-    if isinstance(task, OwnTask):
-        own_files(section)
-    elif section.folder is not None:
-        original_files(task, user_path(section.folder))
-    elif section.archive is not None:
-        existing_archive(task, section.archive)
-    elif directory := prepared_directory(task, section.data_dir):
+        return RowSource(lambda: Rows(task.generate(), {"way": "generated"}))
+    if isinstance(task, OwnTask) and isinstance(section, OwnDataSection):
+        return RowSource(partial(rows_from_own_files, task, own_files(section)))
+    if isinstance(task, PublishedTask) and isinstance(section, DataSection):
+        return RowSource(_published(task, section, offline))
+    raise TypeError(f"{type(section).__name__} says nothing of where {task.name} is")
+
+
+def _published(task: PublishedTask, section: DataSection, offline: bool) -> Callable[[], Rows]:
+    if section.folder is not None:
+        folder = user_path(section.folder)
+        return partial(rows_in_folder, task, folder, existing_files(task, folder))
+    if section.archive is not None:
+        return partial(rows_in_archive, task, existing_archive(task, section.archive))
+    if directory := prepared_directory(task, section.data_dir):
         check_prepared(task, directory)
-    else:
-        check_download(task, section.data_dir, offline)
+        return partial(rows_in, task, directory)
+    root = tfds_root(section.data_dir)
+    check_download(task, root, offline)
+    return partial(_downloaded, task, root)
 
 
-def check_download(task, data_dir, offline=False):
-    """Say at once that a task, not prepared in `data_dir`, cannot be downloaded either.
+def _downloaded(task: PublishedTask, root: Path) -> Rows:
+    return rows_in(task, download(task, root).directory)
 
-    Raises:
-        MissingResourceError: with the other ways to come by the rows.
+
+def check_rows(task: Task, section: ExamplesSection, offline: bool = False) -> None:
+    """Say at once, before a framework is imported, that a task's rows cannot be had.
+
+    Raises as `find_rows`.
     """
-    host = task.original.host
-    if not offline and can_reach(host):
-        return
-    why = "--offline is given" if offline else f"{host} cannot be reached"
-    raise MissingResourceError(
-        f"{task.name} is not prepared in {tfds_root(data_dir)} and {why}", _ways_out(task)
-    )
+    find_rows(task, section, offline)
 
 
-def load_rows(task, section, offline=False):
-    """The `Rows` of `task` from where the recipe's data `section` points.
+def load_rows(task: Task, section: ExamplesSection, offline: bool = False) -> Rows:
+    """The rows of `task` from where the recipe's data `section` points.
 
     Raises:
         MissingResourceError: the rows are nowhere and cannot be downloaded.
         CompacterError: a file is damaged, a row is missing, or a label is none of the task's.
     """
-    if isinstance(task, GeneratedTask):
-        found = task.generate(), {"way": "generated"}
-    elif isinstance(task, OwnTask):
-        found = rows_from_own_files(task, section)
-    elif section.folder is not None:
-        found = rows_of(task, opened_folder(task, user_path(section.folder)))
-    elif section.archive is not None:
-        found = rows_of(task, opened_archive(task, existing_archive(task, section.archive)))
-    elif directory := prepared_directory(task, section.data_dir):
-        check_prepared(task, directory)
-        found = rows_in(task, directory)
-    else:
-        check_download(task, section.data_dir, offline)
-        directory, _ = download(task, tfds_root(section.data_dir))
-        found = rows_in(task, directory)
-    return Rows(*found)
+    return find_rows(task, section, offline).load()
 
 
-def split_sizes(task, section):
+def split_sizes(task: Task, section: ExamplesSection) -> dict[str, int]:
     """Rows that train, validate and test, found without a framework.
 
     Raises:
         CompacterError: a file of one's own cannot be read.
     """
     if isinstance(task, OwnTask):
-        splits, _ = rows_from_own_files(task, section)
-        return task.split.sizes({split: len(rows) for split, rows in splits.items()})
+        return task.split.sizes(load_rows(task, section).counts)
     return task.split.sizes(task.rows)
-
-
-def _ways_out(task):
-    original = task.original
-    archive = f"data.archive (the original {original.archive}), " if original.archive else ""
-    return (
-        "connect and run again, or take the rows from this disk: data.folder (holding "
-        f"{original.benchmark}/{original.folder}/{original.needed[0]}), {archive}or data.data_dir "
-        "(a prepared TFDS directory); compacter data prepare has --folder, --archives, --prepared"
-    )

@@ -1,26 +1,44 @@
 """Files of rows, JSONL, CSV and TSV: read whole, and faults named by file and line."""
 
+from __future__ import annotations
+
 import csv
 import hashlib
 import io
 import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError
 
+if TYPE_CHECKING:
+    from compacter_cli.tasks.base import Row
 
-def read_text(path):
+
+def read_bytes(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        CompacterError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CompacterError(
+            f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
+        ) from error
+
+
+def read_text(path: Path) -> str:
     """A UTF-8 file's text, without a byte-order mark, every line ended by a plain newline.
 
     Raises:
         CompacterError: it cannot be read, or is not UTF-8; the line is named.
     """
+    data = read_bytes(path)
     try:
-        data = path.read_bytes()
         text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise CompacterError(
-            f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
-        ) from error
     except UnicodeDecodeError as error:
         raise CompacterError(
             f"{path}, line {_first_undecodable_line(data)}: not UTF-8 ({error.reason})",
@@ -29,7 +47,7 @@ def read_text(path):
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _first_undecodable_line(data):
+def _first_undecodable_line(data: bytes) -> int | str:
     for number, line in enumerate(data.split(b"\n"), 1):
         try:
             line.decode("utf-8-sig")
@@ -38,7 +56,7 @@ def _first_undecodable_line(data):
     return "?"
 
 
-def read_rows(path, form, columns):
+def read_rows(path: Path, form: str, columns: Sequence[str]) -> list[tuple[int, Row]]:
     """`(line number, row)` of every row of a file; a row is a dict of its columns.
 
     Args:
@@ -66,7 +84,7 @@ def read_rows(path, form, columns):
     return found
 
 
-def _json_rows(path, text):
+def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
     # Not splitlines, which also breaks at separators that belong to a text.
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -85,7 +103,7 @@ def _json_rows(path, text):
         yield number, row
 
 
-def _table_rows(path, text, form):
+def _table_rows(path: Path, text: str, form: str) -> Iterator[tuple[int, Row]]:
     lines = io.StringIO(text, newline="\n")
     csv.field_size_limit(2**31 - 1)
     if form == "tsv":
@@ -115,7 +133,7 @@ def _table_rows(path, text, form):
         ) from error
 
 
-def sha256_of(path):
+def sha256_of(path: Path) -> str:
     """sha256 of a file's bytes, as hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,38 +1,67 @@
 """A task in TFDS's own prepared directories: found, looked over, and read."""
 
+from __future__ import annotations
+
 import json
 import os
 import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from compacter_cli.data.row_checks import count_problem, problem_of
+from compacter_cli.data.rows import Rows, count_problem, problem_of
 from compacter_cli.data.text_files import sha256_of
 from compacter_cli.data.tfds_access import plain_row, quiet_tfds
 from compacter_cli.errors import CompacterError, user_path
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+    from compacter_cli.tasks.base import Row
+    from compacter_cli.tasks.published import PublishedTask
 
 INFO = "dataset_info.json"  # what TFDS says of a prepared directory, its counts among it
 RECEIPT = "compacter.json"  # what a directory that compacter prepared was made from
 _DESCRIPTIONS = (INFO, "features.json")  # what TFDS writes beside the shards
 
 
-def tfds_root(data_dir=None):
+class Receipt(TypedDict, total=False):
+    """What a prepared directory was made from; with earlier versions also from original files.
+
+    `rows` counts every split that is read, `shards` are their hashes by file name.
+    """
+
+    way: Literal["download", "copy", "folder", "archive"]
+    path: str
+    sha256: dict[str, str]
+    published: bool
+    rows: dict[str, int]
+    shards: dict[str, str]
+
+
+def tfds_root(data_dir: str | Path | None = None) -> Path:
     """The TFDS data directory: `data_dir`, or TFDS' own default."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
     return user_path(data_dir or default)
 
 
-def prepared_directory(task, data_dir=None):
+def place_of(task: PublishedTask, root: Path) -> Path:
+    """Where TFDS keeps a task below a data directory."""
+    return root.joinpath(*task.original.tfds.replace(":", "/").split("/"))
+
+
+def prepared_directory(task: PublishedTask, data_dir: str | Path | None = None) -> Path | None:
     """The prepared directory of the task's version, or `None`; `data_dir` may name it itself.
 
     Raises:
         CompacterError: it is there, but half of it is missing.
     """
-    name, _, version = task.original.tfds.partition(":")
     root = tfds_root(data_dir)
-    for candidate in (root / name / version, root):
+    for candidate in (place_of(task, root), root):
         missing = [file for file in _DESCRIPTIONS if not (candidate / file).is_file()]
         if not missing:
             return candidate
-        if any(candidate.glob(f"{name.partition('/')[0]}-*")):  # shards alone
+        if any(candidate.glob(f"{task.original.benchmark}-*")):  # shards alone
             raise CompacterError(
                 f"{candidate}: the prepared data lacks {' and '.join(missing)}",
                 "delete that directory to prepare it again, or copy it whole",
@@ -40,7 +69,7 @@ def prepared_directory(task, data_dir=None):
     return None
 
 
-def counts_in(directory):
+def counts_in(directory: Path) -> dict[str, int]:
     """Rows of each split of a prepared directory by its own description; no framework needed.
 
     Raises:
@@ -59,7 +88,7 @@ def counts_in(directory):
         ) from error
 
 
-def check_prepared(task, directory):
+def check_prepared(task: PublishedTask, directory: Path) -> dict[str, int]:
     """Look a prepared directory over without a framework: its counts, its shards, their hashes.
 
     Hashes are known where compacter prepared it; reading checks the shards of any other.
@@ -82,23 +111,24 @@ def check_prepared(task, directory):
     return counts
 
 
-def receipt_of(directory):
+def receipt_of(directory: Path) -> Receipt:
     """What a prepared directory was made from; empty where another program prepared it."""
     try:
-        return json.loads((directory / RECEIPT).read_text(encoding="utf-8"))
+        found = json.loads((directory / RECEIPT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return Receipt(**found) if isinstance(found, dict) else {}
 
 
-def rows_in(task, directory):
-    """`(rows by split, origin)` of a prepared directory.
+def rows_in(task: PublishedTask, directory: Path) -> Rows:
+    """The rows of a prepared directory.
 
     Raises:
         CompacterError: it is damaged, of another version, or not what was published.
     """
-    with quiet_tfds() as tfds:
+    with quiet_tfds() as library:
         try:
-            builder = tfds.builder_from_directory(str(directory))
+            builder = library.builder_from_directory(str(directory))
             _check_version(task, builder, directory)
             splits = {split: _read_split(task, builder, split) for split in task.rows}
         except CompacterError:
@@ -113,11 +143,11 @@ def rows_in(task, directory):
             raise CompacterError(
                 f"{directory}, {split}: {problem}", "delete that directory and prepare it again"
             )
-    return splits, {"way": "tfds", "path": str(directory), "name": task.original.tfds}
+    return Rows(splits, {"way": "tfds", "path": str(directory), "name": task.original.tfds})
 
 
-def _check_version(task, builder, directory):
-    found = f"{builder.info.full_name}"
+def _check_version(task: PublishedTask, builder: tfds.core.DatasetBuilder, directory: Path) -> None:
+    found = builder.info.full_name
     wanted = task.original.tfds.replace(":", "/")
     if found != wanted:
         raise CompacterError(
@@ -127,21 +157,27 @@ def _check_version(task, builder, directory):
         )
 
 
-def _read_split(task, builder, split):
-    if builder.info.file_format.value == "tfrecord":
-        features = builder.info.features
-        paths = builder.info.splits[split].filepaths
-        examples = (
-            features.deserialize_example_np(record) for path in paths for record in _records(path)
-        )
-    else:
-        examples = builder.as_data_source(split)
-    rows = [plain_row(example) for example in examples]
+def _read_split(task: PublishedTask, builder: tfds.core.DatasetBuilder, split: str) -> list[Row]:
+    rows = [plain_row(example) for example in _examples(builder, split)]
     # TFDS stores a shuffled order; idx is the row's number in the original file.
     return sorted(rows, key=task.number)
 
 
-def _records(path):
+def _examples(builder: tfds.core.DatasetBuilder, split: str) -> Iterator[Any]:
+    """A split's examples as TFDS gives them, in the order in which it stores them."""
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    if builder.info.file_format is tfds.core.FileFormat.TFRECORD:
+        assert isinstance(features, tfds.features.FeaturesDict)
+        for path in builder.info.splits[split].filepaths:
+            yield from map(features.deserialize_example_np, _records(Path(path)))
+    else:
+        # TFDS's decorator loses the parameters of what it wraps.
+        yield from builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
+
+
+def _records(path: Path) -> Iterator[bytes]:
     """The records of a TFRECORD file: length, its checksum, data, its checksum.
 
     Raises:
@@ -156,7 +192,7 @@ def _records(path):
             yield data
 
 
-def _check_masked_crc(path, data, stored):
+def _check_masked_crc(path: Path, data: bytes, stored: bytes) -> None:
     import google_crc32c
 
     if len(stored) < 4:

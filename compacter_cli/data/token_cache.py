@@ -1,17 +1,24 @@
 """Token ids of large sets of texts, kept on disk under the hash of all that went into them."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import zipfile
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from compacter_cli.t5.vocabulary import Vocabulary
 
 WORTH = 20_000  # texts; fewer are encoded faster than a file is found
 FORM = 1  # of the file; a new one is not looked for under an old name
 
 
-def encode(vocabulary, texts):
+def encode(vocabulary: Vocabulary, texts: Iterable[str]) -> list[list[int]]:
     """`vocabulary.encode(texts)`, from the cache where these very texts are in it.
 
     The cache lies in `COMPACTER_CACHE` or ~/.cache/compacter. It may be deleted at any time, and
@@ -28,12 +35,12 @@ def encode(vocabulary, texts):
     return found
 
 
-def _directory():
+def _directory() -> Path:
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "compacter"
     return Path(os.environ.get("COMPACTER_CACHE") or default).expanduser() / "tokens"
 
 
-def _key(vocabulary, texts):
+def _key(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
     digest = hashlib.sha256(f"{FORM} {vocabulary.sha256}".encode())
     for text in texts:
         data = text.encode()
@@ -42,7 +49,7 @@ def _key(vocabulary, texts):
     return digest.hexdigest()
 
 
-def _read(path, count):
+def _read(path: Path, count: int) -> list[list[int]] | None:
     """The lists of ids in a file; `None` where there is none, or it is damaged."""
     import numpy as np
 
@@ -58,7 +65,7 @@ def _read(path, count):
     return [flat[start:end] for start, end in pairwise(starts)]
 
 
-def _write(path, encoded):
+def _write(path: Path, encoded: Sequence[Sequence[int]]) -> None:
     """Write beside the place and move there; a disk that is full or locked costs the cache only."""
     import numpy as np
 

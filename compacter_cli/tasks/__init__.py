@@ -1,6 +1,9 @@
 """The tasks, one file each, found through one explicit dict; and anyone's own."""
 
+from typing import Protocol
+
 from compacter_cli.tasks.acceptability import ACCEPTABILITY
+from compacter_cli.tasks.base import Task
 from compacter_cli.tasks.boolq import BOOLQ
 from compacter_cli.tasks.cb import CB
 from compacter_cli.tasks.cola import COLA
@@ -9,7 +12,8 @@ from compacter_cli.tasks.entailment import ENTAILMENT
 from compacter_cli.tasks.mnli import MNLI
 from compacter_cli.tasks.mrpc import MRPC
 from compacter_cli.tasks.multirc import MULTIRC
-from compacter_cli.tasks.own import OwnTask
+from compacter_cli.tasks.own import OwnSection, OwnTask
+from compacter_cli.tasks.published import PublishedTask
 from compacter_cli.tasks.qnli import QNLI
 from compacter_cli.tasks.qqp import QQP
 from compacter_cli.tasks.record import RECORD
@@ -22,7 +26,7 @@ from compacter_cli.tasks.stsb import STSB
 from compacter_cli.tasks.wic import WIC
 
 # In the order of the paper's tables.
-TASKS = {
+TASKS: dict[str, Task] = {
     "glue/cola": COLA,
     "glue/sst2": SST2,
     "glue/mrpc": MRPC,
@@ -45,9 +49,20 @@ TASKS = {
     "demo/smoke": SMOKE,
 }
 DEMO_TASKS = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
-PUBLISHED = tuple(task for task in TASKS.values() if task.paper)
+PUBLISHED = tuple(task for task in TASKS.values() if isinstance(task, PublishedTask) and task.paper)
 
 
-def task_of(recipe):
+class _Recipe(Protocol):
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def data(self) -> object: ...
+
+
+def task_of(recipe: _Recipe) -> Task:
     """The `Task` of a recipe: one of `TASKS`, or its own data."""
-    return TASKS.get(recipe.task) or OwnTask.of(recipe.task, recipe.data)
+    if recipe.task in TASKS:
+        return TASKS[recipe.task]
+    assert isinstance(recipe.data, OwnSection)  # the recipe has checked it
+    return OwnTask.of(recipe.task, recipe.data)

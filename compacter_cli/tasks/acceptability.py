@@ -7,22 +7,26 @@ article, two determiners); the validation set is halved. No row of the paper.
     sentence: Some terriers chases a sparrow.   ->   0
 """
 
-from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
 
-from compacter_cli.tasks.base import DemoTask
-from compacter_cli.world.clauses import Speaker
-from compacter_cli.world.faults import faulty
+from compacter_cli.tasks.base import DemoTask, Row
+
+if TYPE_CHECKING:
+    from compacter_cli.world.lexicon import Words
 
 
-@dataclass(frozen=True)
 class AcceptabilityTask(DemoTask):
     """Rows hold a `sentence`; the label is 1 where it has no fault."""
 
-    def row(self, draw, words, label):
+    def row(self, draw: Random, words: "Words", label: int) -> Row | None:
+        from compacter_cli.world.clauses import Speaker
+        from compacter_cli.world.faults import faulty
+
         speaker = Speaker(draw, words)
         clause = speaker.clause()
         text = clause.sentence() if label else faulty(speaker, clause)
-        return text and {"sentence": text}
+        return {"sentence": text} if text else None
 
 
 ACCEPTABILITY = AcceptabilityTask(

@@ -9,7 +9,7 @@ question below is made up in the task's form.
     half of that.   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.published import JsonObjects, PublishedTask, super_glue_files
 
 BOOLQ = PublishedTask(
     name="super_glue/boolq",
@@ -19,6 +19,9 @@ BOOLQ = PublishedTask(
     rows={"train": 9_427, "validation": 3_270},
     paper="boolq",
     original=super_glue_files(
-        "boolq", "BoolQ", columns=("question", "passage", "idx", "label"), values=(False, True)
+        "boolq",
+        "BoolQ",
+        JsonObjects(("question", "passage"), (False, True)),
+        "853fbe7922f70c59629f06a39e8d9ca440c3d740e760fd3b87a5ddf3dcba2436",
     ),
 )

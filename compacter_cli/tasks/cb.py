@@ -8,7 +8,7 @@ columns of the paper's Table 2 (accuracy and F1, the mean of the three classes' 
     peeled down. hypothesis: the language was peeled down   ->   0
 """
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.published import JsonObjects, PublishedTask, super_glue_files
 
 LABELS = ("entailment", "contradiction", "neutral")
 
@@ -20,6 +20,9 @@ CB = PublishedTask(
     rows={"train": 250, "validation": 56},
     paper="cb",
     original=super_glue_files(
-        "cb", "CB", columns=("premise", "hypothesis", "idx", "label"), values=LABELS
+        "cb",
+        "CB",
+        JsonObjects(("premise", "hypothesis"), LABELS),
+        "8d641383298d54554066ba1c93f56ae7410af75df621b90c63028806bbbbb535",
     ),
 )

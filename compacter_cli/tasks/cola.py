@@ -9,7 +9,7 @@ sentence.
     sentence: Our friends won't buy this analysis, let alone the next one we propose.   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 
 COLA = PublishedTask(
     name="glue/cola",
@@ -21,9 +21,12 @@ COLA = PublishedTask(
     original=glue_files(
         "cola",
         "CoLA",
-        columns=("source", "is_acceptable", "original_mark", "sentence"),
-        label="is_acceptable",
-        values=("0", "1"),
-        header=False,
+        Table(
+            named("sentence"),
+            label="is_acceptable",
+            values=("0", "1"),
+            header=("source", "is_acceptable", "original_mark", "sentence"),
+        ),
+        "f212fcd832b8f7b435fb991f101abf89f96b933ab400603bf198960dfc32cbff",
     ),
 )

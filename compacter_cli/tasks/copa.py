@@ -12,7 +12,7 @@ premise.
 
 from dataclasses import replace
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.published import JsonObjects, PublishedTask, super_glue_files
 
 COPA = PublishedTask(
     name="super_glue/copa",
@@ -24,8 +24,8 @@ COPA = PublishedTask(
     original=super_glue_files(
         "copa",
         "COPA",
-        columns=("premise", "choice1", "choice2", "question", "idx", "label"),
-        values=(0, 1),
+        JsonObjects(("premise", "choice1", "choice2", "question"), (0, 1)),
+        "405906cddac74bc1e1ce8220f1107d1025b66a25ef10149d91b10bb30651125f",
     ),
 )
 

@@ -7,18 +7,22 @@ set is halved. What follows is decided by hypernyms and quantifiers. No row of t
     premise: No dog chased Anna. hypothesis: Anna was chased by a terrier.   ->   1
 """
 
-from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
 
-from compacter_cli.tasks.base import DemoTask
-from compacter_cli.world.clauses import Speaker
-from compacter_cli.world.meaning import inference
+from compacter_cli.tasks.base import DemoTask, Row
+
+if TYPE_CHECKING:
+    from compacter_cli.world.lexicon import Words
 
 
-@dataclass(frozen=True)
 class EntailmentTask(DemoTask):
     """Rows hold a `premise` and a `hypothesis`; the label is 0 where it follows, as in RTE."""
 
-    def row(self, draw, words, label):
+    def row(self, draw: Random, words: "Words", label: int) -> Row:
+        from compacter_cli.world.clauses import Speaker
+        from compacter_cli.world.meaning import inference
+
         premise, hypothesis = inference(Speaker(draw, words), follows_=label == 0)
         return {"premise": premise.sentence(), "hypothesis": hypothesis.sentence()}
 

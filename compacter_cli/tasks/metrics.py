@@ -3,7 +3,11 @@
 import re
 import string
 from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
+
+from compacter_cli.tasks.base import Row, Task
 
 
 @dataclass(frozen=True)
@@ -11,21 +15,21 @@ class Answers:
     """Predicted texts beside the rows that they answer.
 
     Attributes:
-        task: the `Task`.
+        task: whose rows they are.
         rows: the rows of a split.
         predicted: a text for every row.
     """
 
-    task: object
-    rows: list[dict]
+    task: Task
+    rows: list[Row]
     predicted: list[str]
 
     @property
-    def gold(self):
+    def gold(self) -> list[str]:
         """The target text of every row."""
         return [self.task.target(row) for row in self.rows]
 
-    def settled(self):
+    def settled(self) -> list[str]:
         """Predictions as they count: a text that is no label is wrong.
 
         Of two labels it counts as the other one, of more as none of them.
@@ -37,36 +41,39 @@ class Answers:
             for gold, text in zip(self.gold, self.predicted, strict=True)
         ]
 
-    def pairs(self):
+    def pairs(self) -> list[tuple[tuple[str, ...], str]]:
         """(references, prediction) of every row."""
         references = map(self.task.references, self.rows)
         return list(zip(references, self.predicted, strict=True))
 
 
-def accuracy(answers):
+def accuracy(answers: Answers) -> float:
     """Share of right labels."""
     from sklearn.metrics import accuracy_score
 
     return float(accuracy_score(answers.gold, answers.settled()))
 
 
-def f1(answers):
+def f1(answers: Answers) -> float:
     """F1 of the last of two labels; 0 where it is neither right nor predicted anywhere."""
-    from sklearn.metrics import f1_score
-
-    return float(f1_score(*_positive(answers), zero_division=0))
+    return _f1(*_positive(answers))
 
 
-def macro_f1(answers):
+def macro_f1(answers: Answers) -> float:
     """Mean of every label's F1, labels that occur nowhere included (as 0)."""
+    labels = list(answers.task.targets)
+    return _f1(answers.gold, answers.settled(), labels=labels, average="macro")
+
+
+def _f1(gold: Sequence[object], predicted: Sequence[object], **settings: Any) -> float:
+    """scikit-learn's F1, 0 where it would divide by zero."""
     from sklearn.metrics import f1_score
 
-    labels = list(answers.task.targets)
-    given = answers.gold, answers.settled()
-    return float(f1_score(*given, labels=labels, average="macro", zero_division=0))
+    zero: Any = 0  # by its default, a word, the checker takes it for a text
+    return float(f1_score(gold, predicted, zero_division=zero, **settings))
 
 
-def matthews(answers):
+def matthews(answers: Answers) -> float:
     """Matthews correlation of two labels; 0 where either side is constant."""
     from sklearn.metrics import matthews_corrcoef
 
@@ -74,38 +81,40 @@ def matthews(answers):
     return 0.0 if _constant(gold, predicted) else float(matthews_corrcoef(gold, predicted))
 
 
-def _constant(gold, predicted):
+def _constant(gold: Sequence[object], predicted: Sequence[object]) -> bool:
     """Whether a side has one value throughout, so that the two cannot be correlated."""
     return len(set(gold)) < 2 or len(set(predicted)) < 2
 
 
-def _positive(answers):
+def _positive(answers: Answers) -> list[list[bool]]:
     """Whether each row's label, and its prediction, is the last label."""
     last = answers.task.targets[-1]
     return [[text == last for text in texts] for texts in (answers.gold, answers.settled())]
 
 
-def pearson(answers):
+def pearson(answers: Answers) -> float:
     """Pearson correlation of labels that are numbers."""
     return _correlation("pearsonr", [float(text) for text in answers.gold], answers)
 
 
-def spearman(answers):
+def spearman(answers: Answers) -> float:
     """Spearman's rank correlation of labels that are numbers."""
     return _correlation("spearmanr", [float(text) for text in answers.gold], answers)
 
 
-def raw_pearson(answers):
+def raw_pearson(answers: Answers) -> float:
     """Pearson correlation with the scores as they are before they become one of the labels."""
     return _correlation("pearsonr", [row["label"] for row in answers.rows], answers)
 
 
-def raw_spearman(answers):
+def raw_spearman(answers: Answers) -> float:
     """Spearman's correlation with the scores as they are before they become one of the labels."""
     return _correlation("spearmanr", [row["label"] for row in answers.rows], answers)
 
 
-def _correlation(name, gold, answers):
+def _correlation(
+    name: Literal["pearsonr", "spearmanr"], gold: Sequence[float], answers: Answers
+) -> float:
     """A correlation of scipy's; 0 where either side is constant."""
     from scipy import stats
 
@@ -119,16 +128,16 @@ def _correlation(name, gold, answers):
     return float(getattr(stats, name)(gold, predicted).statistic)
 
 
-def question_em(answers):
+def question_em(answers: Answers) -> float:
     """Share of the groups of rows (MultiRC's questions) that are all right."""
-    right = {}
+    right: dict[Hashable, bool] = {}
     for row, gold, text in zip(answers.rows, answers.gold, answers.predicted, strict=True):
         group = answers.task.group(row)
         right[group] = right.get(group, True) and gold == text
     return sum(right.values()) / len(right)
 
 
-def exact_match(answers):
+def exact_match(answers: Answers) -> float:
     """Share of predictions that equal a reference, both normalised as SQuAD does."""
     return _mean(
         any(normalised(text) == normalised(reference) for reference in references)
@@ -136,7 +145,7 @@ def exact_match(answers):
     )
 
 
-def token_f1(answers):
+def token_f1(answers: Answers) -> float:
     """Mean F1 of common words, the best over a row's references, normalised as SQuAD does."""
     return _mean(
         max(_overlap(reference, text) for reference in references)
@@ -144,7 +153,7 @@ def token_f1(answers):
     )
 
 
-def rouge_l(answers):
+def rouge_l(answers: Answers) -> float:
     """Mean ROUGE-L F-measure, the best over a row's references, without stemming.
 
     Words are of the letters a to z and digits alone: other scripts score 0.
@@ -158,26 +167,26 @@ def rouge_l(answers):
     )
 
 
-def normalised(text):
+def normalised(text: str) -> str:
     """`text` as SQuAD compares it: small letters, no punctuation, no articles, single spaces."""
     text = "".join(letter for letter in text.lower() if letter not in string.punctuation)
     return " ".join(re.sub(r"\b(a|an|the)\b", " ", text).split())
 
 
-def _overlap(reference, text):
-    reference, text = normalised(reference).split(), normalised(text).split()
-    if not reference or not text:
-        return float(reference == text)
-    common = (Counter(reference) & Counter(text)).total()
-    return 2 * common / (len(reference) + len(text))
+def _overlap(reference: str, text: str) -> float:
+    expected, given = normalised(reference).split(), normalised(text).split()
+    if not expected or not given:
+        return float(expected == given)
+    common = (Counter(expected) & Counter(given)).total()
+    return 2 * common / (len(expected) + len(given))
 
 
-def _mean(values):
+def _mean(values: Iterable[float]) -> float:
     values = list(values)
     return sum(values) / len(values)
 
 
-METRICS = {
+METRICS: dict[str, Callable[[Answers], float]] = {
     metric.__name__: metric
     for metric in (
         accuracy,

@@ -9,7 +9,7 @@ and the matched ones are the test. Reproduces the MNLI column of the paper's Tab
     hypothesis: Product and geography are what make cream skimming work.   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files
 from compacter_cli.tasks.splits import MISMATCHED_MATCHED
 
 LABELS = ("entailment", "neutral", "contradiction")
@@ -29,14 +29,16 @@ MNLI = PublishedTask(
     original=glue_files(
         "mnli",
         "MNLI",
+        Table(
+            {"premise": "sentence1", "hypothesis": "sentence2"},
+            label="gold_label",
+            values=LABELS,
+        ),
+        "e7c1d896d26ed6caf700110645df426cc2d8ebf02a5ab743d5a5c68ac1c83633",
         files={
             "train": "train.tsv",
             "validation_matched": "dev_matched.tsv",
             "validation_mismatched": "dev_mismatched.tsv",
         },
-        unlabelled=("test_matched.tsv", "test_mismatched.tsv"),
-        columns=("sentence1", "sentence2", "gold_label"),
-        label="gold_label",
-        values=LABELS,
     ),
 )

@@ -11,7 +11,7 @@ paper's Table 1 (accuracy and F1 of "equivalent").
     his brother of deliberately distorting his evidence .   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import OriginalFiles, PublishedTask, Table
 
 MRPC = PublishedTask(
     name="glue/mrpc",
@@ -20,16 +20,25 @@ MRPC = PublishedTask(
     metrics=("accuracy", "f1"),
     rows={"train": 3_668, "validation": 408},
     paper="mrpc",
-    original=glue_files(
-        "mrpc",
+    original=OriginalFiles(
+        "glue/mrpc:2.0.0",
         "MRPC",
         archive=None,
         files=dict.fromkeys(("train", "validation"), "msr_paraphrase_train.txt"),
-        marked=("msr_paraphrase_train.txt", "msr_paraphrase_test.txt"),
-        helpers=("data_mrpc_dev_ids.tsv",),
-        unlabelled=("msr_paraphrase_test.txt",),
-        columns=("Quality", "#1 ID", "#2 ID", "#1 String", "#2 String"),
-        label="Quality",
-        values=("0", "1"),
+        lines=Table(
+            {"sentence1": "#1 String", "sentence2": "#2 String"},
+            label="Quality",
+            values=("0", "1"),
+            keys=("#1 ID", "#2 ID"),
+        ),
+        sha256={
+            "msr_paraphrase_train.txt": (
+                "60a9b09084528f0673eedee2b69cb941920f0b8cd0eeccefc464a98768457f89"
+            ),
+            "data_mrpc_dev_ids.tsv": (
+                "971d7767d81b997fd9060ade0ec23c4fc31cbb226a55d1bd4a1bac474eb81dc7"
+            ),
+        },
+        validating="data_mrpc_dev_ids.tsv",
     ),
 )

@@ -12,41 +12,67 @@ row below is made up in the task's form.
 """
 
 import re
-from dataclasses import dataclass
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.base import Row
+from compacter_cli.tasks.published import (
+    Line,
+    Lines,
+    PublishedTask,
+    number_in,
+    super_glue_files,
+    text_in,
+)
 
 
-@dataclass(frozen=True)
 class MultiRCTask(PublishedTask):
     """Rows have an `idx` of three numbers: paragraph, question and answer."""
 
-    def source(self, row):
+    def source(self, row: Row) -> str:
         return super().source({field: without_markup(row[field]) for field in self.fields})
 
-    def number(self, row):
+    def number(self, row: Row) -> tuple[int, int, int]:
         idx = row["idx"]
         return idx["paragraph"], idx["question"], idx["answer"]
 
-    def group(self, row):
+    def group(self, row: Row) -> tuple[int, int]:
         return row["idx"]["paragraph"], row["idx"]["question"]
 
 
-def without_markup(text):
+def without_markup(text: str) -> str:
     """`text` without the bold marks and line breaks of MultiRC's HTML."""
     return re.sub(r"</?b>", "", text.replace("<br>", " "))
 
 
-def nested_problem(row):
-    """What is wrong with a line of the original file: a paragraph, its questions, their answers."""
-    for question in row["passage"]["questions"]:
-        for answer in question["answers"]:
-            texts = (row["passage"]["text"], question["question"], answer["text"])
-            if not all(isinstance(text, str) for text in texts):
-                return "a text is no text"
-            if not isinstance(answer["label"], int) or answer["label"] not in (0, 1):
-                return f"an answer's label is {answer['label']!r}, expected 0 or 1"
-    return None
+class Paragraphs(Lines):
+    """A line is a paragraph with its questions and their answers; an answer makes a row."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("idx", "passage")
+
+    def rows_of(self, line: Line, number: int) -> list[Row]:
+        return [
+            _row(line, question, answer)
+            for question in line["passage"]["questions"]
+            for answer in question["answers"]
+        ]
+
+
+def _row(line: Line, question: Line, answer: Line) -> Row:
+    label = answer["label"]
+    if not isinstance(label, int) or label not in (0, 1):
+        raise ValueError(f"an answer's label is {label!r}, expected 0 or 1")
+    return {
+        "paragraph": text_in(line["passage"], "text"),
+        "question": text_in(question, "question"),
+        "answer": text_in(answer, "text"),
+        "label": int(label),
+        "idx": {
+            "paragraph": number_in(line, "idx"),
+            "question": number_in(question, "idx"),
+            "answer": number_in(answer, "idx"),
+        },
+    }
 
 
 MULTIRC = MultiRCTask(
@@ -57,6 +83,9 @@ MULTIRC = MultiRCTask(
     rows={"train": 27_243, "validation": 4_848},
     paper="multirc",
     original=super_glue_files(
-        "multirc", "MultiRC", columns=("idx", "passage"), deep=nested_problem
+        "multirc",
+        "MultiRC",
+        Paragraphs(),
+        "b3cd440856e72eb166b2edcd37b798455f1ebd51f2c3de64c0c2a4e1971d2737",
     ),
 )

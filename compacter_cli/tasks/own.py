@@ -5,14 +5,34 @@ source = "review: {text}"   target = "{label}"   labels = ["negative", "positive
 
 import json
 import string
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol, Self, TypeVar, runtime_checkable
 
-from compacter_cli.tasks.base import Task
+from compacter_cli.tasks.base import Row, Task
 from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation
 
 FORMATS = ("jsonl", "csv", "tsv")
 LABEL_METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")
 TEXT_METRICS = ("exact_match", "token_f1", "rouge_l")
+_Item = TypeVar("_Item")
+
+
+@runtime_checkable
+class OwnSection(Protocol):
+    """What a recipe says of one's own data: see `OwnDataSection`, which a task does not know."""
+
+    @property
+    def source(self) -> str: ...
+
+    @property
+    def target(self) -> str: ...
+
+    @property
+    def labels(self) -> Sequence[str] | None: ...
+
+    @property
+    def metrics(self) -> Sequence[str] | None: ...
 
 
 class GivenSplits(SplitRule):
@@ -28,7 +48,7 @@ class GivenSplits(SplitRule):
     )
     reads = ("train", "validation", "test")
 
-    def apply(self, splits, seed):
+    def apply(self, splits: Mapping[str, list[_Item]], seed: int) -> dict[str, list[_Item]]:
         train, validation = splits["train"], splits.get("validation")
         if validation is None:
             drawn = [train[index] for index in permutation(len(train), seed)]
@@ -38,7 +58,7 @@ class GivenSplits(SplitRule):
             return {"train": train, "validation": validation, "test": splits["test"]}
         return HALVED_VALIDATION.apply({"train": train, "validation": validation}, seed)
 
-    def sizes(self, counts):
+    def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         train, validation = counts["train"], counts.get("validation")
         if validation is None:
             validation = _tenth(train)
@@ -48,7 +68,7 @@ class GivenSplits(SplitRule):
         return HALVED_VALIDATION.sizes({"train": train, "validation": validation})
 
 
-def _tenth(count):
+def _tenth(count: int) -> int:
     return max(1, min(1_000, count // 10))
 
 
@@ -64,7 +84,7 @@ class OwnTask(Task):
     split: SplitRule = GIVEN_SPLITS
 
     @classmethod
-    def of(cls, name, section):
+    def of(cls, name: str, section: OwnSection) -> Self:
         """The task of a recipe whose `task` is a file format."""
         return cls(
             name=name,
@@ -75,31 +95,31 @@ class OwnTask(Task):
         )
 
     @property
-    def prefix(self):
+    def prefix(self) -> str:
         """None: the template says what stands before the text."""
         return ""
 
     @property
-    def targets(self):
+    def targets(self) -> tuple[str, ...]:
         return self.labels
 
     @property
-    def target_fields(self):
+    def target_fields(self) -> tuple[str, ...]:
         """Columns that the target's template names."""
         return columns_of(self.templates[1])
 
-    def source(self, row):
+    def source(self, row: Row) -> str:
         return filled(self.templates[0], row)
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[str, str]:
         template = self.templates[0]
         return template.partition("{")[0], template
 
-    def target(self, row):
+    def target(self, row: Row) -> str:
         return filled(self.templates[1], row)
 
-    def problem(self, row):
+    def problem(self, row: Row) -> str | None:
         target = self.target(row)
         if not target.strip():
             return "has an empty target"
@@ -107,19 +127,19 @@ class OwnTask(Task):
             return f'has the target "{target}", expected one of {", ".join(self.labels)}'
         return None
 
-    def allows(self, row, text):
+    def allows(self, row: Row, text: str) -> bool:
         return not self.labels or text in self.labels
 
-    def label_of(self, target):
+    def label_of(self, target: str) -> str | None:
         return target if self.allows({}, target) else None
 
 
-def default_metrics(labels):
+def default_metrics(labels: Sequence[str] | None) -> tuple[str, ...]:
     """Metrics where a recipe names none."""
     return ("accuracy",) if labels else ("exact_match", "token_f1")
 
 
-def columns_of(template):
+def columns_of(template: str) -> tuple[str, ...]:
     """The columns that a template names in braces, in order.
 
     Raises:
@@ -135,7 +155,7 @@ def columns_of(template):
     return tuple(dict.fromkeys(names))
 
 
-def filled(template, row):
+def filled(template: str, row: Row) -> str:
     """A template with a row's values; what is no text is written as JSON."""
     return "".join(
         literal + ("" if name is None else _as_text(row[name]))
@@ -143,5 +163,5 @@ def filled(template, row):
     )
 
 
-def _as_text(value):
+def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -8,7 +8,7 @@ below is made up in the task's form.
     question: Who wrote the letter? sentence: The letter was found in 1901 in a barn.   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 LABELS = ("entailment", "not_entailment")
@@ -24,8 +24,8 @@ QNLI = PublishedTask(
     original=glue_files(
         "qnli",
         "QNLI",
+        Table(named("question", "sentence"), values=LABELS),
+        "e634e78627a29adaecd4f955359b22bf5e70f2cbd93b493f2d624138a0c0e5f5",
         archive="QNLIv2.zip",
-        columns=("question", "sentence", "label"),
-        values=LABELS,
     ),
 )

@@ -9,7 +9,7 @@ below is made up in the task's form.
     question1: How do I learn to swim? question2: What is the best way to learn swimming?   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 QQP = PublishedTask(
@@ -23,8 +23,7 @@ QQP = PublishedTask(
     original=glue_files(
         "qqp",
         "QQP",
-        columns=("question1", "question2", "is_duplicate"),
-        label="is_duplicate",
-        values=("0", "1"),
+        Table(named("question1", "question2"), label="is_duplicate", values=("0", "1")),
+        "40e7c862c04eb26ee04b67fd900e76c45c6ba8e6d8fab4f8f1f8072a1a3fbae0",
     ),
 )

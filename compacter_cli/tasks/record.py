@@ -13,54 +13,60 @@ form; its passage was "Ada came home to Oslo\\n@highlight\\nThe race was hers.".
 """
 
 import re
-from dataclasses import dataclass
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.base import Row
 from compacter_cli.tasks.metrics import normalised
+from compacter_cli.tasks.published import (
+    Line,
+    Lines,
+    PublishedTask,
+    number_in,
+    super_glue_files,
+    text_in,
+)
 from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 
-@dataclass(frozen=True)
 class ReCoRDTask(PublishedTask):
     """Rows have the lists `entities` and `answers` instead of a label; the answer is free text."""
 
     @property
-    def prefix(self):
+    def prefix(self) -> str:
         """None: the source text itself begins with the task's name."""
         return ""
 
-    def source(self, row):
+    def source(self, row: Row) -> str:
         entities, passage = ", ".join(row["entities"]), with_sentences(row["passage"])
         return f"record query: {row['query']} entities: {entities} passage: {passage}"
 
     @property
-    def shape(self):
+    def shape(self) -> tuple[str, str]:
         return "record query: ", "record query: ... entities: ..., ... passage: ..."
 
-    def target(self, row):
+    def target(self, row: Row) -> str:
         return row["answers"][0]
 
-    def references(self, row):
+    def references(self, row: Row) -> tuple[str, ...]:
         return tuple(row["answers"])
 
-    def training_rows(self, rows):
+    def training_rows(self, rows: list[Row]) -> list[Row]:
         return [{**row, "answers": [answer]} for row in rows for answer in row["answers"]]
 
-    def number(self, row):
+    def number(self, row: Row) -> tuple[int, int]:
         return row["idx"]["passage"], row["idx"]["query"]
 
-    def problem(self, row):
+    def problem(self, row: Row) -> str | None:
         return None if row["answers"] else "has no answer; is this the unlabelled test file?"
 
-    def allows(self, row, text):
+    def allows(self, row: Row, text: str) -> bool:
         """Whether the text is an entity of the row's passage."""
         return normalised(text) in map(normalised, row["entities"])
 
-    def label_of(self, target):
+    def label_of(self, target: str) -> str:
         return target
 
 
-def with_sentences(passage):
+def with_sentences(passage: str) -> str:
     """The passage with its highlight marks turned into full stops.
 
     A mark behind a sentence's end becomes a space.
@@ -69,15 +75,31 @@ def with_sentences(passage):
     return passage.replace("\n@highlight\n", ". ")
 
 
-def nested_problem(row):
-    """What is wrong with a line of the original file: a passage, its entities, its queries."""
-    texts = [row["passage"]["text"]]
-    for entity in row["passage"]["entities"]:
-        if not all(isinstance(entity[end], int) for end in ("start", "end")):
-            return "an entity's start and end are expected as numbers"
-    for query in row["qas"]:
-        texts += [query["query"], *(answer["text"] for answer in query["answers"])]
-    return None if all(isinstance(text, str) for text in texts) else "a text is no text"
+class Passages(Lines):
+    """A line is a passage with its entities and queries; a query makes a row."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("idx", "passage", "qas")
+
+    def rows_of(self, line: Line, number: int) -> list[Row]:
+        passage = text_in(line["passage"], "text")
+        entities = sorted({_marked(passage, entity) for entity in line["passage"]["entities"]})
+        return [
+            {
+                "passage": passage,
+                "query": text_in(query, "query"),
+                "entities": entities,
+                "answers": sorted({text_in(answer, "text") for answer in query["answers"]}),
+                "idx": {"passage": number_in(line, "idx"), "query": number_in(query, "idx")},
+            }
+            for query in line["qas"]
+        ]
+
+
+def _marked(passage: str, entity: Line) -> str:
+    """The text of an entity, which is given by its first and last letter."""
+    return passage[number_in(entity, "start") : number_in(entity, "end") + 1]
 
 
 RECORD = ReCoRDTask(
@@ -88,6 +110,9 @@ RECORD = ReCoRDTask(
     split=HELD_OUT_TRAINING,
     paper="record",
     original=super_glue_files(
-        "record", "ReCoRD", columns=("idx", "passage", "qas"), deep=nested_problem
+        "record",
+        "ReCoRD",
+        Passages(),
+        "30c7b651ab21b8bf8fab986495cd1084333010e040548f861b839eec0044ac18",
     ),
 )

@@ -9,7 +9,7 @@ the paper's Table 1 (accuracy).
     Destruction Found in Iraq.   ->   1
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 
 LABELS = ("entailment", "not_entailment")
 
@@ -20,5 +20,10 @@ RTE = PublishedTask(
     metrics=("accuracy",),
     rows={"train": 2_490, "validation": 277},
     paper="rte",
-    original=glue_files("rte", "RTE", columns=("sentence1", "sentence2", "label"), values=LABELS),
+    original=glue_files(
+        "rte",
+        "RTE",
+        Table(named("sentence1", "sentence2"), values=LABELS),
+        "6bf86de103ecd335f3441bd43574d23fef87ecc695977a63b82d5efb206556ee",
+    ),
 )

@@ -7,17 +7,21 @@ bad words does not answer it. The validation set is halved. No row of the paper.
     sentence: The meal was anything but dull.   ->   1
 """
 
-from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
 
-from compacter_cli.tasks.base import DemoTask
-from compacter_cli.world.opinions import Critic
+from compacter_cli.tasks.base import DemoTask, Row
+
+if TYPE_CHECKING:
+    from compacter_cli.world.lexicon import Words
 
 
-@dataclass(frozen=True)
 class SentimentTask(DemoTask):
     """Rows hold a `sentence`; the label is 1 where its opinion is positive."""
 
-    def row(self, draw, words, label):
+    def row(self, draw: Random, words: "Words", label: int) -> Row:
+        from compacter_cli.world.opinions import Critic
+
         return {"sentence": Critic(draw, words, "task").opinion(bool(label))}
 
 

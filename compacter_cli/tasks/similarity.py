@@ -8,33 +8,37 @@ of the subjects and of the objects (1 the same, 0.75 hypernym, 0.5 same class, 0
     sentence1: A terrier chased two moths. sentence2: Some ants were pursued by a dog.   ->   3.5
 """
 
-from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
 
-from compacter_cli.tasks.base import DemoTask
-from compacter_cli.world.clauses import Speaker
-from compacter_cli.world.likeness import compared, likeness
+from compacter_cli.tasks.base import DemoTask, Row
+
+if TYPE_CHECKING:
+    from compacter_cli.world.lexicon import Words
 
 
-@dataclass(frozen=True)
 class SimilarityTask(DemoTask):
     """Rows hold two sentences and a float `label`; the answer is that score as text."""
 
     @property
-    def targets(self):
+    def targets(self) -> tuple[str, ...]:
         return tuple(f"{step / 2:.1f}" for step in range(11))
 
-    def target(self, row):
+    def target(self, row: Row) -> str:
         return f"{row['label']:.1f}"
 
-    def problem(self, row):
+    def problem(self, row: Row) -> str | None:
         if 2 * row["label"] in range(11):
             return None
         return f"has the score {row['label']!r}, expected 0 to 5 in halves"
 
-    def label_of(self, target):
+    def label_of(self, target: str) -> str | None:
         return target if target in self.targets else None
 
-    def row(self, draw, words, label):
+    def row(self, draw: Random, words: "Words", label: int) -> Row:
+        from compacter_cli.world.clauses import Speaker
+        from compacter_cli.world.likeness import compared, likeness
+
         first, second = compared(Speaker(draw, words))
         return {
             "sentence1": first.sentence(),

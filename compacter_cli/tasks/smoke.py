@@ -7,36 +7,34 @@ twice. It shows that everything runs, not what a method is worth.
 """
 
 import random
-from dataclasses import dataclass
 
-from compacter_cli.tasks.base import GeneratedTask
+from compacter_cli.tasks.base import GeneratedTask, Row
 
 FRUITS = ("apple", "cherry", "lemon", "mango", "melon", "peach")
 METALS = ("cobalt", "copper", "iron", "nickel", "silver", "zinc")
 
 
-@dataclass(frozen=True)
 class SmokeTask(GeneratedTask):
     """Three to five different words; the label is 1 where one of them is a fruit, else 0."""
 
-    def generate(self):
+    def generate(self) -> dict[str, list[Row]]:
         draw = random.Random(7)
-        texts = set()
+        texts: set[str] = set()
         while len(texts) < sum(self.rows.values()):
-            words = draw.sample(METALS, draw.randint(3, 5))
+            words: list[str] = draw.sample(METALS, draw.randint(3, 5))
             if len(texts) % 2:
                 words[draw.randrange(len(words))] = draw.choice(FRUITS)
             texts.add(" ".join(words))
         ordered = sorted(texts)
         draw.shuffle(ordered)
-        rows = [
+        rows: list[Row] = [
             {"idx": index, "sentence": text, "label": int(any(f in text for f in FRUITS))}
             for index, text in enumerate(ordered)
         ]
         cut = self.rows["train"]
         return {"train": rows[:cut], "validation": rows[cut:]}
 
-    def corpus(self):
+    def corpus(self) -> list[str]:
         """Text that holds every word of the task and every target: enough for a vocabulary."""
         return [
             *FRUITS,

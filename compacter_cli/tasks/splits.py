@@ -1,19 +1,19 @@
 """The paper's split rules: which rows train, which validate, which test."""
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import ClassVar, TypeVar
 
+_Row = TypeVar("_Row")  # whatever a task's rows are
 HELD_OUT_ROWS = 1_000  # training rows that validate in the large tasks
 
 
-def permutation(length, seed):
+def permutation(length: int, seed: int) -> list[int]:
     """`torch.randperm(length)` by a generator of its own, as a list."""
     import torch
 
     return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-@dataclass(frozen=True)
 class SplitRule:
     """How a task's official splits become training, validation and test rows.
 
@@ -28,11 +28,11 @@ class SplitRule:
     words: ClassVar[str]
     reads: ClassVar[tuple[str, ...]] = ("train", "validation")
 
-    def apply(self, splits, seed):
+    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
         """`{"train": rows, "validation": rows, "test": rows}` of the official `splits`."""
         raise NotImplementedError
 
-    def sizes(self, counts):
+    def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Rows of the three splits, from official `counts` alone; needs no framework."""
         raise NotImplementedError
 
@@ -42,13 +42,13 @@ class HalvedValidation(SplitRule):
 
     words = "validation set halved: first half validation, second half test"
 
-    def apply(self, splits, seed):
+    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
         order = permutation(len(splits["validation"]), seed)
         halved = [splits["validation"][index] for index in order]
         half = len(order) // 2
         return {"train": splits["train"], "validation": halved[:half], "test": halved[half:]}
 
-    def sizes(self, counts):
+    def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         half = counts["validation"] // 2
         return {
             "train": counts["train"],
@@ -62,7 +62,7 @@ class HeldOutTraining(SplitRule):
 
     words = "1,000 training rows validate, the original validation set is the test"
 
-    def apply(self, splits, seed):
+    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
         order = permutation(len(splits["train"]), seed)
         drawn = [splits["train"][index] for index in order]
         return {
@@ -71,7 +71,7 @@ class HeldOutTraining(SplitRule):
             "test": splits["validation"],
         }
 
-    def sizes(self, counts):
+    def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         return {
             "train": counts["train"] - HELD_OUT_ROWS,
             "validation": HELD_OUT_ROWS,
@@ -85,11 +85,13 @@ class MismatchedMatched(SplitRule):
     words = "mismatched validation set validates, matched one is the test"
     reads = ("train", "validation_mismatched", "validation_matched")
 
-    def apply(self, splits, seed):
-        return dict(zip(("train", "validation", "test"), map(splits.get, self.reads), strict=True))
+    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
+        train, validation, test = (splits[name] for name in self.reads)
+        return {"train": train, "validation": validation, "test": test}
 
-    def sizes(self, counts):
-        return self.apply(counts, seed=None)
+    def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
+        train, validation, test = (counts[name] for name in self.reads)
+        return {"train": train, "validation": validation, "test": test}
 
 
 HALVED_VALIDATION = HalvedValidation()

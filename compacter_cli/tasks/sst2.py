@@ -8,7 +8,7 @@ Table 1 (accuracy).
     sentence: hide new secretions from the parental units   ->   0
 """
 
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 
 SST2 = PublishedTask(
@@ -19,5 +19,10 @@ SST2 = PublishedTask(
     rows={"train": 67_349, "validation": 872},
     split=HELD_OUT_TRAINING,
     paper="sst2",
-    original=glue_files("sst2", "SST-2", columns=("sentence", "label"), values=("0", "1")),
+    original=glue_files(
+        "sst2",
+        "SST-2",
+        Table(named("sentence"), values=("0", "1")),
+        "d67e16fb55739c1b32cdce9877596db1c127dc322d93c082281f64057c16deaa",
+    ),
 )

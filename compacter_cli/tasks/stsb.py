@@ -9,32 +9,30 @@ answers are the 26 texts "0.0" to "5.0". Reproduces the STS-B columns of the pap
     sentence1: A man is playing a large flute. sentence2: A man is playing a flute.   ->   3.8
 """
 
-from dataclasses import dataclass
-
-from compacter_cli.tasks.base import PublishedTask, glue_files
+from compacter_cli.tasks.base import Row
+from compacter_cli.tasks.published import PublishedTask, Table, glue_files, named
 
 STEPS = 5  # answers to a point of the score
 
 
-@dataclass(frozen=True)
 class STSBTask(PublishedTask):
     """Rows have a float `label` from 0 to 5; the answer is that score as text."""
 
     @property
-    def targets(self):
+    def targets(self) -> tuple[str, ...]:
         return tuple(f"{step / STEPS:.1f}" for step in range(5 * STEPS + 1))
 
-    def target(self, row):
+    def target(self, row: Row) -> str:
         # By six digits: TFDS keeps scores as float32, and 3.1 is a tie.
         exact = float(format(row["label"], ".6f"))
         return f"{round(exact * STEPS) / STEPS:.1f}"
 
-    def problem(self, row):
+    def problem(self, row: Row) -> str | None:
         if 0.0 <= row["label"] <= 5.0:
             return None
         return f"has the score {row['label']!r}, expected 0 to 5"
 
-    def label_of(self, target):
+    def label_of(self, target: str) -> str | None:
         return target if target in self.targets else None
 
 
@@ -46,6 +44,9 @@ STSB = STSBTask(
     rows={"train": 5_749, "validation": 1_500},
     paper="stsb",
     original=glue_files(
-        "stsb", "STS-B", columns=("sentence1", "sentence2", "score"), label="score"
+        "stsb",
+        "STS-B",
+        Table(named("sentence1", "sentence2"), label="score"),
+        "e60a6393de5a8b5b9bac5020a1554b54e3691f9d600b775bd131e613ac179c85",
     ),
 )

@@ -8,7 +8,7 @@ of the paper's Table 2 (accuracy).
     place for the less prominent groups. word: place   ->   0
 """
 
-from compacter_cli.tasks.base import PublishedTask, super_glue_files
+from compacter_cli.tasks.published import JsonObjects, PublishedTask, super_glue_files
 
 WIC = PublishedTask(
     name="super_glue/wic",
@@ -20,7 +20,11 @@ WIC = PublishedTask(
     original=super_glue_files(
         "wic",
         "WiC",
-        columns=("word", "sentence1", "sentence2", "idx", "label"),
-        values=(False, True),
+        JsonObjects(
+            ("word", "sentence1", "sentence2"),
+            (False, True),
+            numbers=("start1", "end1", "start2", "end2"),  # where the word stands
+        ),
+        "ee7e67f4ae9eafbf533780faa198e62167f3cda54256cdf261877be3c0e90900",
     ),
 )

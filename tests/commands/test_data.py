@@ -1,18 +1,18 @@
-"""`compacter data`: what is prepared, and preparing it from a folder, zips or a copy."""
+"""`compacter data`: what is prepared or there as originals, and preparing by download or copy."""
 
 import json
+import shutil
 
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.commands import data
+import compacter_cli.tasks
 from compacter_cli.commands.console import err, out
-from compacter_cli.data import sources
-from compacter_cli.data.tfds_directory import rows_in
+from compacter_cli.data import tfds_preparation as preparing
+from compacter_cli.data.tfds_directory import receipt_of, rows_in
 from compacter_cli.main import app
 from compacter_cli.tasks import PUBLISHED
 
-pytestmark = pytest.mark.usefixtures("tensorflow_apart")
 NAMES = [task.name for task in PUBLISHED]
 
 
@@ -22,14 +22,14 @@ def run(monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "tfds"))
     monkeypatch.setattr(out, "_width", 100)
     monkeypatch.setattr(err, "_width", 100)
-    monkeypatch.setattr(sources, "can_reach", lambda host: False)
+    monkeypatch.setattr(preparing, "can_reach", lambda host: False)
     return lambda *given: CliRunner().invoke(app, ["data", *map(str, given)])
 
 
 @pytest.fixture
 def small(monkeypatch, originals):
     """The made-up originals, their numbers of rows taken for the official ones."""
-    monkeypatch.setattr(data, "PUBLISHED", tuple(originals.tasks.values()))
+    monkeypatch.setattr(compacter_cli.tasks, "PUBLISHED", tuple(originals.tasks.values()))
     return originals
 
 
@@ -83,15 +83,11 @@ def test_a_benchmark_stands_for_its_tasks(run):
     assert set(_states(both)) == {*NAMES[8:], "glue/rte"}
 
 
-def test_status_names_wrong_counts(run, originals, tmp_path, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(data, "PUBLISHED", tuple(originals.tasks.values()))
-        run("prepare", "--task", "glue/rte", "--folder", originals.folder)
-    states = _states(run("status", "--json"))
-    said = "train: expected 2,490 rows, got 2"
-    assert said in states["glue/rte"]
-    assert states["glue/cola"] == "missing"
-    assert run("prepare", "--task", "glue/rte").exit_code == 1
+def test_status_names_wrong_counts(run, tfds_apart):
+    states = _states(run("status", "--data-dir", tfds_apart.array_record, "--json"))
+    assert "train: expected 2,490 rows, got 2" in states["glue/rte"]
+    result = run("prepare", "--task", "glue/rte", "--data-dir", tfds_apart.array_record)
+    assert result.exit_code == 1
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{"])
@@ -113,75 +109,148 @@ def test_an_unknown_task_exits_2_with_a_suggestion(run, command):
     assert "known: glue/cola" in run(command, "--task", "zzz").stderr
 
 
-# prepare
+# status of original files
 
 
-def test_all_tasks_are_prepared_from_one_folder(run, small, tmp_path):
-    result = run("prepare", "--folder", small.folder, "--json")
+def test_all_tasks_of_one_folder_are_read_and_checked(run, small, tmp_path):
+    result = run("status", "--folder", small.folder, "--json")
+    assert _states(result) == dict.fromkeys(small.tasks, "whole")
+    for item in json.loads(result.stdout):
+        task = small.tasks[item["task"]]
+        assert item["rows"] == item["expected"] == task.rows
+        assert item["path"] == str(small.folder / task.original.benchmark / task.original.folder)
+        assert item["from"] == "folder"
+        assert item.get("published") == (False if task.name == "glue/mrpc" else None)
+    assert not (tmp_path / "tfds").exists()
+
+
+def test_tasks_are_read_from_their_zips(run, small):
+    given = ("--task", "glue/rte", "--task", "super_glue/wic", "--archives", small.archives)
+    result = run("status", *given, "--json")
+    assert _states(result) == {"glue/rte": "whole", "super_glue/wic": "whole"}
+    for item in json.loads(result.stdout):
+        assert item["from"] == "archive"
+        assert item["path"].endswith(".zip")
+        assert item["published"] is False
+
+
+def test_a_zip_itself_can_be_named(run, small):
+    path = small.archives / "glue" / "RTE.zip"
+    result = run("status", "--task", "glue/rte", "--archives", path)
     assert result.exit_code == 0, result.output
-    assert _outcomes(result) == dict.fromkeys(small.tasks, "prepared")
-    for name, task in small.tasks.items():
-        directory = tmp_path / "tfds" / task.original.tfds.replace(":", "/")
-        assert rows_in(task, directory)[0] == small.rows[name]
-    assert set(_states(run("status", "--json")).values()) == {"prepared"}
+    (line,) = [line for line in result.stdout.splitlines() if line.startswith("glue/rte")]
+    assert line.split() == ["glue/rte", "whole", "2", "1", "archive"]
+    assert "glue/rte: the files are not byte for byte the published ones" in result.stderr
+    assert f"next: --set data.archive={path}" in result.stdout
 
 
-def test_of_a_folder_with_some_tasks_only_those_are_prepared(run, small, tmp_path):
+def test_of_a_folder_with_some_tasks_the_others_are_missing(run, small, tmp_path):
     (tmp_path / "some" / "glue").mkdir(parents=True)
     for name in ("RTE", "CoLA"):
         (tmp_path / "some" / "glue" / name).symlink_to(small.folder / "glue" / name)
-    result = run("prepare", "--folder", tmp_path / "some", "--json")
-    assert result.exit_code == 0, result.output
-    assert _outcomes(result) == {"glue/cola": "prepared", "glue/rte": "prepared"}
+    states = _states(run("status", "--folder", tmp_path / "some", "--json"))
+    there = {"glue/cola": "whole", "glue/rte": "whole"}
+    assert states == dict.fromkeys(small.tasks, "missing") | there
 
 
-def test_a_named_task_that_the_folder_lacks_exits_3_and_keeps_no_other_back(run, small, tmp_path):
-    (tmp_path / "some" / "glue").mkdir(parents=True)
-    (tmp_path / "some" / "glue" / "RTE").symlink_to(small.folder / "glue" / "RTE")
-    given = ("--task", "glue/cola", "--task", "glue/rte", "--folder", tmp_path / "some")
-    result = run("prepare", *given, "--json")
-    assert result.exit_code == 3
-    assert _outcomes(result) == {"glue/cola": "failed", "glue/rte": "prepared"}
-    assert "CoLA/train.tsv" in result.stderr
-
-
-@pytest.mark.parametrize("source", ["--folder", "--archives", "--prepared"])
-def test_a_source_that_holds_nothing_exits_3(run, tmp_path, source):
+@pytest.mark.parametrize("option", ["--folder", "--archives"])
+def test_a_place_that_holds_no_originals_exits_3(run, tmp_path, option):
     (tmp_path / "empty").mkdir()
-    result = run("prepare", source, tmp_path / "empty")
+    result = run("status", option, tmp_path / "empty")
     assert result.exit_code == 3
     assert f"{tmp_path / 'empty'} holds the files of no task" in result.stderr
     assert "next:" in result.stderr
     assert result.stdout == ""
 
 
-def test_tasks_are_prepared_from_their_zips(run, small, tmp_path):
-    given = ("--task", "glue/rte", "--task", "super_glue/wic", "--archives", small.archives)
-    result = run("prepare", *given, "--json")
+def test_mrpc_from_zips_is_refused_in_words(run, small):
+    states = _states(run("status", "--archives", small.archives, "--json"))
+    assert states["glue/mrpc"] == "glue/mrpc was published as plain files, not as a zip"
+    assert set(states.values()) == {"whole", states["glue/mrpc"]}
+
+
+def test_a_damaged_file_is_named_by_its_line_and_keeps_no_other_task_back(run, small, tmp_path):
+    for name in ("RTE", "CoLA"):
+        shutil.copytree(small.folder / "glue" / name, tmp_path / "some" / "glue" / name)
+    (tmp_path / "some" / "glue" / "CoLA" / "dev.tsv").write_text("gj04\t1\n", encoding="utf-8")
+    result = run("status", "--folder", tmp_path / "some")
+    assert result.exit_code == 0
+    states = [line.split()[:3] for line in result.stdout.splitlines()]
+    assert ["glue/cola", "not", "whole"] in states
+    assert ["glue/rte", "whole", "2"] in states
+    said = f"glue/cola: {tmp_path / 'some'}: CoLA/dev.tsv, line 1: expected 4 columns"
+    assert said in result.stdout
+
+
+def test_a_file_that_a_task_lacks_is_named(run, small, tmp_path):
+    shutil.copytree(small.folder / "glue" / "RTE", tmp_path / "some" / "glue" / "RTE")
+    (tmp_path / "some" / "glue" / "RTE" / "dev.tsv").unlink()
+    states = _states(run("status", "--folder", tmp_path / "some", "--json"))
+    assert "dev.tsv not found" in states["glue/rte"]
+
+
+@pytest.mark.parametrize("other", ["--archives", "--data-dir"])
+def test_two_places_at_once_exit_2(run, tmp_path, other):
+    result = run("status", "--folder", tmp_path, other, tmp_path)
+    assert result.exit_code == 2
+    assert f"expected one place, got --folder and {other}" in result.stderr
+
+
+def test_the_zip_of_one_task_is_no_place_of_all(run, small):
+    result = run("status", "--archives", small.archives / "glue" / "RTE.zip")
+    assert result.exit_code == 2
+    assert "name the task with --task" in result.stderr
+
+
+# prepare
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--folder", "data.folder={}"), ("--archives", "data.archive={}/glue/RTE.zip")],
+)
+def test_original_files_are_read_where_they_are(run, tmp_path, option, value):
+    result = run("prepare", "--task", "glue/rte", option, tmp_path)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    error, hint = result.stderr.splitlines()
+    assert error == f"error: {option}: original files are read where they are, and not prepared"
+    assert f"--set {value.format(tmp_path)}" in hint
+    assert f"compacter data status {option} {tmp_path}" in hint
+
+
+def test_the_former_sources_are_in_no_help(run):
+    assert "--folder" not in run("prepare", "--help").stdout
+
+
+def test_all_tasks_are_copied_from_one_directory(run, small, tfds_apart, tmp_path):
+    result = run("prepare", "--prepared", tfds_apart.array_record, "--json")
     assert result.exit_code == 0, result.output
-    for item in json.loads(result.stdout):
-        assert item["outcome"] == "prepared"
-        assert item["receipt"]["way"] == "archive"
-        assert item["receipt"]["published"] is False
-    assert "glue/rte: the files are not byte for byte the published ones" in result.stderr
+    assert _outcomes(result) == dict.fromkeys(small.tasks, "prepared")
+    for name, task in small.tasks.items():
+        directory = tmp_path / "tfds" / task.original.tfds.replace(":", "/")
+        assert rows_in(task, directory).splits == small.rows[name]
+    assert set(_states(run("status", "--json")).values()) == {"prepared"}
 
 
-def test_a_zip_itself_can_be_named(run, small):
-    path = small.archives / "glue" / "RTE.zip"
-    result = run("prepare", "--task", "glue/rte", "--archives", path)
+def test_a_source_that_holds_nothing_exits_3(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run("prepare", "--prepared", tmp_path / "empty")
+    assert result.exit_code == 3
+    assert f"{tmp_path / 'empty'} holds the files of no task" in result.stderr
+    assert "next:" in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_task_is_downloaded(run, fetched, tmp_path):
+    result = run("prepare", "--task", "glue/rte")
     assert result.exit_code == 0, result.output
     assert "preparing glue/rte" in result.stderr
     assert result.stdout.splitlines()[1].split() == [
-        *("glue/rte", "prepared", "2", "train,", "1", "validation,", "1", "test")
+        *("glue/rte", "prepared", "2,490", "train,", "277", "validation,", "3,000", "test")
     ]
     assert "next: compacter data status" in result.stdout
-
-
-def test_mrpc_from_zips_is_refused_in_words(run, small):
-    result = run("prepare", "--task", "glue/mrpc", "--archives", small.archives)
-    assert result.exit_code == 3
-    assert "glue/mrpc was published as plain files, not as a zip" in result.stderr
-    assert "msr_paraphrase_train.txt" in result.stderr
+    assert receipt_of(tmp_path / "tfds" / "glue/rte/2.0.0")["way"] == "download"
 
 
 def test_a_prepared_directory_is_copied(run, array_record, tmp_path):
@@ -205,8 +274,16 @@ def test_a_task_that_is_not_prepared_there_exits_3_and_names_its_place(run, tmp_
     assert str(tmp_path / "glue/cola/2.0.0") in result.stderr
 
 
-def test_what_is_prepared_already_says_so(run, small):
-    given = ("prepare", "--task", "glue/rte", "--folder", small.folder)
+def test_a_named_task_that_the_source_lacks_exits_3_and_keeps_no_other_back(run, array_record):
+    given = ("--task", "glue/cola", "--task", "glue/rte", "--prepared", array_record)
+    result = run("prepare", *given, "--json")
+    assert result.exit_code == 3
+    assert _outcomes(result) == {"glue/cola": "failed", "glue/rte": "prepared"}
+    assert "glue/cola is not prepared in" in result.stderr
+
+
+def test_what_is_prepared_already_says_so(run, array_record):
+    given = ("prepare", "--task", "glue/rte", "--prepared", array_record)
     assert "was prepared already" not in run(*given).stdout
     assert "was prepared already" in run(*given).stdout
     again = run("prepare", "--task", "glue/rte", "--offline", "--json")
@@ -214,10 +291,21 @@ def test_what_is_prepared_already_says_so(run, small):
     assert again.exit_code == 0
 
 
-def test_two_sources_at_once_exit_2(run, tmp_path):
-    result = run("prepare", "--folder", tmp_path, "--archives", tmp_path)
+def test_files_that_an_earlier_version_found_not_to_be_the_published_are_noted(
+    run, copied, array_record
+):
+    data_dir, directory = copied(array_record)
+    receipt = {**receipt_of(directory), "way": "archive", "published": False}
+    (directory / "compacter.json").write_text(json.dumps(receipt), encoding="utf-8")
+    result = run("prepare", "--task", "glue/rte", "--data-dir", data_dir)
+    assert result.exit_code == 0
+    assert "glue/rte: the files are not byte for byte the published ones" in result.stderr
+
+
+def test_the_directory_of_one_task_is_no_source_of_all(run, array_record):
+    result = run("prepare", "--prepared", array_record / "glue/rte/2.0.0")
     assert result.exit_code == 2
-    assert "expected one source, got --folder and --archives" in result.stderr
+    assert "name the task with --task" in result.stderr
 
 
 @pytest.mark.parametrize(("option", "why"), [(["--offline"], "--offline"), ([], "reached")])
@@ -231,22 +319,20 @@ def test_without_network_a_download_exits_3_and_writes_nothing(run, tmp_path, op
     assert not (tmp_path / "tfds").exists()
 
 
-def test_a_damaged_file_exits_1_and_keeps_no_other_task_back(run, small, tmp_path):
-    for name in ("RTE", "CoLA"):
-        place = tmp_path / "some" / "glue" / name
-        place.mkdir(parents=True)
-        for path in (small.folder / "glue" / name).iterdir():
-            (place / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "some" / "glue" / "CoLA" / "dev.tsv").write_text("gj04\t1\n", encoding="utf-8")
-    result = run("prepare", "--folder", tmp_path / "some", "--json")
+def test_a_damaged_directory_exits_1_and_keeps_no_other_task_back(run, small, tfds_apart, tmp_path):
+    shutil.copytree(tfds_apart.array_record, tmp_path / "copy")
+    (shard,) = (tmp_path / "copy" / "glue" / "cola" / "2.0.0").glob("glue-validation.*")
+    shard.write_bytes(shard.read_bytes()[:50])
+    given = ("--task", "glue/cola", "--task", "glue/rte", "--prepared", tmp_path / "copy")
+    result = run("prepare", *given, "--json")
     assert result.exit_code == 1
     assert _outcomes(result) == {"glue/cola": "failed", "glue/rte": "prepared"}
-    assert "CoLA/dev.tsv, line 1: expected 4 columns" in result.stderr
+    assert "cannot read the prepared data" in result.stderr
 
 
-def test_a_data_directory_that_cannot_be_written_exits_1(run, small, tmp_path):
+def test_a_data_directory_that_cannot_be_written_exits_1(run, array_record, tmp_path):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
-    given = ("--task", "glue/rte", "--folder", small.folder, "--data-dir", tmp_path / "file")
+    given = ("--task", "glue/rte", "--prepared", array_record, "--data-dir", tmp_path / "file")
     result = run("prepare", *given)
     assert result.exit_code == 1
     assert "cannot prepare glue/rte in" in result.stderr

@@ -1,7 +1,10 @@
 """Original files, in a folder or in their zip: what is read, and what damage is named."""
 
 import hashlib
+import json
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import pytest
@@ -9,18 +12,41 @@ import pytest
 from compacter_cli.data import original_files
 from compacter_cli.data.original_files import (
     existing_archive,
-    extract,
-    opened_archive,
-    published_hashes,
-    rows_of,
+    existing_files,
+    rows_in_archive,
+    rows_in_folder,
 )
 from compacter_cli.data.sources import load_rows
+from compacter_cli.data.tfds_directory import prepared_directory, rows_in
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.recipe.sections import DataSection
-from compacter_cli.tasks import TASKS
+from compacter_cli.tasks import PUBLISHED, TASKS
 
 RTE = TASKS["glue/rte"]
 TAB = b"\t"
+NAMES = [task.name for task in PUBLISHED]
+ZIPPED = [task.name for task in PUBLISHED if task.original.archive]
+
+# Reads every task's small files from folder and zip; prints the modules that nobody needs for it.
+READ_ALL = """
+import dataclasses, json, sys
+from pathlib import Path
+from compacter_cli.data.sources import load_rows
+from compacter_cli.recipe.sections import DataSection
+from compacter_cli.tasks import TASKS
+
+folder, archives, rows = sys.argv[1:]
+for name, counts in json.loads(rows).items():
+    task = dataclasses.replace(TASKS[name], rows=counts)
+    sections = [DataSection(folder=folder)]
+    if task.original.archive:
+        path = Path(archives, task.original.benchmark, task.original.archive)
+        sections.append(DataSection(archive=str(path)))
+    for section in sections:
+        assert {k: len(v) for k, v in load_rows(task, section, True).splits.items()} == counts
+heavy = ("tensorflow", "tensorflow_datasets", "array_record", "torch", "keras", "numpy")
+print([name for name in heavy if name in sys.modules])
+"""
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +100,41 @@ def _zip(path, folder, names=("train", "dev", "test"), method=zipfile.ZIP_DEFLAT
 
 def _sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# Every task
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_gives_every_tasks_rows_as_written_by_hand(originals, name):
+    task = originals.tasks[name]
+    rows = rows_in_folder(task, originals.folder, existing_files(task, originals.folder))
+    assert rows.splits == originals.rows[name]
+    assert rows.origin["way"] == "folder"
+    assert set(rows.origin["sha256"]) == set(task.original.needed)
+
+
+@pytest.mark.parametrize("name", ZIPPED)
+def test_a_zip_gives_every_tasks_rows_as_written_by_hand(originals, name):
+    task = originals.tasks[name]
+    path = originals.archives / task.original.benchmark / task.original.archive
+    rows = rows_in_archive(task, path)
+    assert rows.splits == originals.rows[name]
+    assert rows.origin["published"] is False
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tfds_makes_the_same_rows_of_the_same_files(originals, tfds_apart, name):
+    task = originals.tasks[name]
+    directory = prepared_directory(task, tfds_apart.array_record)
+    assert rows_in(task, directory).splits == originals.rows[name]
+
+
+def test_reading_originals_of_every_task_imports_neither_tensorflow_nor_tfds(originals):
+    rows = {name: task.rows for name, task in originals.tasks.items()}
+    command = [sys.executable, "-c", READ_ALL, originals.folder, originals.archives]
+    done = subprocess.run([*command, json.dumps(rows)], capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 # A folder
@@ -247,18 +308,18 @@ def test_a_zips_origin_records_its_hash_and_that_it_is_not_the_published_one(rte
 
 def test_the_published_zip_is_known_by_its_hash(rte_folder, tmp_path, monkeypatch):
     archive = _zip(tmp_path / "RTE.zip", rte_folder)
-    published = published_hashes(RTE)["RTE.zip"]
+    published = RTE.original.sha256["RTE.zip"]
     assert published.startswith("6bf86de103ecd335")  # as TFDS registers it
     monkeypatch.setattr(original_files, "sha256_of", lambda path: published)
-    assert rows_of(RTE, opened_archive(RTE, archive))[1]["published"] is True
+    assert rows_in_archive(RTE, archive).origin["published"] is True
 
 
-def test_the_published_hashes_are_those_that_tfds_registers(originals):
-    for task in (task for name, task in originals.tasks.items() if name.startswith("glue")):
-        known = published_hashes(task)
-        names = [task.original.archive] if task.original.archive else task.original.needed
-        assert set(known) == set(names)
-        assert all(len(value) == 64 for value in known.values())
+@pytest.mark.parametrize("name", NAMES)
+def test_the_published_hashes_are_those_that_tfds_registers(tfds_apart, name):
+    original = TASKS[name].original
+    names = [original.archive] if original.archive else original.needed
+    assert set(original.sha256) == set(names)
+    assert original.sha256 == tfds_apart.facts[name]["sha256"]
 
 
 def test_mrpc_was_never_zipped(tmp_path):
@@ -302,7 +363,7 @@ def test_superglues_rte_zip_is_refused_with_what_was_expected(tmp_path):
         load_rows(RTE, DataSection(archive=str(archive)))
     assert "RTE/train.jsonl" in str(caught.value)
     assert f"its sha256 is {_sha256(archive)}" in str(caught.value)
-    assert f"the published one {published_hashes(RTE)['RTE.zip']}" in str(caught.value)
+    assert f"the published one {RTE.original.sha256['RTE.zip']}" in str(caught.value)
     assert caught.value.hint == "give the RTE.zip of glue, with its RTE/ at the top"
 
 
@@ -319,14 +380,12 @@ def test_an_empty_zip_holds_nothing(tmp_path):
         load_rows(RTE, DataSection(archive=str(archive)))
 
 
-def test_members_that_point_outside_are_never_unpacked(rte_folder, tmp_path):
+def test_members_that_point_outside_are_never_unpacked(rte_folder, tmp_path, expected):
     more = [("../evil.txt", "x"), ("/evil.txt", "x"), ("RTE/../../evil.txt", "x"), ("other", "x")]
-    archive = _zip(tmp_path / "RTE.zip", rte_folder, more=more)
-    target = tmp_path / "a" / "b"
-    target.mkdir(parents=True)
-    extract(RTE, archive, target)
-    unpacked = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert unpacked == {"RTE.zip", "a/b/RTE/train.tsv", "a/b/RTE/dev.tsv", "a/b/RTE/test.tsv"}
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    archive = _zip(tmp_path / "a" / "b" / "RTE.zip", rte_folder, more=more)
+    assert rows_in_archive(RTE, archive).splits == expected
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [archive]
 
 
 def test_a_member_that_unpacks_to_too_much_is_refused(rte_folder, tmp_path, monkeypatch):

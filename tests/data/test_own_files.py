@@ -33,9 +33,13 @@ def write(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
 
 
+def read(given, form="jsonl"):
+    return rows_from_own_files(task(given, form), own_files(given))
+
+
 def refused(given, form="jsonl"):
     with pytest.raises(CompacterError) as caught:
-        rows_from_own_files(task(given, form), given)
+        read(given, form)
     assert "\n" not in str(caught.value)
     return str(caught.value), caught.value.hint
 
@@ -45,8 +49,9 @@ def test_rows_and_where_they_came_from(here):
     write(here / "train.jsonl", ROWS)
     write(here / "more" / "dev.jsonl", ROWS[:4])
     given = section(validation=str(here / "more" / "dev.jsonl"))
-    splits, origin = rows_from_own_files(task(given), given)
-    assert splits == {"train": ROWS, "validation": ROWS[:4]}
+    rows = read(given)
+    origin = rows.origin
+    assert rows.splits == {"train": ROWS, "validation": ROWS[:4]}
     assert origin["way"] == "own files"
     assert origin["sha256"] == {
         "train": hashlib.sha256((here / "train.jsonl").read_bytes()).hexdigest(),
@@ -59,7 +64,7 @@ def test_the_sources_read_them(here):
     given = section()
     rows = load_rows(task(given), given, offline=True)
     assert rows.splits == {"train": ROWS}
-    assert rows.origin == rows_from_own_files(task(given), given)[1]
+    assert rows.origin == read(given).origin
     sizes = split_sizes(task(given), given)
     assert sizes == {"train": 18, "validation": 1, "test": 1}
     found = task(given).split.apply(rows.splits, 42)
@@ -75,7 +80,7 @@ def test_a_path_of_the_home_is_expanded(here, monkeypatch):
 def test_the_form_is_the_tasks_whatever_the_file_is_called(here):
     (here / "rows.txt").write_text("text\tlabel\n" + '"a\tn\nb"\ty\n' * 10)
     given = section(train="rows.txt")
-    splits, _ = rows_from_own_files(task(given, "tsv"), given)
+    splits = read(given, "tsv").splits
     assert splits["train"][:2] == [{"text": '"a', "label": "n"}, {"text": 'b"', "label": "y"}]
 
 
@@ -149,7 +154,7 @@ def test_free_text_may_be_anything_but_empty(here):
     rows = [*ROWS, {"text": "a", "label": "some words"}, {"text": "a", "label": 3}]
     write(here / "train.jsonl", rows)
     given = section(labels=None)
-    assert rows_from_own_files(task(given), given)[0] == {"train": rows}
+    assert read(given).splits == {"train": rows}
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])

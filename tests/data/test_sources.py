@@ -1,14 +1,17 @@
 """Where rows come from: said at once where they cannot be had, checked where they can."""
 
 import json
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 
-from compacter_cli.data import sources
-from compacter_cli.data.sources import check_rows, load_rows
-from compacter_cli.errors import MissingResourceError
-from compacter_cli.recipe.sections import DataSection
+from compacter_cli.data import tfds_directory as directories
+from compacter_cli.data import tfds_preparation as preparing
+from compacter_cli.data.sources import check_rows, find_rows, load_rows
+from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.recipe.sections import DataSection, OwnDataSection
 from compacter_cli.tasks import TASKS
 
 RTE = TASKS["glue/rte"]
@@ -19,7 +22,7 @@ NOT_HERE = "glue/rte is not prepared in"
 def asked(monkeypatch):
     """Hosts that were asked for; none of them can be reached."""
     hosts = []
-    monkeypatch.setattr(sources, "can_reach", lambda host: hosts.append(host) or False)
+    monkeypatch.setattr(preparing, "can_reach", lambda host: hosts.append(host) or False)
     return hosts
 
 
@@ -63,7 +66,7 @@ def test_nothing_is_written_where_nothing_can_be_had(asked, tmp_path):
 
 
 def test_a_reachable_host_passes_the_check(monkeypatch, tmp_path):
-    monkeypatch.setattr(sources, "can_reach", lambda host: True)
+    monkeypatch.setattr(preparing, "can_reach", lambda host: True)
     check_rows(RTE, DataSection(data_dir=str(tmp_path)))
 
 
@@ -129,3 +132,49 @@ def test_the_same_rows_come_of_a_folder_and_its_zip(rte_folder, tmp_path):
     zipped = load_rows(RTE, DataSection(archive=str(tmp_path / "RTE.zip")))
     assert folder.splits == zipped.splits
     assert folder.origin["way"] != zipped.origin["way"]
+
+
+# Found once
+
+
+def test_a_source_is_found_at_once_and_read_when_it_is_needed(rte_folder):
+    source = find_rows(RTE, DataSection(folder=str(rte_folder)), offline=True)
+    assert source.load() == load_rows(RTE, DataSection(folder=str(rte_folder)), offline=True)
+
+
+def test_what_a_source_found_is_not_looked_for_again(rte_folder, tmp_path):
+    shutil.copytree(rte_folder, tmp_path / "copy")
+    source = find_rows(RTE, DataSection(folder=str(tmp_path / "copy")), offline=True)
+    (tmp_path / "copy" / "glue" / "RTE" / "dev.tsv").unlink()
+    with pytest.raises(CompacterError, match=r"cannot read .*dev\.tsv"):
+        source.load()
+
+
+def test_shards_are_hashed_once_between_finding_and_reading(array_record, monkeypatch):
+    hashed, real = [], directories.sha256_of
+    monkeypatch.setattr(directories, "sha256_of", lambda path: hashed.append(path) or real(path))
+    source = find_rows(RTE, DataSection(data_dir=str(array_record)), offline=True)
+    assert len(source.load().splits["train"]) == 2490
+    assert sorted(path.name.partition(".")[0] for path in hashed) == [
+        *("glue-test", "glue-train", "glue-validation")
+    ]
+
+
+def test_original_files_are_read_once(rte_folder, monkeypatch):
+    opened, real = [], Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or real(path))
+    find_rows(RTE, DataSection(folder=str(rte_folder)), offline=True).load()
+    assert sorted(opened) == ["dev.tsv", "train.tsv"]
+
+
+def test_a_download_begins_where_the_rows_are_needed_and_not_before(fetched, tmp_path):
+    source = find_rows(RTE, DataSection(data_dir=str(tmp_path)))
+    assert (fetched, list(tmp_path.iterdir())) == ([], [])
+    assert source.load().counts == {"train": 2490, "validation": 277}
+    assert len(fetched) == 1
+
+
+def test_a_section_that_says_nothing_of_a_tasks_rows_is_a_mistake_of_the_caller():
+    section = OwnDataSection(train="rows.jsonl", source="{text}", target="{label}")
+    with pytest.raises(TypeError, match="OwnDataSection says nothing of where glue/rte is"):
+        find_rows(RTE, section)

@@ -1,53 +1,44 @@
-"""Original files of every task: parsed, prepared as TFDS directories, and read back."""
+"""TFDS directories that are made: downloaded or copied, checked, signed, and never half there."""
 
-import contextlib
-import json
-import shutil
 import signal
 import subprocess
 import sys
 import time
-import zipfile
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from compacter_cli.data import sources
 from compacter_cli.data import tfds_preparation as preparing
-from compacter_cli.data.original_files import opened_archive, opened_folder, rows_of
+from compacter_cli.data.original_files import existing_files, rows_in_folder
 from compacter_cli.data.sources import load_rows
 from compacter_cli.data.tfds_access import quiet_tfds
-from compacter_cli.data.tfds_directory import prepared_directory, receipt_of, rows_in
+from compacter_cli.data.tfds_directory import (
+    check_prepared,
+    prepared_directory,
+    receipt_of,
+    rows_in,
+)
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import PUBLISHED, TASKS
 
-pytestmark = pytest.mark.usefixtures("tensorflow_apart")
 RTE = TASKS["glue/rte"]
 VERSION = "glue/rte/2.0.0"
 NAMES = [task.name for task in PUBLISHED]
-ZIPPED = [task.name for task in PUBLISHED if task.original.archive]
 
+# Another process in which TFDS' download gives the directory that is named last.
+PROCESS = """
+import shutil, sys, time
+from pathlib import Path
+from compacter_cli.data import tfds_preparation as preparing
+from compacter_cli.t5.runtime import hide_tensorflow
+from compacter_cli.tasks import TASKS
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_folder_gives_every_tasks_rows_as_written_by_hand(originals, name):
-    rows, origin = rows_of(
-        originals.tasks[name], opened_folder(originals.tasks[name], originals.folder)
-    )
-    assert rows == originals.rows[name]
-    assert origin["way"] == "folder"
-    assert set(origin["sha256"]) == set(originals.tasks[name].original.needed)
-
-
-@pytest.mark.parametrize("name", ZIPPED)
-def test_a_zip_gives_every_tasks_rows_as_written_by_hand(originals, name):
-    task = originals.tasks[name]
-    path = originals.archives / task.original.benchmark / task.original.archive
-    rows, origin = rows_of(task, opened_archive(task, path))
-    assert rows == originals.rows[name]
-    assert origin["published"] is False
+hide_tensorflow()
+data_dir, ready = map(Path, sys.argv[1:])
+copy = lambda _, staging, __: Path(shutil.copytree(ready, staging / "glue" / "rte" / "2.0.0"))
+preparing.download_and_prepare = copy
+"""
 
 
 @pytest.fixture(scope="module")
@@ -60,16 +51,12 @@ def _load(data_dir, offline=True):
     return load_rows(RTE, DataSection(data_dir=str(data_dir)), offline=offline)
 
 
-def _prepare(task, data_dir, folder):
-    return preparing.prepare(task, data_dir, partial(opened_folder, task, Path(folder)))
-
-
 def _left(data_dir):
     """What is in a data directory beside prepared data."""
     return sorted(path.name for path in data_dir.iterdir() if path.name.startswith("."))
 
 
-# From original files
+# By TFDS itself
 
 
 @pytest.mark.parametrize(
@@ -91,74 +78,79 @@ def _left(data_dir):
         ("super_glue/multirc", {"train": 8, "validation": 4, "test": 4}),
     ],
 )
-def test_a_prepared_task_reads_back_as_parsed_and_is_tfds_own(originals, tmp_path, name, splits):
+def test_a_prepared_task_is_tfds_own(originals, tfds_apart, name, splits):
     task = originals.tasks[name]
-    directory, made = _prepare(task, tmp_path, originals.folder)
-    assert made
-    assert directory == tmp_path / task.original.tfds.replace(":", "/")
-    assert rows_in(task, directory)[0] == originals.rows[name]
+    directory = tfds_apart.array_record / task.original.tfds.replace(":", "/")
     with quiet_tfds() as tfds:
         info = tfds.builder_from_directory(str(directory)).info
     assert info.full_name == task.original.tfds.replace(":", "/")
     assert {name: split.num_examples for name, split in info.splits.items()} == splits
-    assert prepared_directory(task, tmp_path) == directory
+    assert prepared_directory(task, tfds_apart.array_record) == directory
 
 
-def test_the_receipt_says_what_a_directory_was_made_from(originals, tmp_path):
-    task = originals.tasks["glue/rte"]
-    path = originals.archives / "glue" / "RTE.zip"
-    directory, _ = preparing.prepare(task, tmp_path, partial(opened_archive, task, path))
-    receipt = receipt_of(directory)
-    assert set(receipt) == {"way", "path", "sha256", "published", "rows", "shards"}
-    assert (receipt["way"], receipt["path"], receipt["published"]) == ("archive", str(path), False)
-    assert list(receipt["sha256"]) == ["RTE.zip"]
-    assert receipt["rows"] == {"train": 2, "validation": 1}
-
-
-def test_what_is_prepared_already_is_left_as_it_is(originals, tmp_path):
-    task = originals.tasks["glue/rte"]
-    directory, _ = _prepare(task, tmp_path, originals.folder)
-    before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
-    assert _prepare(task, tmp_path, "/nowhere") == (directory, False)
-    assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
-
-
-@pytest.mark.parametrize("name", ["glue/rte", "glue/mrpc", "glue/mnli", "super_glue/cb"])
-def test_without_its_test_file_a_task_is_prepared_without_that_split(originals, tmp_path, name):
+@pytest.mark.parametrize("name", NAMES)
+def test_a_download_is_signed_as_published_with_the_hash_of_every_shard(
+    originals, tfds_apart, name
+):
     task = originals.tasks[name]
-    shutil.copytree(originals.folder, tmp_path / "copy")
-    for file in task.original.unlabelled:
-        (tmp_path / "copy" / task.original.benchmark / task.original.folder / file).unlink()
-    directory, _ = _prepare(task, tmp_path / "tfds", tmp_path / "copy")
-    assert rows_in(task, directory)[0] == originals.rows[name]
-    info = json.loads((directory / "dataset_info.json").read_text(encoding="utf-8"))
-    assert {split["name"] for split in info["splits"]} == set(task.rows)
+    directory = prepared_directory(task, tfds_apart.array_record)
+    receipt = receipt_of(directory)
+    assert set(receipt) == {"way", "published", "rows", "shards"}
+    assert (receipt["way"], receipt["published"]) == ("download", True)
+    assert receipt["rows"] == task.rows
+    assert set(receipt["shards"]) == {path.name for path in directory.glob("*-*-of-*")}
+    assert check_prepared(task, directory).items() >= task.rows.items()
 
 
-def test_damaged_files_leave_nothing_behind(originals, tmp_path):
-    task = originals.tasks["glue/rte"]
-    shutil.copytree(originals.folder / "glue" / "RTE", tmp_path / "copy" / "glue" / "RTE")
-    (tmp_path / "copy" / "glue" / "RTE" / "dev.tsv").write_text("index\n0\n", encoding="utf-8")
-    with pytest.raises(CompacterError, match=r"RTE/dev\.tsv, line 1: expected the column sent"):
-        _prepare(task, tmp_path / "tfds", tmp_path / "copy")
-    assert [path.name for path in (tmp_path / "tfds").iterdir()] == [".compacter-glue-RTE.lock"]
+def test_a_download_of_other_bytes_than_the_published_is_refused(tfds_apart):
+    said, hint, left = tfds_apart.refused
+    assert said.startswith("the download of glue/rte failed: Artifact https://dl.fbaipublicfiles")
+    assert "wrong checksum" in said
+    assert "\n" not in said
+    assert "data.archive" in hint
+    assert left == [".compacter-glue-RTE.lock", "downloads"]
+
+
+def test_nothing_of_the_unpacked_zips_is_left(tfds_apart):
+    left = {path.name for path in tfds_apart.array_record.iterdir() if path.suffix != ".lock"}
+    assert left == {"downloads", "glue", "super_glue"}
+
+
+# What is there, and what cannot be written
+
+
+def test_what_is_prepared_already_is_left_as_it_is(fetched, tmp_path):
+    directory, made = preparing.download(RTE, tmp_path)
+    assert made
+    before = {path: path.stat().st_mtime_ns for path in directory.iterdir()}
+    assert preparing.download(RTE, tmp_path) == (directory, False)
+    assert {path: path.stat().st_mtime_ns for path in directory.iterdir()} == before
+    assert len(fetched) == 1
 
 
 @pytest.mark.parametrize("below", ["", "tfds"])
-def test_a_directory_that_cannot_be_written_is_named(originals, tmp_path, below):
+def test_a_directory_that_cannot_be_written_is_named(fetched, tmp_path, below):
     (tmp_path / "file").write_text("in the way", encoding="utf-8")
     place = tmp_path / "file" / below
     with pytest.raises(CompacterError) as caught:
-        _prepare(originals.tasks["glue/rte"], place, originals.folder)
+        preparing.download(RTE, place)
     assert f"cannot prepare glue/rte in {place}" in str(caught.value)
     assert "--data-dir" in caught.value.hint
 
 
-def test_a_file_where_the_prepared_directory_belongs_is_named(originals, tmp_path):
+def test_a_file_where_the_prepared_directory_belongs_is_named(fetched, tmp_path):
     (tmp_path / "glue").write_text("in the way", encoding="utf-8")
     with pytest.raises(CompacterError, match="cannot prepare glue/rte in"):
-        _prepare(originals.tasks["glue/rte"], tmp_path, originals.folder)
+        preparing.download(RTE, tmp_path)
     assert _left(tmp_path) == [".compacter-glue-RTE.lock"]
+
+
+def test_what_has_not_the_published_number_of_rows_leaves_nothing_behind(
+    fetched, originals, tmp_path
+):
+    with pytest.raises(CompacterError, match="expected 2 rows, got 2,490"):
+        preparing.download(originals.tasks["glue/rte"], tmp_path / "tfds")
+    assert [path.name for path in (tmp_path / "tfds").iterdir()] == [".compacter-glue-RTE.lock"]
 
 
 # From a copy
@@ -167,14 +159,17 @@ def test_a_file_where_the_prepared_directory_belongs_is_named(originals, tmp_pat
 def test_a_copy_reads_as_its_source(array_record, tmp_path, expected):
     directory, made = preparing.copy_prepared(RTE, tmp_path, array_record / VERSION)
     assert (directory, made) == (tmp_path / VERSION, True)
-    assert rows_in(RTE, directory)[0] == expected
+    assert rows_in(RTE, directory).splits == expected
     assert receipt_of(directory)["way"] == "download"  # its source's
 
 
 @pytest.mark.slow
 def test_a_tfrecord_directory_is_copied_too(tfrecord, tmp_path, expected):
     directory, _ = preparing.copy_prepared(RTE, tmp_path, tfrecord / VERSION)
-    assert rows_in(RTE, directory)[0] == expected
+    assert rows_in(RTE, directory).splits == expected
+    receipt = receipt_of(directory)
+    assert (receipt["way"], receipt["path"]) == ("copy", str(tfrecord / VERSION))
+    assert len(receipt["shards"]) == 3
 
 
 def test_a_damaged_directory_is_not_copied(copied, array_record, tmp_path):
@@ -189,31 +184,24 @@ def test_a_damaged_directory_is_not_copied(copied, array_record, tmp_path):
 # Killed
 
 
-def test_a_killed_preparation_leaves_nothing_that_looks_prepared(rte_folder, tmp_path, expected):
-    code = (
-        "import sys, time\n"
-        "from functools import partial\n"
-        "from pathlib import Path\n"
-        "from compacter_cli.data import tfds_preparation as preparing\n"
-        "from compacter_cli.data.original_files import opened_folder\n"
-        "from compacter_cli.t5.runtime import hide_tensorflow\n"
-        "from compacter_cli.tasks import TASKS\n"
-        "hide_tensorflow()\n"
+def test_a_killed_preparation_leaves_nothing_that_looks_prepared(
+    fetched, array_record, tmp_path, expected
+):
+    code = PROCESS + (
         "preparing._moved = lambda *_: print('written', flush=True) or time.sleep(60)\n"
-        "task, folder = TASKS['glue/rte'], Path(sys.argv[1])\n"
-        "preparing.prepare(task, Path(sys.argv[2]), partial(opened_folder, task, folder))\n"
+        "preparing.download(TASKS['glue/rte'], data_dir)\n"
     )
-    command = [sys.executable, "-c", code, str(rte_folder), str(tmp_path)]
+    command = [sys.executable, "-c", code, str(tmp_path), str(array_record / VERSION)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert _left(tmp_path) == [".compacter-glue-RTE.lock", ".compacter-glue-RTE.staging"]
     assert prepared_directory(RTE, tmp_path) is None
     started = time.monotonic()
-    directory, made = _prepare(RTE, tmp_path, rte_folder)
+    directory, made = preparing.download(RTE, tmp_path)
     assert made
     assert time.monotonic() - started < 60  # the lock of the dead holds up nobody
-    assert rows_in(RTE, directory)[0] == expected
+    assert rows_in(RTE, directory).splits == expected
     assert _left(tmp_path) == [".compacter-glue-RTE.lock"]
 
 
@@ -247,18 +235,9 @@ def test_another_process_may_have_prepared_it_while_this_one_waited(fetched, cop
     assert fetched == []
 
 
-def test_two_processes_that_prepare_at_once_both_succeed(rte_archive, tmp_path):
-    code = (
-        "import sys\n"
-        "from pathlib import Path\n"
-        "from compacter_cli.data import tfds_preparation as preparing\n"
-        "from compacter_cli.tasks import TASKS\n"
-        "from compacter_cli.t5.runtime import hide_tensorflow\n"
-        "hide_tensorflow()\n"
-        "preparing._fetch = lambda *_: {'RTE.zip': sys.argv[1]}\n"
-        "print(*preparing.download(TASKS['glue/rte'], Path(sys.argv[2])))\n"
-    )
-    command = [sys.executable, "-c", code, str(rte_archive), str(tmp_path)]
+def test_two_processes_that_prepare_at_once_both_succeed(array_record, tmp_path):
+    code = PROCESS + "print(*preparing.download(TASKS['glue/rte'], data_dir))\n"
+    command = [sys.executable, "-c", code, str(tmp_path), str(array_record / VERSION)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, **pipes) for _ in range(2)]
     printed = [process.communicate() for process in both]
@@ -276,132 +255,50 @@ def test_a_preparation_that_was_killed_is_done_anew(fetched, tmp_path, expected)
     assert _load(tmp_path, offline=False).splits == expected
 
 
-def test_what_tfds_prints_is_dropped(fetched, tmp_path, capfd):
-    _load(tmp_path / "new", offline=False)
-    assert capfd.readouterr() == ("", "")
+def test_a_failing_download_says_so_in_one_line(monkeypatch, tmp_path):
+    def fail(*_):
+        raise ConnectionError("no route to https://somewhere/RTE.zip\nand a long story")
 
-
-def test_superglues_zip_is_not_prepared_as_glue(monkeypatch, tmp_path, fetched):
-    wrong = tmp_path / "RTE.zip"
-    with zipfile.ZipFile(wrong, "w") as zipped:
-        zipped.writestr("RTE/train.jsonl", "{}")
-    monkeypatch.setattr(preparing, "_fetch", lambda *_: {"RTE.zip": wrong})
-    with pytest.raises(CompacterError, match=r"expected RTE/train\.tsv"):
-        _load(tmp_path / "tfds", offline=False)
-    assert prepared_directory(RTE, tmp_path / "tfds") is None
-
-
-def test_a_failing_download_says_so_in_one_line(tmp_path):
-    def fail(url):
-        raise ConnectionError(f"no route to {url}\nand a long story")
-
-    builder = SimpleNamespace(
-        builder_config=SimpleNamespace(data_url="https://somewhere/RTE.zip"),
-        _make_download_manager=lambda **_: SimpleNamespace(download=fail),
-    )
+    monkeypatch.setattr(preparing, "download_and_prepare", fail)
     with pytest.raises(CompacterError) as caught:
-        preparing._fetch(RTE, builder, tmp_path)
+        preparing.download(RTE, tmp_path)
     assert "the download of glue/rte failed" in str(caught.value)
     assert "no route to https://somewhere/RTE.zip" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "data.archive" in caught.value.hint
+    assert _left(tmp_path) == [".compacter-glue-RTE.lock"]
 
 
-@pytest.fixture
-def served(monkeypatch):
-    """Lets TFDS' own downloader get the given bytes for every address."""
-    from tensorflow_datasets.core.download import downloader
+def test_a_full_disk_is_no_failure_of_the_download(monkeypatch, tmp_path):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
 
-    def served(content):
-        @contextlib.contextmanager
-        def open_url(url, **_):
-            headers = {"Content-length": str(len(content))}
-            response = SimpleNamespace(headers=headers, url=url)
-            yield response, iter([content])
-
-        monkeypatch.setattr(downloader, "_open_url", open_url)
-
-    monkeypatch.setattr(sources, "can_reach", lambda host: True)
-    return served
+    monkeypatch.setattr(preparing, "download_and_prepare", fail)
+    with pytest.raises(CompacterError, match=r"cannot prepare glue/rte in .*: No space left"):
+        preparing.download(RTE, tmp_path)
 
 
-def test_a_download_of_other_bytes_than_the_published_is_refused(served, rte_archive, tmp_path):
-    served(rte_archive.read_bytes())
-    with pytest.raises(CompacterError, match=r"the download of glue/rte failed"):
-        _load(tmp_path, offline=False)
-    assert prepared_directory(RTE, tmp_path) is None
+def test_mrpc_that_cannot_be_downloaded_is_never_said_to_be_a_zip(monkeypatch, tmp_path):
+    def fail(*_):
+        raise ConnectionError("no route")
 
-
-def test_a_download_of_the_published_bytes_is_prepared(
-    served, rte_archive, tmp_path, monkeypatch, expected
-):
-    """TFDS' registered hash is set to the made-up zip's; all the rest is the real path."""
-    from tensorflow_datasets.core.download import checksums
-
-    from compacter_cli.data import tfds_access
-
-    original = tfds_access.tfds_builder
-
-    @contextlib.contextmanager
-    def registered(*given):
-        with original(*given) as builder:
-            url = builder.builder_config.data_url
-            # TFDS shares these among its builders: set only while the test lasts.
-            made_up = checksums.compute_url_info(str(rte_archive))
-            monkeypatch.setitem(builder.url_infos, url, made_up)
-            yield builder
-
-    served(rte_archive.read_bytes())
-    monkeypatch.setattr(preparing, "tfds_builder", registered)
-    assert _load(tmp_path, offline=False).splits == expected
-
-
-def test_mrpc_downloads_its_three_files(originals, tmp_path, monkeypatch):
-    task = originals.tasks["glue/mrpc"]
-    place = originals.folder / "glue" / "MRPC"
-    files = {path.name: path for path in place.iterdir()}
-    monkeypatch.setattr(preparing, "_fetch", lambda *_: files)
-    directory, _ = preparing.download(task, tmp_path)
-    assert rows_in(task, directory)[0] == originals.rows["glue/mrpc"]
-    assert receipt_of(directory)["way"] == "download"
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_address_of_a_download_is_registered_with_tfds(originals, name):
-    task = originals.tasks[name]
-    with preparing.tfds_builder(task) as builder:
-        addresses = dict(preparing._addresses(task, builder))
-        names = (
-            [task.original.archive]
-            if task.original.archive
-            else {*task.original.needed, *task.original.unlabelled}
-        )
-        assert set(addresses) == set(names)
-        assert all(url in builder.url_infos for url in addresses.values())
+    monkeypatch.setattr(preparing, "download_and_prepare", fail)
+    with pytest.raises(CompacterError) as caught:
+        preparing.download(TASKS["glue/mrpc"], tmp_path)
+    assert "data.folder" in caught.value.hint
+    assert "zip" not in caught.value.hint
 
 
 # The real files
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize(
-    "name", ["glue/rte", "glue/mrpc", "glue/stsb", "super_glue/cb", "super_glue/copa"]
-)
-def test_the_real_files_are_prepared_and_read_back(real_data, tmp_path, name):
-    task = TASKS[name]
-    rows, _ = rows_of(task, opened_folder(task, Path(real_data)))
-    directory, _ = _prepare(task, tmp_path, real_data)
-    assert rows_in(task, directory)[0] == rows
-    assert {split: len(found) for split, found in rows.items()} == task.rows
-
-
-@pytest.mark.real_data
 def test_mrpc_as_unmodified_tfds_prepares_it_is_read_the_same(real_data, tmp_path):
-    task = TASKS["glue/mrpc"]
+    task, folder = TASKS["glue/mrpc"], Path(real_data)
     with quiet_tfds() as tfds:
         builder = tfds.builder("glue/mrpc", data_dir=str(tmp_path), file_format="array_record")
-        manual = tfds.download.DownloadConfig(manual_dir=Path(real_data) / "glue" / "MRPC")
+        manual = tfds.download.DownloadConfig(manual_dir=folder / "glue" / "MRPC")
         builder.download_and_prepare(download_config=manual)
-    rows, origin = rows_of(task, opened_folder(task, Path(real_data)))
-    assert origin["published"] is True
-    assert rows_in(task, prepared_directory(task, tmp_path))[0] == rows
+    rows = rows_in_folder(task, folder, existing_files(task, folder))
+    assert rows.origin["published"] is True
+    assert rows_in(task, prepared_directory(task, tmp_path)).splits == rows.splits

@@ -1,16 +1,18 @@
 """Golden curves: twelve updates of every method on a tiny T5, as they are now, to compare with.
 
-    python tests/golden/curves.py           # writes tests/golden/curves.json again
+    python tests/golden/curves.py                      # adds the curves that the file lacks
+    python tests/golden/curves.py --again bitfit       # writes these again, too
+    python tests/golden/curves.py --compare --threads 2
 
-Rewrite the file only in a commit that does nothing else and says why: it is the proof that a
+Rewrite a curve only in a commit that does nothing else and says why: it is the proof that a
 change of the execution changed no result. One CPU thread; dropout on, two accumulated batches an
 update (the last one smaller), padding in sources and targets, two epochs of six updates.
 """
 
+import argparse
 import json
 import os
 import random
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 FILE = Path(__file__).with_name("curves.json")
 SEED = 42
+EXECUTIONS = ("lean", "reference")
 # Others 1e-2: so far that a fault shows, not so far that rounding does.
 RATES = {"full": 1e-3}
 SIZES = {
@@ -90,16 +93,40 @@ def dataset():
     return Dataset(split("train", 46), split("validation", 20), split("test", 20), 3, {})
 
 
-def curve(name, execution, dropout=0.1):
-    """Losses, gradient norms and rates of a case's updates, its scores, and its weights' norms."""
+def model_of(name, execution, dropout, device):
+    """A case's model; on a GPU with a CPU's initial values, for a seed draws others there."""
+    import keras
+
     from compacter_cli.methods import METHODS
-    from compacter_cli.recipe.sections import TrainSection
     from compacter_cli.t5.model import T5Model
+
+    method, settings, kind = cases()[name]
+    small = {key: size for key, size in SMALL.items() if key in METHODS[method].model_fields}
+    with keras.device(device):
+        model = T5Model(
+            backbone_of(kind),
+            METHODS[method](**small, **settings),
+            seed=SEED,
+            dropout=dropout,
+            in_place=METHODS[method].trains_in_place,
+            execution=execution,
+        )
+        if device != "cpu":
+            drawn = model_of(name, execution, dropout, "cpu").trained_tensors()
+            model.assign({key: tensor.detach().numpy() for key, tensor in drawn.items()})
+    return model
+
+
+def curve(name, execution, dropout=0.1, device="cpu"):
+    """Losses, gradient norms and rates of a case's updates, its scores, and its weights' norms."""
+    import keras
+
+    from compacter_cli.recipe.sections import TrainSection
     from compacter_cli.t5.runtime import seed_everything
     from compacter_cli.tasks import TASKS
     from compacter_cli.training.loop import Update, train
 
-    method, settings, kind = cases()[name]
+    method, _, _ = cases()[name]
     section = TrainSection(
         epochs=2,
         batch_size=4,
@@ -108,18 +135,11 @@ def curve(name, execution, dropout=0.1):
         warmup_steps=3,
         learning_rate=RATES.get(method, 1e-2),
     )
-    small = {key: size for key, size in SMALL.items() if key in METHODS[method].model_fields}
     seed_everything(SEED)
-    model = T5Model(
-        backbone_of(kind),
-        METHODS[method](**small, **settings),
-        seed=SEED,
-        dropout=dropout,
-        in_place=METHODS[method].trains_in_place,
-        execution=execution,
-    )
+    model = model_of(name, execution, dropout, device)
     task, seeds = TASKS["demo/smoke"], (SEED, SEED)
-    events = list(train(model, dataset(), task, Parities(), section, seeds, "cpu"))
+    with keras.device(device):
+        events = list(train(model, dataset(), task, Parities(), section, seeds, device))
     updates = [event for event in events if isinstance(event, Update)]
     epochs = [event for event in events if not isinstance(event, Update)]
     return {
@@ -131,8 +151,9 @@ def curve(name, execution, dropout=0.1):
     }
 
 
-def pretraining_curve():
+def pretraining_curve(dropout=0.1, device="cpu", kind="v1_0"):
     """Losses, gradient norms, rates, validation losses and weights' norms of a pretraining."""
+    import keras
     import numpy as np
 
     from compacter_cli.methods import METHODS
@@ -146,10 +167,11 @@ def pretraining_curve():
     spans = Spans(pieces, list(range(3, 13)), CorruptionSection(), SEED)
     section = TrainSection(steps=12, warmup_steps=3, learning_rate=1e-2, eval_every=4, batch_size=6)
     practised = Exercises([([n, 1], [n + 1, n, 1]) for n in range(20, 29)], SEED)
-    model = T5Model(backbone_of("v1_0"), METHODS["full"](), in_place=True, dropout=0.1)
-    held_out = list(spans.batches(4, "cpu"))[:2]
-    batches = Batches(spans, practised, section, "cpu")
-    events = list(Pretrainer(model, batches, held_out, section, seed=SEED).train())
+    with keras.device(device):
+        model = T5Model(backbone_of(kind), METHODS["full"](), in_place=True, dropout=dropout)
+        held_out = list(spans.batches(4, device))[:2]
+        batches = Batches(spans, practised, section, device)
+        events = list(Pretrainer(model, batches, held_out, section, seed=SEED).train())
     updates = [update for update, _ in events if update]
     return {
         "losses": [update.loss for update in updates],
@@ -160,15 +182,21 @@ def pretraining_curve():
     }
 
 
-def write():
-    """Compute every curve and write the file; the executions' curves are kept apart."""
-    found = {
-        "train": {
-            name: {execution: curve(name, execution) for execution in ("lean", "reference")}
-            for name in cases()
-        },
-        "pretrain": pretraining_curve(),
-    }
+def write(again):
+    """Add the curves that the file lacks, and write those named in `again` anew.
+
+    The executions' curves are kept apart.
+    """
+    kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"train": {}}
+    train = {}
+    for name in cases():
+        train[name] = kept["train"].get(name)
+        if train[name] is None or name in again:
+            train[name] = {execution: curve(name, execution) for execution in EXECUTIONS}
+    pretrain = kept.get("pretrain")
+    if pretrain is None or "pretrain" in again:
+        pretrain = pretraining_curve()
+    found = {"train": train, "pretrain": pretrain}
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -195,25 +223,32 @@ def largest_difference(found, expected):
     return pairs.worst, pairs.place.removeprefix(".")
 
 
+def compare():
+    """Print of every curve how far it is from what is computed now, and where."""
+    expected = json.loads(FILE.read_text(encoding="utf-8"))
+    for name, executions in expected["train"].items():
+        for execution, one in executions.items():
+            print(name, execution, *largest_difference(curve(name, execution), one))
+    print("pretrain", *largest_difference(pretraining_curve(), expected["pretrain"]))
+
+
 def main():
-    """Write the file, or with --compare print how far it is from what is computed now."""
+    """Write the file, or compare with it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--again", nargs="+", default=[], metavar="CURVE", help="write these anew")
+    parser.add_argument("--compare", action="store_true", help="write nothing, print differences")
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+
     from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
     hide_tensorflow()
     keras = start_keras()
     import torch
 
-    threads = [int(word.partition("=")[2]) for word in sys.argv if word.startswith("--threads=")]
-    torch.set_num_threads(threads[0] if threads else 1)
+    torch.set_num_threads(given.threads)
     with keras.device("cpu"):
-        if "--compare" not in sys.argv:
-            write()
-            return
-        expected = json.loads(FILE.read_text(encoding="utf-8"))
-        for name, executions in expected["train"].items():
-            for execution, one in executions.items():
-                print(name, execution, *largest_difference(curve(name, execution), one))
-        print("pretrain", *largest_difference(pretraining_curve(), expected["pretrain"]))
+        compare() if given.compare else write(given.again)
 
 
 if __name__ == "__main__":

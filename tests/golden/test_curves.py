@@ -38,7 +38,7 @@ def test_there_is_a_curve_of_every_method():
     assert set(EXPECTED["train"]) == set(CURVES.cases())
 
 
-@pytest.mark.parametrize("execution", ["lean", "reference"])
+@pytest.mark.parametrize("execution", CURVES.EXECUTIONS)
 @pytest.mark.parametrize("name", EXPECTED["train"])
 def test_the_curve_is_the_golden_one(name, execution):
     found, noise = without_rounding(CURVES.curve(name, execution))

@@ -10,7 +10,8 @@ from collections import Counter
 
 import pytest
 
-from compacter_cli.data import sources
+from compacter_cli.data import tfds_preparation
+from compacter_cli.data.sources import load_rows
 from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import DEMO_TASKS, TASKS
 from compacter_cli.tasks.base import GeneratedTask
@@ -75,7 +76,7 @@ import json, sys
 from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import exercises, text
 rows = [task.generate() for task in DEMO_TASKS]
-next(text.paragraphs(0)), next(exercises.exercises(0))
+next(text.paragraphs(0, set())), next(exercises.exercises(0, set()))
 print(json.dumps([rows, [name for name in {HEAVY} if name in sys.modules]]))
 """
     other = subprocess.run(
@@ -134,7 +135,7 @@ def test_labels_are_in_balance(task, demo_rows):
 
 @each_task
 def test_loading_them_touches_no_disk_and_no_network(task, demo_rows, monkeypatch):
-    monkeypatch.setattr(sources, "can_reach", None)
-    rows = sources.load_rows(task, DataSection(folder="/nowhere"), offline=True)
+    monkeypatch.setattr(tfds_preparation, "can_reach", None)
+    rows = load_rows(task, DataSection(folder="/nowhere"), offline=True)
     assert rows.splits == demo_rows(task)
     assert rows.origin == {"way": "generated"}

@@ -2,7 +2,8 @@
 
 import random
 
-from compacter_cli.tasks import TASKS, entailment
+from compacter_cli.tasks import TASKS
+from compacter_cli.world import meaning
 
 ENTAILMENT = TASKS["demo/entailment"]
 
@@ -28,14 +29,14 @@ def test_targets_are_those_of_rte():
 
 def test_labels_are_those_of_finite_models(demo_rows, models, monkeypatch):
     clauses, draw = {}, random.Random(0)
-    inference = entailment.inference
+    inference = meaning.inference
 
     def recorded(*args, **more):
         pair = inference(*args, **more)
         clauses[tuple(clause.sentence() for clause in pair)] = pair
         return pair
 
-    monkeypatch.setattr(entailment, "inference", recorded)
+    monkeypatch.setattr(meaning, "inference", recorded)
     again = ENTAILMENT.generate()
     assert again == demo_rows(ENTAILMENT)
     for row in [row for rows in again.values() for row in rows][::7]:

@@ -6,11 +6,10 @@ import re
 
 import pytest
 
-from compacter_cli.data.tfds_access import tfds_builder
 from compacter_cli.paper.tables import paper_scores, paper_tables
 from compacter_cli.tasks import PUBLISHED, TASKS
-from compacter_cli.tasks.base import PublishedTask
 from compacter_cli.tasks.metrics import METRICS
+from compacter_cli.tasks.published import PublishedTask
 from compacter_cli.tasks.splits import HALVED_VALIDATION
 
 ORIGINALS = [task for task in TASKS.values() if isinstance(task, PublishedTask)]
@@ -81,14 +80,10 @@ def test_the_original_is_the_benchmarks_and_has_every_split_that_is_read(task):
 
 
 @_each(ORIGINALS)
-@pytest.mark.usefixtures("tensorflow_apart")
-def test_fields_and_labels_are_those_of_tfds(task):
-    with tfds_builder(task) as builder:
-        features = builder.info.features
-        names = list(features)
-        labels = getattr(features["label"], "names", []) if "label" in features else []
-    assert {*task.fields, "idx"} <= set(names)
-    assert list(task.labels) == labels  # the order decides which digit a label becomes
+def test_fields_and_labels_are_those_of_tfds(task, tfds_apart):
+    facts = tfds_apart.facts[task.name]
+    assert {*task.fields, "idx"} <= set(facts["fields"])
+    assert list(task.labels) == facts["labels"]  # the order decides which digit a label becomes
 
 
 @_each(LABELLED)

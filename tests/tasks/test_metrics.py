@@ -41,29 +41,34 @@ def _binary(labels, predicted):
 # Against scikit-learn
 
 
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
     ("metric", "reference"),
     [("accuracy", accuracy_score), ("f1", f1_score), ("matthews", matthews_corrcoef)],
 )
-def test_two_labels_as_scikit_learn_with_invalid_texts_as_the_wrong_label(metric, reference, seed):
-    draw = random.Random(seed)
-    labels = [0, 1, *draw.choices([0, 1], k=40)]
-    predicted = draw.choices(["0", "1", "2", "", "yes"], k=42)
-    expected = reference(labels, _binary(labels, predicted))
-    assert _measure(metric, MRPC, labels, predicted) == pytest.approx(expected, abs=1e-12)
+def test_two_labels_as_scikit_learn_with_invalid_texts_as_the_wrong_label(metric, reference):
+    found, expected = {}, {}
+    for seed in range(20):
+        draw = random.Random(seed)
+        labels = [0, 1, *draw.choices([0, 1], k=40)]
+        predicted = draw.choices(["0", "1", "2", "", "yes"], k=42)
+        expected[seed] = reference(labels, _binary(labels, predicted))
+        found[seed] = _measure(metric, MRPC, labels, predicted)
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_three_labels_as_scikit_learn_with_invalid_texts_as_a_fourth(seed):
-    draw = random.Random(seed)
-    labels = draw.choices([0, 1, 2], k=28)
-    predicted = draw.choices(["0", "1", "2", "3", "", "neutral"], k=28)
-    counted = [int(text) if text in ("0", "1", "2") else 9 for text in predicted]
-    expected = f1_score(labels, counted, labels=[0, 1, 2], average="macro", zero_division=0)
-    assert _measure("macro_f1", CB, labels, predicted) == pytest.approx(expected, abs=1e-12)
-    expected = accuracy_score(labels, counted)
-    assert _measure("accuracy", CB, labels, predicted) == pytest.approx(expected, abs=1e-12)
+def test_three_labels_as_scikit_learn_with_invalid_texts_as_a_fourth():
+    found, expected = {}, {}
+    for seed in range(20):
+        draw = random.Random(seed)
+        labels = draw.choices([0, 1, 2], k=28)
+        predicted = draw.choices(["0", "1", "2", "3", "", "neutral"], k=28)
+        counted = [int(text) if text in ("0", "1", "2") else 9 for text in predicted]
+        macro = f1_score(labels, counted, labels=[0, 1, 2], average="macro", zero_division=0)
+        expected["macro_f1", seed] = macro
+        expected["accuracy", seed] = accuracy_score(labels, counted)
+        for metric in ("macro_f1", "accuracy"):
+            found[metric, seed] = _measure(metric, CB, labels, predicted)
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -107,19 +112,21 @@ def test_macro_f1_by_hand(labels, predicted, expected):
 # Correlations
 
 
-@pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
     ("metric", "reference"), [("pearson", stats.pearsonr), ("spearman", stats.spearmanr)]
 )
-def test_correlations_are_scipys_with_invalid_texts_as_minus_one(metric, reference, seed):
-    draw = random.Random(seed)
-    raw = [draw.choice([0.0, 5.0, round(draw.uniform(0, 5), 3)]) for _ in range(50)]
-    predicted = draw.choices([*STSB.targets, "", "3.85", "6.0", "nan"], k=50)
-    counted = [float(text) if text in STSB.targets else -1.0 for text in predicted]
-    rounded = [float(STSB.target({"label": score})) for score in raw]
-    for name, gold in ((metric, rounded), (f"raw_{metric}", raw)):
-        expected = reference(gold, counted)[0]
-        assert _measure(name, STSB, raw, predicted) == pytest.approx(expected, abs=1e-12)
+def test_correlations_are_scipys_with_invalid_texts_as_minus_one(metric, reference):
+    found, expected = {}, {}
+    for seed in range(20):
+        draw = random.Random(seed)
+        raw = [draw.choice([0.0, 5.0, round(draw.uniform(0, 5), 3)]) for _ in range(50)]
+        predicted = draw.choices([*STSB.targets, "", "3.85", "6.0", "nan"], k=50)
+        counted = [float(text) if text in STSB.targets else -1.0 for text in predicted]
+        rounded = [float(STSB.target({"label": score})) for score in raw]
+        for name, gold in ((metric, rounded), (f"raw_{metric}", raw)):
+            expected[name, seed] = reference(gold, counted)[0]
+            found[name, seed] = _measure(name, STSB, raw, predicted)
+    assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_correlations_by_hand():

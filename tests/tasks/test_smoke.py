@@ -76,9 +76,9 @@ def test_the_corpus_holds_every_word_the_task_can_say():
 
 
 def test_loading_it_touches_no_disk_and_no_network(monkeypatch):
-    from compacter_cli.data import sources
+    from compacter_cli.data import tfds_preparation
 
-    monkeypatch.setattr(sources, "can_reach", None)
+    monkeypatch.setattr(tfds_preparation, "can_reach", None)
     rows = load_rows(SMOKE, DataSection(folder="/nowhere"), offline=True)
     assert rows.splits == SMOKE.generate()
     assert rows.origin == {"way": "generated"}

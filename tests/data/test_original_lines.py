@@ -1,15 +1,14 @@
-"""Damaged rows of published tasks: the file, the line, what was expected and what came."""
+"""Lines of original files: the rows they make, and of damage the file, the line and what came."""
 
 import shutil
 
 import pytest
 
-from compacter_cli.data.original_files import opened_folder, rows_of
-from compacter_cli.data.row_checks import malformed_line, problem_of
+from compacter_cli.data.original_files import existing_files, rows_in_folder
+from compacter_cli.data.original_lines import listed_keys, split_rows
 from compacter_cli.errors import CompacterError
 from compacter_cli.tasks import TASKS
 
-pytestmark = pytest.mark.usefixtures("tensorflow_apart")
 MARK = b"\xef\xbb\xbf"
 
 
@@ -26,7 +25,7 @@ def edited(originals, tmp_path):
             assert old in data
             data = data.replace(old, new, 1)
         (place / file).write_bytes(raw(data) if raw else data)
-        return rows_of(task, opened_folder(task, tmp_path))[0]
+        return rows_in_folder(task, tmp_path, existing_files(task, tmp_path)).splits
 
     return edited
 
@@ -179,49 +178,18 @@ def test_the_unlabelled_test_file_in_the_place_of_another_is_refused(edited, ori
 # Alone
 
 
-def test_right_counts_and_labels_are_no_problem(originals):
-    for name, task in originals.tasks.items():
-        for split, rows in originals.rows[name].items():
-            assert problem_of(task, split, rows) is None
-
-
-@pytest.mark.parametrize("label", [-1, 2])
-def test_a_label_of_no_class_is_named_with_its_row(originals, label):
-    task = originals.tasks["glue/rte"]
-    texts = {"sentence1": "a", "sentence2": "b"}
-    rows = [{"idx": 0, **texts, "label": 1}, {"idx": 1, **texts, "label": label}]
-    said = f"row 1 has the label {label}, expected 0 to 1"
-    assert problem_of(task, "train", rows).startswith(said)
-    assert ("is the label column missing?" in problem_of(task, "train", rows)) == (label == -1)
-
-
-def test_no_line_of_the_made_up_files_is_malformed(originals):
-    for name, task in originals.tasks.items():
-        folder = originals.folder / task.original.benchmark / task.original.folder
-        for file in task.original.files.values():
-            assert malformed_line(folder / file, task.original) is None, name
+def _said(name, *lines):
+    """What is said of a train file of these lines, without the file's name."""
+    data = "".join(f"{line}\n" for line in lines).encode()
+    with pytest.raises(CompacterError) as caught:
+        split_rows(TASKS[name], "train", data, "file")
+    assert str(caught.value).startswith("file, ")
+    return str(caught.value).removeprefix("file, ")
 
 
 @pytest.mark.parametrize("line", ["[1]", "3", "null"])
-def test_a_line_of_jsonl_that_is_no_object_is_named(tmp_path, line):
-    path = tmp_path / "train.jsonl"
-    path.write_text(f"\n{line}\n", encoding="utf-8")
-    said = malformed_line(path, TASKS["super_glue/cb"].original)
-    assert said.startswith("line 2: expected a JSON object, got ")
-
-
-def test_a_file_that_is_not_there_is_said_so(tmp_path):
-    said = malformed_line(tmp_path / "train.tsv", TASKS["glue/rte"].original)
-    assert "cannot read" in said
-
-
-def test_a_field_that_is_no_text_is_named_with_its_row(originals):
-    task = originals.tasks["glue/rte"]
-    rows = [
-        {"idx": 0, "sentence1": "a", "sentence2": "b", "label": 1},
-        {"idx": 1, "sentence1": "a", "sentence2": None, "label": 0},
-    ]
-    assert problem_of(task, "train", rows) == "row 1 has no text in sentence2"
+def test_a_line_of_jsonl_that_is_no_object_is_named(line):
+    assert _said("super_glue/cb", "", line).startswith("line 2: expected a JSON object, got ")
 
 
 @pytest.mark.parametrize(
@@ -229,43 +197,115 @@ def test_a_field_that_is_no_text_is_named_with_its_row(originals):
     [
         ("super_glue/boolq", '{"question": "q", "passage": "p", "idx": 0, "label": "false"}',
          "the label is 'false', expected false or true"),
+        ("super_glue/boolq", '{"question": "q", "passage": 3, "idx": 0, "label": false}',
+         "the passage is 3, expected a text"),
+        ("super_glue/boolq", '{"question": "q", "passage": "p", "idx": "0", "label": false}',
+         "the idx is '0', expected a whole number"),
         ("super_glue/copa", '{"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", '
          '"idx": 0, "label": "0"}', "the label is '0', expected 0 or 1"),
+        ("super_glue/copa", '{"premise": "p", "choice1": "a", "choice2": "b", "question": "cause", '
+         '"idx": 0, "label": true}', "the label is True, expected 0 or 1"),
         ("super_glue/cb", '{"premise": "p", "hypothesis": "h", "idx": 0, "label": "unknown"}',
          "the label is 'unknown', expected"),
+        ("super_glue/wic", '{"word": "w", "sentence1": "a", "sentence2": "b", "idx": 0, '
+         '"label": true}', "expected the key start1, got word, sentence1, sentence2, idx, label"),
         ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t", "questions": [{"question": '
          '"q", "answers": [{"text": "a", "label": "1"}]}]}}',
          "an answer's label is '1', expected 0 or 1"),
         ("super_glue/multirc", '{"idx": 0, "passage": {"text": "t"}}', "not nested as it should"),
         ("super_glue/record", '{"idx": 0, "passage": {"text": "t", "entities": []}, '
          '"qas": [{"answers": []}]}', "not nested as it should be (KeyError: 'query')"),
+        ("super_glue/record", '{"idx": 0, "passage": {"text": "t", "entities": [{"start": "0", '
+         '"end": 1}]}, "qas": []}', "the start is '0', expected a whole number"),
+        ("super_glue/record", '{"idx": 0, "passage": {"text": "t", "entities": []}, '
+         '"qas": [{"query": "q", "idx": 7, "answers": []}]}',
+         "row {'passage': 0, 'query': 7} has no answer; is this the unlabelled test file?"),
     ],
 )  # fmt: skip
-def test_a_wrong_label_or_nesting_is_named_by_its_line(tmp_path, name, line, said):
-    from compacter_cli.data.row_checks import wrong_label
-    from compacter_cli.tasks import TASKS
-
-    path = tmp_path / "train.jsonl"
-    path.write_text(f"\n{line}\n", encoding="utf-8")
-    assert wrong_label(path, TASKS[name].original).startswith(f"line 2: {said}")
-    assert malformed_line(path, TASKS[name].original).startswith(f"line 2: {said}")
+def test_a_wrong_value_or_nesting_is_named_by_its_line(name, line, said):
+    assert _said(name, "", line).startswith(f"line 2: {said}")
 
 
-def test_a_number_in_the_place_of_a_label_is_refused_though_tfds_takes_it(tmp_path):
-    from compacter_cli.data.row_checks import wrong_label
-    from compacter_cli.tasks import TASKS
-
-    path = tmp_path / "dev.tsv"
-    path.write_text("index\tsentence1\tsentence2\tlabel\n0\ta\tb\t1\n", encoding="utf-8")
+def test_a_number_in_the_place_of_a_label_is_refused_though_tfds_takes_it():
     said = """line 2: the label is '1', expected "entailment" or "not_entailment\""""
-    assert wrong_label(path, TASKS["glue/rte"].original) == said
+    assert _said("glue/rte", "index\tsentence1\tsentence2\tlabel", "0\ta\tb\t1") == said
 
 
-def test_the_line_is_named_below_a_folder_with_a_comma_in_its_name(tmp_path):
-    from compacter_cli.tasks import TASKS
+@pytest.mark.parametrize(
+    ("line", "got"),
+    [
+        ("<!DOCTYPE html>", "a web page"),
+        ("version https://git-lfs.github.com/spec/v1", "a pointer of git-lfs"),
+        ("", "an empty file"),
+    ],
+)
+def test_a_table_that_is_something_else_is_called_that(line, got):
+    said = f"line 1: expected the column sentence1 in the header, got {got}"
+    assert _said("glue/rte", *[line] * 3) == said
 
-    folder = tmp_path / "mine, yours"
-    folder.mkdir()
-    path = folder / "dev.tsv"
-    path.write_bytes(b"index\tsentence1\tsentence2\tlabel\n0\tcaf\xe9\tb\tentailment\n")
-    assert malformed_line(path, TASKS["glue/rte"].original).startswith("line 2: not UTF-8")
+
+def test_of_several_faults_the_first_is_named():
+    head = "index\tsentence1\tsentence2\tlabel"
+    said = _said("glue/rte", head, "0\ta\tb\tentailment", "1\ta\tb\tmaybe", "2")
+    assert said == """line 3: the label is 'maybe', expected "entailment" or "not_entailment\""""
+
+
+def test_a_short_line_is_no_row_even_where_the_number_of_rows_is_right(originals):
+    """TFDS drops it without a word."""
+    task = originals.tasks["glue/sst2"]
+    data = b"sentence\tlabel\ngood\t1\nbad\nbad\t0\n"
+    with pytest.raises(CompacterError) as caught:
+        split_rows(task, "train", data, "file")
+    assert str(caught.value) == "file, line 3: expected 2 columns (sentence, label), got 1"
+
+
+@pytest.mark.parametrize("blank", [b"", b" ", b"\r", b"\t"])
+def test_lines_without_text_are_no_rows_and_have_no_number(originals, blank):
+    task = originals.tasks["glue/sst2"]
+    data = b"\n".join([b"sentence\tlabel", blank, b"good\t1", blank, blank, b"bad\t0", blank])
+    rows = split_rows(task, "train", data, "file")
+    assert [(row["idx"], row["sentence"]) for row in rows] == [(0, "good"), (1, "bad")]
+
+
+def test_a_score_is_kept_as_the_float32_that_tfds_keeps(originals):
+    np = pytest.importorskip("numpy")
+    task = originals.tasks["glue/stsb"]
+    scores = ["3.8", "0.333", "5.000"]
+    data = "".join(f"a\tb\t{score}\n" for score in scores)
+    rows = split_rows(task, "train", f"sentence1\tsentence2\tscore\n{data}".encode(), "file")
+    assert [row["label"] for row in rows] == [float(np.float32(score)) for score in scores]
+
+
+@pytest.mark.parametrize("score", ["nan", "inf", "-inf", "1e39", "-0.1"])
+def test_a_score_beyond_any_is_refused_by_its_line(score):
+    said = _said("glue/stsb", "sentence1\tsentence2\tscore", f"a\tb\t{score}")
+    assert said.startswith("line 2: row 0 has the score ")
+
+
+def test_the_lines_that_validate_are_listed_by_their_keys():
+    data = MARK + b"1\t2\r\n\n3\t4\tmore\n"
+    assert listed_keys(("a", "b"), data, "ids") == {("1", "2"), ("3", "4")}
+    with pytest.raises(CompacterError) as caught:
+        listed_keys(("a", "b"), b"1\t2\n<html>\n", "ids")
+    assert str(caught.value) == "ids, line 2: expected 2 columns (a, b), got 1"
+
+
+def test_a_damaged_list_of_the_lines_that_validate_is_named(edited):
+    said = _refusal(edited, "glue/mrpc", "data_mrpc_dev_ids.tsv", (b"21\t22", b"21 22"))
+    assert said == "MRPC/data_mrpc_dev_ids.tsv, line 1: expected 2 columns (#1 ID, #2 ID), got 1"
+
+
+def test_the_line_is_named_below_a_folder_with_a_comma_in_its_name(originals, tmp_path):
+    place = tmp_path / "mine, yours" / "glue" / "RTE"
+    shutil.copytree(originals.folder / "glue" / "RTE", place)
+    (place / "dev.tsv").write_bytes(b"index\tsentence1\tsentence2\tlabel\n0\tcaf\xe9\tb\tc\n")
+    task, folder = originals.tasks["glue/rte"], tmp_path / "mine, yours"
+    with pytest.raises(CompacterError, match=r"mine, yours: RTE/dev\.tsv, line 2: not UTF-8"):
+        rows_in_folder(task, folder, existing_files(task, folder))
+
+
+def test_a_file_that_vanished_is_said_so(originals, tmp_path):
+    task = originals.tasks["glue/rte"]
+    files = {name: tmp_path / name for name in task.original.needed}
+    with pytest.raises(CompacterError, match="cannot read"):
+        rows_in_folder(task, tmp_path, files)

@@ -1,0 +1,54 @@
+"""Rows of a task, where they came from, and what is wrong with them as a whole."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NotRequired, TypeAlias, TypedDict
+
+from compacter_cli.tasks.base import Row, Task
+
+Splits: TypeAlias = dict[str, list[Row]]
+
+
+class Origin(TypedDict):
+    """Where rows came from, for a run's record.
+
+    `sha256` is that of the files that were read, by name (own files: by split); `published`
+    whether they are those that were published, where that is known; `name` TFDS's.
+    """
+
+    way: Literal["generated", "own files", "folder", "archive", "tfds"]
+    path: NotRequired[str]
+    sha256: NotRequired[dict[str, str]]
+    published: NotRequired[bool]
+    name: NotRequired[str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows by split in their original order, and where they came from."""
+
+    splits: Splits
+    origin: Origin
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of rows of each split."""
+        return {split: len(rows) for split, rows in self.splits.items()}
+
+
+def problem_of(task: Task, split: str, rows: Sequence[Row]) -> str | None:
+    """What is wrong with the rows of one split of a published task, in words, or `None`."""
+    if counted := count_problem(task, split, len(rows)):
+        return counted
+    for row in rows:
+        if blank := [name for name in task.fields if not isinstance(row[name], (str, list))]:
+            return f"row {row['idx']} has no text in {blank[0]}"
+        if problem := task.problem(row):
+            return f"row {row['idx']} {problem}"
+    return None
+
+
+def count_problem(task: Task, split: str, count: int) -> str | None:
+    """In words, that `count` is not the official number of a split's rows; or `None`."""
+    expected = task.rows[split]
+    return None if count == expected else f"expected {expected:,} rows, got {count:,}"
