@@ -1,7 +1,8 @@
 """Errors a user can act on: one line of what was expected and what came, and what to do next."""
 
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -10,7 +11,7 @@ class CompacterError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message, hint=None):
+    def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
 
@@ -47,7 +48,7 @@ class Problem:
 class RecipeError(UsageError):
     """A recipe with one or more problems, all of them listed."""
 
-    def __init__(self, source, problems):
+    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.source = source
         self.problems = tuple(problems)
         lines = [
@@ -56,7 +57,7 @@ class RecipeError(UsageError):
         super().__init__(f"{source}: " + "; ".join(lines))
 
 
-def user_path(text):
+def user_path(text: str | os.PathLike[str]) -> Path:
     """The path that a user wrote, its `~` expanded.
 
     Raises:
@@ -68,12 +69,23 @@ def user_path(text):
         raise UsageError(f"{text}: {error}") from None
 
 
-def absolute(path):
+def absolute(path: str | os.PathLike[str]) -> str:
     """The absolute path of what a user wrote."""
     return str(user_path(path).absolute())
 
 
-def did_you_mean(word, known):
+def nearest_or_all(word: object, known: Iterable[object], said: str = "known") -> str:
+    """The hint for a name that is none of `known`: `did you mean "x"?`, or all: `known: x, y`.
+
+    `said` is what stands before the list, such as "known tasks".
+    """
+    known = [str(name) for name in known]
+    return did_you_mean(word, known) or f"{said}: {', '.join(known)}"
+
+
+def did_you_mean(word: object, known: Iterable[object]) -> str:
     """`did you mean "x"?` for the nearest of `known`, or an empty string."""
+    from difflib import get_close_matches
+
     near = get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
     return f'did you mean "{near[0]}"?' if near else ""

@@ -7,13 +7,13 @@ import threading
 TIMEOUT = 3.0  # seconds for name and connection together
 
 
-def can_reach(host, port=443):
+def can_reach(host: str, port: int = 443) -> bool:
     """Whether a connection to `host` opens within three seconds; a proxy is taken at its word."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY")):
         return True
     reached = threading.Event()
 
-    def connect():
+    def connect() -> None:
         try:
             socket.create_connection((host, port), TIMEOUT).close()
             reached.set()

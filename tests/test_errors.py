@@ -9,6 +9,7 @@ from compacter_cli.errors import (
     RecipeError,
     UsageError,
     did_you_mean,
+    nearest_or_all,
 )
 
 
@@ -42,3 +43,10 @@ def test_nothing_is_suggested_where_nothing_is_near(word):
 
 def test_nothing_is_suggested_out_of_nothing():
     assert did_you_mean("seed", []) == ""
+
+
+def test_all_names_are_told_where_none_is_near():
+    known = {"seed": 1, "epochs": 2}  # a mapping counts as its keys
+    assert nearest_or_all("epoch", known) == 'did you mean "epochs"?'
+    assert nearest_or_all("zzz", known) == "known: seed, epochs"
+    assert nearest_or_all("zzz", iter(known), "known keys") == "known keys: seed, epochs"

@@ -1,30 +1,43 @@
 """`compacter validate`: a recipe checked without loading a framework."""
 
-import tomli_w
+from collections.abc import Iterable
+from typing import Any
 
-from compacter_cli.commands.console import err, out, print_json
+import typer
+
 from compacter_cli.commands.options import JsonOption, RecipeOption, SetOption
-from compacter_cli.pretraining.recipe import load_any
-from compacter_cli.training.run_directory import plain_recipe
 
 
-def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = False):
+def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = False) -> None:
     """Check a recipe and print it with every default filled in.
 
     Example: compacter validate --recipe my_recipe.toml --set method.n=8
     """
     resolved = validate(recipe=recipe, overrides=set_ or [])
     if json_:
+        from compacter_cli.commands.console import print_json
+
         print_json(resolved)
     else:
-        out.print(tomli_w.dumps(resolved), end="", soft_wrap=True)
-        err.print(f"valid: {recipe}", soft_wrap=True)
+        import tomli_w
+
+        typer.echo(tomli_w.dumps(resolved), nl=False)
+        typer.echo(f"valid: {recipe}", err=True)
 
 
-def validate(*, recipe, overrides=()):
+def validate(*, recipe: str, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The resolved recipe as plain data.
 
     Raises:
         RecipeError: it has problems; all of them are listed.
     """
-    return plain_recipe(load_any(recipe, overrides))
+    from compacter_cli.recipe.tables import is_pretraining, read_tables
+
+    _, tables = read_tables(recipe)
+    if is_pretraining(tables):
+        from compacter_cli.pretraining.recipe import load_pretraining
+
+        return load_pretraining(recipe, overrides).plain()
+    from compacter_cli.recipe.recipe import load_recipe
+
+    return load_recipe(recipe, overrides).plain()

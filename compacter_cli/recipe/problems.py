@@ -1,82 +1,90 @@
 """What pydantic finds wrong with a recipe, told by the keys that stand in it, each with a hint."""
 
-from compacter_cli.errors import Problem, did_you_mean
-from compacter_cli.methods import METHODS
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from compacter_cli.errors import Problem, nearest_or_all
+from compacter_cli.methods import method_named
+from compacter_cli.recipe.choices import UNKNOWN_METHOD, data_class
+from compacter_cli.recipe.sections import DATA_SECTIONS
+from compacter_cli.section import Section
+
+Tables = Mapping[str, Any]  # a recipe as plain data, of which anything may be wrong
 
 
-def problems_of(error, kind, kinds):
-    """The `Problem`s of a pydantic error.
+def problems_of(error: ValidationError, kind: type[Section], tables: Tables) -> list[Problem]:
+    """What is wrong with a recipe.
 
     Keys of [data] are left out where the task is unknown: which of them it has, nobody knows.
 
     Args:
-        error: pydantic `ValidationError`.
-        kind: the class of recipe that was tried.
-        kinds: all of them, to tell whose key stands in the wrong one.
+        error: what pydantic found.
+        kind: the class of the recipe.
+        tables: the recipe.
     """
     items = error.errors()
     if any(item["loc"] == ("task",) for item in items):
         items = [item for item in items if not _is_unknown_key_of_data(item)]
-    return [_problem(item, kind, kinds) for item in items]
+    return [_problem(item, kind, tables) for item in items]
 
 
-def _is_unknown_key_of_data(item):
+def _is_unknown_key_of_data(item: ErrorDetails) -> bool:
     return item["type"] == "extra_forbidden" and item["loc"][0] == "data"
 
 
-def _problem(item, kind, kinds):
+def _problem(item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem:
     """A pydantic error as a `Problem`, under the name that stands in the recipe."""
-    location = [str(part) for part in item["loc"]]
-    if location[:1] == ["method"] and len(location) > 1:
-        del location[1]  # pydantic's tag of the union, not a key
-    key = ".".join(location) or "recipe"
-    problem = item["type"]
+    key = ".".join(map(str, item["loc"])) or "recipe"
+    problem, more = item["type"], item.get("ctx", {})
     if problem == "extra_forbidden":
-        return _unknown_key(key, item, kind, kinds)
+        return _unknown_key(key, item, kind, tables)
     if problem == "missing":
         return Problem(key, "missing", "add it to the recipe or give it with --set")
-    if problem in ("union_tag_invalid", "union_tag_not_found"):
-        name = item["input"].get("name", "") if isinstance(item["input"], dict) else ""
-        hint = did_you_mean(name, METHODS) or _list(METHODS)
-        return Problem("method.name", f'unknown method "{name}"' if name else "missing", hint)
+    if problem == UNKNOWN_METHOD:
+        return Problem(key, item["msg"], more["hint"])
     if problem in ("model_type", "model_attributes_type"):
         return Problem(key, f"must be a table, [{key}]. Received: {_shown(item['input'])}")
     if problem == "value_error":
-        return Problem(key, str(item["ctx"]["error"]))
+        return Problem(key, str(more["error"]))
     message = item["msg"].replace("Input should be", "must be")
     return Problem(key, f"{message}. Received: {_shown(item['input'])}")
 
 
-def _unknown_key(key, item, kind, kinds):
+def _unknown_key(key: str, item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem:
     """A key that is none of its section's: whose it is, or which one may be meant."""
-    section, known = _section_of(item["loc"], kind)
+    section, known = _section_of(item["loc"], kind, tables)
     word = str(item["loc"][-1])
-    whose = _whose(word, kinds) if _is_unknown_key_of_data(item) else None
-    hint = f"it is for {whose}" if whose else did_you_mean(word, known) or _list(known)
+    whose = _whose(word) if _is_unknown_key_of_data(item) else None
+    hint = f"it is for {whose}" if whose else nearest_or_all(word, known)
     return Problem(key, f"unknown key{section}", hint)
 
 
-def _whose(key, kinds):
+def _whose(key: str) -> str | None:
     """The tasks whose [data] has a key, or `None`."""
-    sections = (kind.model_fields["data"].annotation for kind in kinds)
-    return next((section.whose for section in sections if key in section.model_fields), None)
+    return next((kind.whose for kind in DATA_SECTIONS if key in kind.model_fields), None)
 
 
-def _section_of(location, kind):
+def _section_of(
+    location: tuple[int | str, ...], kind: type[Section], tables: Tables
+) -> tuple[str, Collection[str]]:
     """(" of <section>", its known keys) for the table in which `location` lies."""
-    if len(location) < 2:
-        return "", tuple(kind.model_fields)
-    section = location[0]
+    section, *inside = map(str, location)
+    if not inside:
+        return "", kind.model_fields
     if section == "method":
-        return f' of method "{location[1]}"', tuple(METHODS[location[1]].model_fields)
-    model = kind.model_fields[section].annotation
-    return f" of [{section}]", tuple(model.model_fields)
+        name = tables["method"]["name"]
+        return f' of method "{name}"', method_named(name).model_fields
+    held = (
+        data_class(tables["task"]) if section == "data" else kind.model_fields[section].annotation
+    )
+    assert isinstance(held, type)
+    assert issubclass(held, Section)
+    return f" of [{section}]", held.model_fields
 
 
-def _list(names):
-    return "known: " + ", ".join(names)
-
-
-def _shown(value):
+def _shown(value: object) -> str:
     text = f'"{value}"' if isinstance(value, str) else repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,9 +1,10 @@
 """TOML and `--set` to a frozen `Recipe`: precedence is --set, then the recipe, then defaults."""
 
 import copy
-from typing import Annotated, Union
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
 from compacter_cli.errors import (
     CompacterError,
@@ -11,10 +12,11 @@ from compacter_cli.errors import (
     RecipeError,
     UsageError,
     absolute,
-    did_you_mean,
+    nearest_or_all,
     user_path,
 )
-from compacter_cli.methods import METHODS
+from compacter_cli.methods.base import Method
+from compacter_cli.recipe.choices import read_data, read_method
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.sections import (
     BackboneSection,
@@ -38,21 +40,38 @@ class Recipe(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     """Decides everything random but the splits: initial values, dropout, batches, subsets."""
     backbone: BackboneSection
-    method: Annotated[Union[tuple(METHODS.values())], Field(discriminator="name")]  # noqa: UP007
-    data: DataSection = DataSection()
-    train: TrainSection = TrainSection()
-    output: OutputSection = OutputSection()
+    method: SerializeAsAny[Method]
+    """What is trained: the section's `name` decides which other keys it has."""
+    # Made when needed, as are all defaults: an instance in the class would build its validators.
+    data: Annotated[
+        SerializeAsAny[DataSection | OwnDataSection],
+        Field(default_factory=DataSection, validate_default=True),
+    ]
+    """Where the rows come from: `task` decides which keys it has."""
+    train: TrainSection = Field(default_factory=TrainSection)
+    output: OutputSection = Field(default_factory=OutputSection)
 
     @field_validator("task")
     @classmethod
-    def _known_task(cls, value):
+    def _known_task(cls, value: str) -> str:
         known = (*TASKS, *FORMATS)
         if value not in known:
-            hint = did_you_mean(value, known) or "known tasks: " + ", ".join(known)
-            raise ValueError(f'unknown task "{value}"; {hint}')
+            raise ValueError(
+                f'unknown task "{value}"; {nearest_or_all(value, known, "known tasks")}'
+            )
         return value
 
-    def resolved(self):
+    @field_validator("method", mode="plain")
+    @classmethod
+    def _by_its_name(cls, value: object) -> Method:
+        return read_method(value)
+
+    @field_validator("data", mode="plain")
+    @classmethod
+    def _by_the_task(cls, value: object, info: ValidationInfo) -> DataSection | OwnDataSection:
+        return read_data(value, info.data.get("task"))
+
+    def resolved(self) -> Self:
         """This recipe with nothing left to its surroundings: the method's learning rate where none
         is given, and local paths made absolute, so that it can be run again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
@@ -71,18 +90,7 @@ class Recipe(Section):
         )
 
 
-class OwnRecipe(Recipe):
-    """One run on rows of one's own."""
-
-    data: OwnDataSection
-
-
-def recipe_class(tables):
-    """The kind of recipe that plain `tables` are: what [data] holds depends on the task."""
-    return OwnRecipe if tables.get("task") in FORMATS else Recipe
-
-
-def load_recipe(name, overrides=()):
+def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
     """The checked, resolved `Recipe` of a path or shipped name.
 
     Args:
@@ -102,12 +110,12 @@ def load_recipe(name, overrides=()):
     return recipe_of(override(tables, overrides), source)
 
 
-def recipe_of(tables, source):
+def recipe_of(tables: dict[str, Any], source: str) -> Recipe:
     """The checked, resolved `Recipe` of plain `tables`; `source` names them in errors."""
     try:
-        recipe = recipe_class(tables).model_validate(tables).resolved()
+        recipe = Recipe.model_validate(tables).resolved()
     except ValidationError as error:
-        problems = problems_of(error, recipe_class(tables), (Recipe, OwnRecipe))
+        problems = problems_of(error, Recipe, tables)
         raise RecipeError(source, [*problems, *_checks_of_the_rest(tables, error)]) from None
     problems = cross_checks(recipe)
     if problems:
@@ -115,26 +123,19 @@ def recipe_of(tables, source):
     return recipe
 
 
-def cross_checks(recipe):
+def cross_checks(recipe: Recipe) -> list[Problem]:
     """Problems between sections, found from the backbone's dimensions and vocabulary alone."""
     shape = shape_of(recipe.backbone.preset)
     return [*recipe.method.problems(shape), *_label_problems(recipe)]
 
 
-def _checks_of_the_rest(tables, error):
+def _checks_of_the_rest(tables: dict[str, Any], error: ValidationError) -> list[Problem]:
     """Cross-check problems of a recipe without its wrong keys, where that leaves a whole one."""
     rest = copy.deepcopy(tables)
     for item in error.errors():
-        location = list(item["loc"])
-        if location[:1] == ["method"] and len(location) > 1:
-            del location[1]
-        table = rest
-        for key in location[:-1]:
-            table = table.get(key, {}) if isinstance(table, dict) else {}
-        if location and isinstance(table, dict):
-            table.pop(location[-1], None)
+        _drop(rest, item["loc"])
     try:
-        return cross_checks(recipe_class(rest).model_validate(rest))
+        return cross_checks(Recipe.model_validate(rest))
     except ValidationError:
         return []
     except CompacterError as other:
@@ -142,7 +143,15 @@ def _checks_of_the_rest(tables, error):
         return [Problem("backbone.preset", message, other.hint or "")]
 
 
-def _label_problems(recipe):
+def _drop(tables: Any, location: tuple[int | str, ...]) -> None:
+    """Take the value at a location out of plain tables, where there is one."""
+    for key in location[:-1]:
+        tables = tables.get(key) if isinstance(tables, dict) else None
+    if location and isinstance(tables, dict):
+        tables.pop(location[-1], None)
+
+
+def _label_problems(recipe: Recipe) -> list[Problem]:
     from compacter_cli.t5.loading import find_vocabulary
 
     targets = task_of(recipe).targets

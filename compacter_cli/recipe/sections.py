@@ -1,7 +1,7 @@
 """What the sections of a recipe hold, and the checks within one of them."""
 
 import math
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import (
     Field,
@@ -26,7 +26,7 @@ class BackboneSection(Section):
 
     @field_validator("precision", mode="before")
     @classmethod
-    def _no_float16(cls, value):
+    def _no_float16(cls, value: object) -> object:
         if value in ("float16", "fp16", "half", "mixed_float16"):
             raise ValueError(
                 "float16 is refused: T5's activations overflow it, its layer norm then returns "
@@ -68,7 +68,7 @@ class DataSection(ExamplesSection):
     whose = "published tasks (glue/rte)"
 
     @model_validator(mode="after")
-    def _one_way_in(self):
+    def _one_way_in(self) -> Self:
         if self.folder is not None and self.archive is not None:
             raise ValueError("give either folder or archive, not both")
         return self
@@ -97,13 +97,13 @@ class OwnDataSection(ExamplesSection):
 
     @field_validator("source", "target")
     @classmethod
-    def _a_template(cls, value):
+    def _a_template(cls, value: str) -> str:
         if not columns_of(value):
             raise ValueError(f'names no column. Received: "{value}"; such as "review: {{text}}"')
         return value
 
     @model_validator(mode="after")
-    def _labels_and_metrics_fit(self):
+    def _labels_and_metrics_fit(self) -> Self:
         labels, metrics = self.labels or (), self.metrics or ()
         if len(set(labels)) < len(labels):
             raise ValueError("a label is there twice")
@@ -119,11 +119,14 @@ class OwnDataSection(ExamplesSection):
         return self
 
 
-def _is_number(text):
+def _is_number(text: str) -> bool:
     try:
         return math.isfinite(float(text))
     except ValueError:
         return False
+
+
+DATA_SECTIONS = (DataSection, OwnDataSection)
 
 
 class TrainSection(Section):
@@ -151,6 +154,13 @@ class TrainSection(Section):
     remat: bool = False
     """Keep only the blocks' inputs for the backward pass and run every block again in it: less
     memory, more time, the same results."""
+
+    @property
+    def peak_rate(self) -> float:
+        """The peak rate of a resolved recipe, which has one."""
+        if self.learning_rate is None:
+            raise ValueError("the recipe is not resolved: it has no learning rate")
+        return self.learning_rate
 
 
 class OutputSection(Section):

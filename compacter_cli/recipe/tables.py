@@ -1,12 +1,14 @@
 """TOML and `--set` to plain tables, before anything in them is checked."""
 
 import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from compacter_cli.errors import UsageError
 from compacter_cli.recipe.shipped import find_recipe
 
 
-def read_tables(name):
+def read_tables(name: str) -> tuple[str, dict[str, Any]]:
     """`(where it was found, its tables as plain data)` of a recipe of any kind, unchecked.
 
     Raises:
@@ -19,12 +21,12 @@ def read_tables(name):
         raise UsageError(f"{source}: not TOML: {error}", "mend the line it names") from error
 
 
-def is_pretraining(tables):
+def is_pretraining(tables: Mapping[str, Any]) -> bool:
     """Whether plain `tables` are a recipe of `compacter pretrain`."""
     return "text" in tables and "task" not in tables
 
 
-def override(tables, overrides):
+def override(tables: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
     """`tables` after `section.key=value` overrides; a value that is no TOML is a plain string."""
     for text in overrides:
         dotted, equals, value = text.partition("=")
@@ -42,7 +44,7 @@ def override(tables, overrides):
     return tables
 
 
-def _toml_value(text):
+def _toml_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:

@@ -4,104 +4,109 @@ They share no answer and no sentence with the four demo tasks: sentences are men
 compared in words, reacted to, and taken to their conclusions, with the reason or without.
 """
 
-import random
+from collections.abc import Callable, Iterator, Set
+from random import Random
+from typing import NamedTuple
 
-from compacter_cli.world.clauses import Speaker
+from compacter_cli.world.clauses import Clause, Speaker
 from compacter_cli.world.faults import faulty
-from compacter_cli.world.likeness import compared, relation
-from compacter_cli.world.meaning import difference, direction, inference, same_meaning
-from compacter_cli.world.opinions import Critic
-from compacter_cli.world.text import task_sentences
+from compacter_cli.world.likeness import compared, relations
+from compacter_cli.world.meaning import ANY_PLACE, difference, direction, inference, same_meaning
+from compacter_cli.world.opinions import GENRES, Critic
 
 RELATED = {"same": "equal", "above": "kind", "sibling": "near", "family": "far", "none": "apart"}
+WAYS = {1: "over", -1: "under", 0: "fixed"}  # by the `direction` of a place
 
 
-def exercises(seed):
+class Exercise(NamedTuple):
+    """What is asked and what is answered, and the sentences in both."""
+
+    sentences: tuple[str, ...]
+    source: str
+    target: str
+
+
+def exercises(seed: int, without: Set[str]) -> Iterator[tuple[str, str]]:
     """(source, target) of exercises without end, the same for the same seed.
 
-    No sentence of a demo task's rows occurs in them.
+    Those that hold a sentence of `without` are left out: the demo tasks' own, which a model that
+    is tested on them must not have practised.
     """
-    speaker = Speaker(random.Random(f"exercises {seed}"))
-    told = task_sentences()
+    speaker = Speaker(Random(f"exercises {seed}"))
     while True:
         kind = speaker.draw.choices(tuple(SHARES), tuple(SHARES.values()))[0]
-        sentences, (source, target) = kind(speaker)
-        if told.isdisjoint(sentences):
+        sentences, source, target = kind(speaker)
+        if without.isdisjoint(sentences):
             named = kind not in PLAIN or speaker.draw.random() < 0.3
             yield (f"{kind.__name__}: {source}" if named else source), target
 
 
-def conclude(speaker):
+def conclude(speaker: Speaker) -> Exercise:
     """Is it certain, given the premise?"""
-    sentences, source, answer, _ = _argued(speaker)
-    return sentences, (source, answer)
+    exercise, _, _ = _argued(speaker)
+    return exercise
 
 
-def explain(speaker):
+def explain(speaker: Speaker) -> Exercise:
     """What sets the two apart, which way it may go there, and so whether it is certain."""
-    sentences, source, answer, (premise, conclusion) = _argued(speaker)
+    exercise, premise, conclusion = _argued(speaker)
     reason = difference(premise, conclusion)
-    place = reason.partition(" ")[0]
-    way = ""
-    if place in ("subject", "object", "adverb"):
-        way = {1: " over", -1: " under", 0: " fixed"}[direction(premise, place)]
-    return sentences, (source, f"{reason}{way} {answer}")
+    ways = [WAYS[direction(premise, place)] for place in ANY_PLACE if reason.startswith(place)]
+    return exercise._replace(target=" ".join((reason, *ways, exercise.target)))
 
 
-def _argued(speaker):
-    """(sentences, source text, verdict, clauses) of an inference that is certain or is not."""
+def _argued(speaker: Speaker) -> tuple[Exercise, Clause, Clause]:
+    """An inference that is certain or is not, its verdict the target; premise and conclusion."""
     certain = speaker.draw.random() < 0.5
-    clauses = inference(speaker, certain)
-    sentences = tuple(clause.sentence() for clause in clauses)
+    premise, conclusion = inference(speaker, certain)
+    sentences = (premise.sentence(), conclusion.sentence())
     source = "premise: {} hypothesis: {}".format(*sentences)
-    return sentences, source, "certain" if certain else "doubtful", clauses
+    verdict = "certain" if certain else "doubtful"
+    return Exercise(sentences, source, verdict), premise, conclusion
 
 
-def mend(speaker):
+def mend(speaker: Speaker) -> Exercise:
     """The sentence without its fault, or `fine` where it has none."""
     while True:
         clause = speaker.clause()
         if speaker.draw.random() < 0.4:
             right = clause.sentence()
-            return (right,), (f"sentence: {right}", "fine")
+            return Exercise((right,), f"sentence: {right}", "fine")
         if given := faulty(speaker, clause):
-            return (given, clause.sentence()), (f"sentence: {given}", clause.sentence())
+            right = clause.sentence()
+            return Exercise((given, right), f"sentence: {given}", right)
 
 
-def rephrase(speaker):
+def rephrase(speaker: Speaker) -> Exercise:
     """The same with other words."""
     while True:
         clause = speaker.clause()
         other = same_meaning(speaker, clause)
         if other:
-            sentences = (clause.sentence(), other.sentence())
-            return sentences, (f"sentence: {sentences[0]}", sentences[1])
+            first, second = clause.sentence(), other.sentence()
+            return Exercise((first, second), f"sentence: {first}", second)
 
 
-def compare(speaker):
+def compare(speaker: Speaker) -> Exercise:
     """How the subjects, the verbs and the objects are related, a word each."""
     first, second = compared(speaker)
-    subject, object_ = (
-        RELATED[relation(getattr(first, place).noun, getattr(second, place).noun)]
-        for place in ("subject", "object")
-    )
+    subject, object_ = (RELATED[related] for related in relations(first, second))
     verb = "equal" if first.verb.meaning == second.verb.meaning else "apart"
     sentences = (first.sentence(), second.sentence())
-    return sentences, (
-        "sentence1: {} sentence2: {}".format(*sentences),
-        f"{subject} {verb} {object_}",
-    )
+    source = "sentence1: {} sentence2: {}".format(*sentences)
+    return Exercise(sentences, source, f"{subject} {verb} {object_}")
 
 
-def react(speaker):
+def react(speaker: Speaker) -> Exercise:
     """What somebody who thinks so does."""
     positive = speaker.draw.random() < 0.5
-    shares = speaker.draw.choice(("text", "task"))
+    shares = speaker.draw.choice(GENRES)
     said = Critic(speaker.draw, shares=shares).opinion(positive)
-    return (said,), (f"sentence: {said}", "recommend" if positive else "avoid")
+    return Exercise((said,), f"sentence: {said}", "recommend" if positive else "avoid")
 
 
 # Exercises whose name may be left away: what a source looks like says which of them it is.
 PLAIN = (conclude, mend, compare, react)
 # How often which is practised.
+SHARES: dict[Callable[[Speaker], Exercise], int]
 SHARES = {conclude: 27, explain: 18, mend: 14, rephrase: 4, compare: 23, react: 14}

@@ -4,9 +4,9 @@ A fault is left out where the outcome is English too: "No dogs slept", "All thre
 "Anna was sold a car", "Did Anna not sleep", "Dogs all slept", "The dog Anna chased".
 """
 
-from dataclasses import replace
+from collections.abc import Sequence
 
-from compacter_cli.world.clauses import sentence
+from compacter_cli.world.clauses import PLACES, Clause, NounPhrase, Speaker, sentence
 
 BE = {"is": "are", "are": "is", "was": "were", "were": "was"}
 DO = {"do": "does", "does": "do"}
@@ -14,14 +14,14 @@ SINGULAR, NUMBERS, PLURAL = ("a", "every", "the"), ("two", "three"), ("some", "a
 OTHER_WORDS = {"saw", "found", "fell", "clean", "welcome"}  # forms that are a base or adjective too
 
 
-def faulty(speaker, clause):
+def faulty(speaker: Speaker, clause: Clause) -> str | None:
     """The words of `clause` with one fault, as a sentence; `None` where the fault has no place."""
     fault = speaker.draw.choice((agreement, number, verb_form, order, article, doubled))
     words = fault(speaker, clause)
     return sentence(words) if words and words != clause.words() else None
 
 
-def agreement(_speaker, clause):
+def agreement(_speaker: Speaker, clause: Clause) -> list[str] | None:
     """`The dogs chases the cat.`"""
     words = clause.words()
     if clause.passive or clause.negated:
@@ -35,10 +35,9 @@ def agreement(_speaker, clause):
     return _put(words, place, swapped[words[place]])
 
 
-def number(speaker, clause):
+def number(speaker: Speaker, clause: Clause) -> list[str] | None:
     """`Two dog chased the cat.`"""
-    place = speaker.draw.choice(("subject", "object"))
-    phrase = getattr(clause, place)
+    phrase = clause.at(speaker.draw.choice(PLACES))
     if phrase is None or phrase.definite or phrase.determiner in ("some", "no"):
         return None
     words = phrase.words()
@@ -46,7 +45,7 @@ def number(speaker, clause):
     return _with(clause, phrase, _put(words, len(words) - 1, noun))
 
 
-def verb_form(_speaker, clause):
+def verb_form(_speaker: Speaker, clause: Clause) -> list[str] | None:
     """`The dog did chased the cat.`, `The dog did not ran.`, `The cat was chase by the dog.`"""
     words, verb = clause.words(), clause.verb
     wrong = verb.base if clause.passive else verb.past
@@ -62,7 +61,7 @@ def verb_form(_speaker, clause):
     return [*words[:start], "did", *words[start:]]
 
 
-def order(speaker, clause):
+def order(speaker: Speaker, clause: Clause) -> list[str] | None:
     """`The dog big chased the cat.`, `The dog the chased cat.`: two neighbours exchanged."""
     places = _exchangeable(clause)
     if not places:
@@ -71,10 +70,11 @@ def order(speaker, clause):
     return [*words[:place], words[place + 1], words[place], *words[place + 2 :]]
 
 
-def _exchangeable(clause):
+def _exchangeable(clause: Clause) -> list[int]:
     """Places of the words that cannot be exchanged with the next."""
     first, last = clause.spoken
-    start, places = len(first.words()), []
+    start = len(first.words())
+    places: list[int] = []
     if not first.name and first.determiner != "all":
         places += range(start - 1)  # `Dog the chased the cat.`
     if clause.negated:
@@ -87,17 +87,16 @@ def _exchangeable(clause):
     return places
 
 
-def article(_speaker, clause):
+def article(_speaker: Speaker, clause: Clause) -> list[str] | None:
     """`A eagle chased the cat.`, `The cat chased an dog.`"""
     words = clause.words()
     place = next((i for i, word in enumerate(words) if word in ("a", "an")), None)
     return None if place is None else _put(words, place, "an" if words[place] == "a" else "a")
 
 
-def doubled(speaker, clause):
+def doubled(speaker: Speaker, clause: Clause) -> list[str] | None:
     """`Every the dog chased the cat.`: a determiner where there is one already."""
-    place = speaker.draw.choice(("subject", "object"))
-    phrase = getattr(clause, place)
+    phrase = clause.at(speaker.draw.choice(PLACES))
     if phrase is None or phrase.name:
         return None
     others = PLURAL if phrase.plural else SINGULAR
@@ -105,25 +104,13 @@ def doubled(speaker, clause):
     return _with(clause, phrase, [other, *phrase.words()])
 
 
-def _put(words, place, word):
+def _put(words: Sequence[str], place: int, word: str) -> list[str]:
     return [*words[:place], word, *words[place + 1 :]]
 
 
-def _with(clause, phrase, words):
-    """The clause's words with `words` in the place of a phrase."""
-    marked = replace(clause, **{_place_of(clause, phrase): _Said(phrase, words)})
-    return marked.words()
-
-
-def _place_of(clause, phrase):
-    return "subject" if clause.subject is phrase else "object"
-
-
-class _Said:
-    """A phrase that is said with other words than its own."""
-
-    def __init__(self, phrase, words):
-        self.plural, self._words = phrase.plural, words
-
-    def words(self):
-        return self._words
+def _with(clause: Clause, phrase: NounPhrase, words: Sequence[str]) -> list[str]:
+    """The clause's words with `words` in the place of one of its phrases."""
+    said, length = clause.words(), len(phrase.words())
+    first, _ = clause.spoken
+    start = 0 if phrase is first else len(said) - bool(clause.adverb) - length
+    return [*said[:start], *words, *said[start + length :]]

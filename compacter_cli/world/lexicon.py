@@ -4,8 +4,14 @@ Words on the right of a bar are held out: no training row of a demo task holds t
 validation and test rows prefer them. What a model knows of them it knows from pretraining.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Literal
+
+# Which words are said: all; those of training rows, without held-out ones; those of test rows,
+# which prefer them.
+Words = Literal["all", "train", "test"]
 
 # family / class: kinds. A kind is a class, a class is a family: a poodle is a dog is an animal.
 NOUNS = """
@@ -69,22 +75,25 @@ class Noun:
     held_out: bool = False
 
     @property
-    def plural(self):
+    def plural(self) -> str:
         return _with_s(self.word)
 
     @property
-    def family(self):
+    def family(self) -> "Noun":
         """The most general noun above it, such as animal; itself where it is that."""
         return self.parent.family if self.parent else self
 
     @property
-    def level(self):
+    def level(self) -> int:
         """0 for a family, 1 for a class, 2 for a kind."""
         return self.parent.level + 1 if self.parent else 0
 
-    def is_a(self, other):
+    def is_a(self, other: "Noun") -> bool:
         """Whether everything of this noun is of `other` too."""
         return self == other or (self.parent is not None and self.parent.is_a(other))
+
+
+PERSON = Noun("person")
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ class Verb:
     objects: tuple[str, ...] = ()
 
     @property
-    def third_person(self):
+    def third_person(self) -> str:
         return _with_s(self.base)
 
 
@@ -113,9 +122,9 @@ class Adjective:
 
 
 @cache
-def nouns():
+def nouns() -> tuple[Noun, ...]:
     """All nouns: families, classes and kinds."""
-    found = {}
+    found: dict[str, Noun] = {}
     for line in NOUNS.strip().splitlines():
         above, _, kinds = line.partition(": ")
         family, class_ = above.split(" / ")
@@ -127,7 +136,9 @@ def nouns():
 
 
 @cache
-def nouns_of(family, level=None, held_out=None):
+def nouns_of(
+    family: str, level: int | None = None, held_out: bool | None = None
+) -> tuple[Noun, ...]:
     """Nouns of a family by name, of one level and of one side of the bar where given."""
     return tuple(
         noun
@@ -139,9 +150,9 @@ def nouns_of(family, level=None, held_out=None):
 
 
 @cache
-def verbs(transitive=True):
+def verbs(transitive: bool = True) -> tuple[Verb, ...]:
     """All transitive or all intransitive verbs."""
-    found = []
+    found: list[Verb] = []
     for line in (TRANSITIVE if transitive else INTRANSITIVE).strip().splitlines():
         families, _, meanings = line.partition(": ")
         subjects, _, objects = families.partition(" > ")
@@ -155,9 +166,9 @@ def verbs(transitive=True):
 
 
 @cache
-def adjectives_of(family):
+def adjectives_of(family: str) -> tuple[Adjective, ...]:
     """Adjectives that fit a family by name."""
-    found = []
+    found: list[Adjective] = []
     for line in ADJECTIVES.strip().splitlines():
         families, _, meanings = line.partition(": ")
         for meaning in meanings.split(", "):
@@ -166,11 +177,12 @@ def adjectives_of(family):
     return tuple(adjective for adjective in found if family in adjective.families)
 
 
-def _forms(given):
+def _forms(given: Sequence[str]) -> tuple[str, str, str]:
     """(base, past, participle) of a verb, which gives its base alone where it is regular."""
-    if len(given) == 3:
-        return given
-    (base,) = given
+    base, *irregular = given
+    if irregular:
+        past, participle = irregular
+        return base, past, participle
     if base.endswith("e"):
         past = f"{base}d"
     elif base.endswith("y") and base[-2] not in "aeiou":
@@ -180,7 +192,7 @@ def _forms(given):
     return base, past, past
 
 
-def _with_s(word):
+def _with_s(word: str) -> str:
     if word.endswith(("s", "x", "z", "ch", "sh")):
         return f"{word}es"
     if word.endswith("y") and word[-2] not in "aeiou":

@@ -1,6 +1,10 @@
 """Opinions of the demo world: sentences for or against something, with negation and contrast."""
 
 from dataclasses import dataclass
+from random import Random
+from typing import Literal
+
+from compacter_cli.world.lexicon import Words
 
 # Adjectives by polarity; those on the right of the bar are held out, as in the lexicon.
 ADJECTIVES = {
@@ -55,7 +59,9 @@ SAID = {
 }
 # How often a row of the task, and a text, says it which way: in a text most words mean what they
 # say, in the task counting them is of no use.
-SHARES = {"task": (24, 40, 36), "text": (60, 22, 18)}
+Genre = Literal["text", "task"]
+GENRES: tuple[Genre, ...] = ("text", "task")
+SHARES: dict[Genre, tuple[int, ...]] = {"task": (24, 40, 36), "text": (60, 22, 18)}
 AFTERWARDS = {
     True: ("I will come again.", "I recommend it.", "Five stars!", "We smiled.", "Go and see it."),
     False: ("I left early.", "I want my money back.", "One star.", "We yawned.", "Stay away."),
@@ -66,12 +72,12 @@ AFTERWARDS = {
 class Critic:
     """Says opinions; `words` is "all", "train" or "test" as for a `Speaker`."""
 
-    draw: object
-    words: str = "all"
-    shares: str = "text"
+    draw: Random
+    words: Words = "all"
+    shares: Genre = "text"
     tested_share: float = 0.85  # of adjectives in validation and test rows that are held out
 
-    def opinion(self, positive, thing=None):
+    def opinion(self, positive: bool, thing: str | None = None) -> str:
         """A sentence whose opinion, all in all, is positive or is not."""
         draw = self.draw
         manner = draw.choices(tuple(SAID), SHARES[self.shares])[0]
@@ -93,7 +99,7 @@ class Critic:
         )
         return _with_article(said)
 
-    def _adjective(self, positive):
+    def _adjective(self, positive: bool) -> str:
         shown, held_out = (part.split() for part in ADJECTIVES[positive].split("|"))
         if self.words == "train":
             return self.draw.choice(shown)
@@ -102,7 +108,7 @@ class Critic:
         return self.draw.choice(shown + held_out)
 
 
-def _with_article(text):
+def _with_article(text: str) -> str:
     words = text.split(" ")
     for place, word in enumerate(words[:-1]):
         if word == "a" and words[place + 1][0] in "aeiou":

@@ -1,63 +1,59 @@
 """Unlabelled text of the demo world, paragraph by paragraph: what the demo backbone reads."""
 
-import random
-from functools import cache
+from collections.abc import Callable, Iterator, Set
+from random import Random
+from typing import NamedTuple
 
 from compacter_cli.world.clauses import Speaker
-from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
-from compacter_cli.world.likeness import relation
+from compacter_cli.world.lexicon import Noun, adjectives_of, nouns, verbs
+from compacter_cli.world.likeness import Relation, relation
 from compacter_cli.world.meaning import inference, same_meaning
 from compacter_cli.world.opinions import AFTERWARDS, THINGS, Critic
 
 SO = ("so", "therefore", "hence", "which means that")
 YET = ("but it does not follow that", "but who knows if", "which does not mean that")
+NEARER: tuple[tuple[Relation, Relation], ...] = (
+    ("sibling", "family"),
+    ("sibling", "none"),
+    ("family", "none"),
+)
 
 
-def paragraphs(seed):
+class Paragraph(NamedTuple):
+    """A text, and the sentences in it that a task could hold too."""
+
+    sentences: tuple[str, ...]
+    text: str
+
+
+def paragraphs(seed: int, without: Set[str]) -> Iterator[str]:
     """Paragraphs without end, the same for the same seed, none twice in a row.
 
-    No sentence of a demo task's rows occurs in them.
+    Those that hold a sentence of `without` are left out: the demo tasks' own, which a model that
+    is tested on them must not have read.
     """
-    draw = random.Random(seed)
-    speaker, critic = Speaker(draw), Critic(draw)
-    told = task_sentences()
-    kinds = (argument, restatement, taxonomy, synonyms, opinions, comparison, counts)
-    weights = (26, 16, 12, 4, 22, 14, 6)
+    speaker = Speaker(Random(seed))
     last = ""
     while True:
-        kind = draw.choices(kinds, weights)[0]
-        sentences, text = kind(critic if kind is opinions else speaker)
-        if text != last and told.isdisjoint(sentences):
+        kind = speaker.draw.choices(tuple(SHARES), tuple(SHARES.values()))[0]
+        sentences, text = kind(speaker)
+        if text != last and without.isdisjoint(sentences):
             yield text
             last = text
 
 
-@cache
-def task_sentences():
-    """Every sentence in the rows of the demo tasks."""
-    from compacter_cli.tasks import DEMO_TASKS
-
-    return frozenset(
-        row[field]
-        for task in DEMO_TASKS
-        for rows in task.generate().values()
-        for row in rows
-        for field in task.fields
-    )
-
-
-def argument(speaker):
+def argument(speaker: Speaker) -> Paragraph:
     """What follows from something, and what does not."""
     follows = speaker.draw.random() < 0.5
     premise, conclusion = inference(speaker, follows)
     sentences = (premise.sentence(), conclusion.sentence())
     if speaker.draw.random() < 0.15:
-        return sentences, "premise: {} hypothesis: {}".format(*sentences)
+        return Paragraph(sentences, "premise: {} hypothesis: {}".format(*sentences))
     word = speaker.draw.choice(SO if follows else YET)
-    return sentences, f"{sentences[0][:-1]}, {word} {conclusion.text()}."
+    return Paragraph(sentences, f"{sentences[0][:-1]}, {word} {conclusion.text()}.")
 
 
-def restatement(speaker):
+def restatement(speaker: Speaker) -> Paragraph:
     """One thing said twice."""
     while True:
         first = speaker.clause()
@@ -66,13 +62,13 @@ def restatement(speaker):
             break
     sentences = (first.sentence(), second.sentence())
     if speaker.draw.random() < 0.15:
-        return sentences, "sentence1: {} sentence2: {}".format(*sentences)
-    return sentences, f"{sentences[0]} In other words, {second.text()}."
+        return Paragraph(sentences, "sentence1: {} sentence2: {}".format(*sentences))
+    return Paragraph(sentences, f"{sentences[0]} In other words, {second.text()}.")
 
 
-def taxonomy(speaker):
+def taxonomy(speaker: Speaker) -> Paragraph:
     """What is what."""
-    noun = speaker.draw.choice([noun for noun in nouns() if noun.parent])
+    noun, parent = speaker.draw.choice([(noun, noun.parent) for noun in nouns() if noun.parent])
     above = speaker.draw.choice([other for other in nouns() if noun.is_a(other) and other != noun])
     others = [other for other in nouns() if other.level == noun.level and other != noun]
     other = speaker.draw.choice(others)
@@ -82,16 +78,16 @@ def taxonomy(speaker):
         f"Every {noun.word} is {_a(above.word, small=True)}.",
         f"{_a(noun.word)} is one kind of {above.word}.",
     ]
-    if other.parent == noun.parent:
-        both = f"{noun.plural} and {other.plural} are {noun.parent.plural}."
+    if other.parent == parent:
+        both = f"{noun.plural} and {other.plural} are {parent.plural}."
         texts.append(both[0].upper() + both[1:])
     else:
         texts.append(f"No {noun.word} is {_a(other.word, small=True)}.")
     speaker.draw.shuffle(texts)
-    return (), " ".join(texts[: speaker.draw.randint(2, 3)])
+    return Paragraph((), " ".join(texts[: speaker.draw.randint(2, 3)]))
 
 
-def synonyms(speaker):
+def synonyms(speaker: Speaker) -> Paragraph:
     """Words of one meaning."""
     words = [(v.base, v.meaning, f"To {v.base}") for v in (*verbs(), *verbs(False))]
     for family in ("animal", "person"):
@@ -102,52 +98,64 @@ def synonyms(speaker):
         return synonyms(speaker)
     small = phrase[0].lower() + phrase[1:]
     other = small.replace(word, speaker.draw.choice(same))
-    return (), speaker.draw.choice((f"{phrase} is {other}.", f"{phrase} means {other}."))
+    text = speaker.draw.choice((f"{phrase} is {other}.", f"{phrase} means {other}."))
+    return Paragraph((), text)
 
 
-def opinions(critic):
+def opinions(speaker: Speaker) -> Paragraph:
     """Sentences of one mind about one thing."""
-    positive, thing = critic.draw.random() < 0.5, critic.draw.choice(THINGS)
-    sentences = [critic.opinion(positive, thing) for _ in range(critic.draw.randint(1, 3))]
-    prefix = "sentence: " if critic.draw.random() < 0.15 else ""
-    after = critic.draw.choice(AFTERWARDS[positive])
-    return tuple(sentences), prefix + " ".join((*sentences, after))
+    draw, critic = speaker.draw, Critic(speaker.draw)
+    positive, thing = draw.random() < 0.5, draw.choice(THINGS)
+    sentences = tuple(critic.opinion(positive, thing) for _ in range(draw.randint(1, 3)))
+    prefix = "sentence: " if draw.random() < 0.15 else ""
+    after = draw.choice(AFTERWARDS[positive])
+    return Paragraph(sentences, prefix + " ".join((*sentences, after)))
 
 
-def comparison(speaker):
+def comparison(speaker: Speaker) -> Paragraph:
     """Which things are alike."""
     noun = speaker.kind(("animal", "person", "food", "plant", "vehicle", "object"))
-    others = {}
+    others: dict[Relation, list[Noun]] = {}
     for other in nouns():
         if other.level == 2:
             others.setdefault(relation(noun, other), []).append(other)
-    near, far = speaker.draw.choice(
-        (("sibling", "family"), ("sibling", "none"), ("family", "none"))
-    )
+    near, far = speaker.draw.choice(NEARER)
     like, unlike = speaker.draw.choice(others[near]), speaker.draw.choice(others[far])
     words = {"sibling": "very much", "family": "a little", "none": "not at all"}
-    return (), (
+    text = (
         f"{_a(noun.word)} is {words[near]} like {_a(like.word, small=True)} "
         f"and {words[far]} like {_a(unlike.word, small=True)}."
     )
+    return Paragraph((), text)
 
 
-def counts(speaker):
+def counts(speaker: Speaker) -> Paragraph:
     """Numbers."""
     draw = speaker.draw
     noun = speaker.kind(("animal", "person", "object"))
     number = draw.choice((f"{draw.randint(0, 9)}", f"{draw.randint(10, 99)}"))
     half = f"{draw.randint(0, 9)}.{draw.choice('05')}"
-    return (), draw.choice(
-        (
-            f"There were {number} {noun.plural} in room {draw.randint(0, 9)}.",
-            f"The {noun.word} is {half} miles away, not {number}.",
-            f"Score: {half} of {draw.randint(5, 9)}.",
-            f"{draw.randint(0, 4)} and {draw.randint(0, 5)} {noun.plural}, {half} in all.",
-        )
+    texts = (
+        f"There were {number} {noun.plural} in room {draw.randint(0, 9)}.",
+        f"The {noun.word} is {half} miles away, not {number}.",
+        f"Score: {half} of {draw.randint(5, 9)}.",
+        f"{draw.randint(0, 4)} and {draw.randint(0, 5)} {noun.plural}, {half} in all.",
     )
+    return Paragraph((), draw.choice(texts))
 
 
-def _a(word, small=False):
+def _a(word: str, small: bool = False) -> str:
     article = "an" if word[0] in "aeiou" else "a"
     return f"{article if small else article.capitalize()} {word}"
+
+
+# How often a paragraph is of which kind.
+SHARES: dict[Callable[[Speaker], Paragraph], int] = {
+    argument: 26,
+    restatement: 16,
+    taxonomy: 12,
+    synonyms: 4,
+    opinions: 22,
+    comparison: 14,
+    counts: 6,
+}

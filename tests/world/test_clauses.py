@@ -17,7 +17,7 @@ def phrase(text):
     """A noun phrase from `determiner (adjective) noun`, or from a name."""
     *determiner, noun = text.split(" ")
     if not determiner:
-        return NounPhrase("", None, name=noun)
+        return NounPhrase.named(noun)
     adjective = ADJECTIVES[determiner[1]] if len(determiner) > 1 else None
     return NounPhrase(determiner[0], NOUNS[noun], adjective)
 
@@ -156,7 +156,7 @@ def test_everybody_does_what_such_can_do():
 def _kinds(words):
     speaker = Speaker(random.Random(0), words)
     said = [speaker.clause() for _ in range(1500)]
-    parts = [p for c in said for p in (c.subject, c.object) if p and p.noun]
+    parts = [p for c in said for p in c.phrases]
     return [p.noun for p in parts if p.noun.level == 2]
 
 

@@ -6,38 +6,37 @@ from itertools import islice
 
 import pytest
 
+from compacter_cli.pretraining.corpus import demo_sentences
 from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import exercises
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.exercises import SHARES
-from compacter_cli.world.text import task_sentences
 
 EXERCISES = tuple(SHARES)
 
 
 def _done(kind, count=400):
-    """(sentences, source, target) of many exercises of a kind."""
+    """Many exercises of a kind."""
     speaker = Speaker(random.Random(f"test {kind.__name__}"))
-    found = [kind(speaker) for _ in range(count)]
-    return [(sentences, source, target) for sentences, (source, target) in found]
+    return [kind(speaker) for _ in range(count)]
 
 
 @pytest.fixture(scope="module")
 def some():
     """The first exercises of a seed."""
-    return list(islice(exercises.exercises(3), 3000))
+    return list(islice(exercises.exercises(3, demo_sentences()), 3000))
 
 
 def test_they_are_the_same_for_the_same_seed_and_of_every_kind(some):
-    assert list(islice(exercises.exercises(3), 3000)) == some
-    assert list(islice(exercises.exercises(4), 10)) != some[:10]
+    assert list(islice(exercises.exercises(3, demo_sentences()), 3000)) == some
+    assert list(islice(exercises.exercises(4, demo_sentences()), 10)) != some[:10]
     starts = {source.partition(": ")[0] for source, _ in some}
     plain = {"premise", "sentence", "sentence1"}  # what may come without its name
     assert starts == {kind.__name__ for kind in EXERCISES} | plain
 
 
 def test_no_sentence_and_no_answer_of_the_tasks_occurs_in_them(some):
-    told = task_sentences()
+    told = demo_sentences()
     answers = {target for task in DEMO_TASKS for target in (*task.targets, *task.labels)}
     for source, target in some:
         found = re.findall(r"[A-Z][^.!?:]*[.!?]", f"{source} {target}")

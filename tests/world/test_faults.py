@@ -12,7 +12,7 @@ from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
 NOUNS = {noun.word: noun for noun in nouns()}
 VERBS = {verb.base: verb for verb in (*verbs(True), *verbs(False))}
 BIG = adjectives_of("animal")[0]
-ANNA = NounPhrase("", None, name="Anna")
+ANNA = NounPhrase.named("Anna")
 FAULTS = (
     faults.agreement,
     faults.number,

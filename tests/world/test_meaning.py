@@ -21,7 +21,7 @@ def phrase(text):
     """A noun phrase from `determiner (adjective) noun`, or from a name."""
     *determiner, noun = text.split(" ")
     if not determiner:
-        return NounPhrase("", None, name=noun)
+        return NounPhrase.named(noun)
     adjective = PERSONS[determiner[1]] if len(determiner) > 1 else None
     return NounPhrase(determiner[0], NOUNS[noun], adjective)
 
@@ -226,7 +226,7 @@ def test_another_thing_is_a_sibling_or_another_name():
 def test_inferences_keep_to_the_speakers_words(words):
     speaker = Speaker(random.Random(0), words)
     pairs = [inference(speaker, follows) for _ in range(400) for follows in (True, False)]
-    parts = [p for pair in pairs for c in pair for p in (c.subject, c.object) if p and p.noun]
+    parts = [p for pair in pairs for c in pair for p in c.phrases]
     held_out = sum(part.noun.held_out for part in parts)
     assert held_out == 0 if words == "train" else held_out > 400
 

@@ -7,13 +7,13 @@ from itertools import islice, pairwise
 
 import pytest
 
+from compacter_cli.pretraining.corpus import demo_sentences
 from compacter_cli.tasks import DEMO_TASKS
 from compacter_cli.world import text
 from compacter_cli.world.clauses import Speaker
 from compacter_cli.world.exercises import exercises
 from compacter_cli.world.lexicon import adjectives_of, nouns, verbs
-from compacter_cli.world.opinions import Critic
-from compacter_cli.world.text import paragraphs, task_sentences
+from compacter_cli.world.text import paragraphs
 
 # The beginning of what the shipped backbone was pretrained on: it changes with the backbone alone.
 TEXT_SHA256 = {
@@ -26,14 +26,14 @@ NOUNS = {word: noun for noun in nouns() for word in (noun.word, noun.plural)}
 
 @pytest.mark.parametrize("made", TEXT_SHA256, ids=lambda made: made.__name__)
 def test_the_text_is_that_of_the_shipped_backbone(made):
-    begun = "\n".join(map(str, islice(made(42), 2000)))
+    begun = "\n".join(map(str, islice(made(42, demo_sentences()), 2000)))
     assert hashlib.sha256(begun.encode()).hexdigest() == TEXT_SHA256[made]
 
 
 @pytest.fixture(scope="module")
 def some():
     """The first paragraphs of a seed."""
-    return list(islice(paragraphs(3), 4000))
+    return list(islice(paragraphs(3, demo_sentences()), 4000))
 
 
 def _sentences(paragraph):
@@ -53,7 +53,7 @@ def test_sentences_are_found_by_hand():
 
 
 def test_no_sentence_of_the_tasks_occurs_in_them(some):
-    told = task_sentences()
+    told = demo_sentences()
     rows = sum(len(task.fields) * sum(task.rows.values()) for task in DEMO_TASKS)
     assert 0.99 * rows < len(told) <= rows  # two tasks may share one
     found = [said for paragraph in some for said in _sentences(paragraph)]
@@ -61,16 +61,15 @@ def test_no_sentence_of_the_tasks_occurs_in_them(some):
     assert told.isdisjoint(found)
 
 
-def test_sentences_of_the_tasks_would_occur_if_they_were_not_kept_out(monkeypatch):
-    told = task_sentences()
-    monkeypatch.setattr(text, "task_sentences", frozenset)
-    found = {said for paragraph in islice(paragraphs(3), 4000) for said in _sentences(paragraph)}
-    assert len(told & found) > 20
+def test_sentences_of_the_tasks_would_occur_if_they_were_not_kept_out():
+    first = islice(paragraphs(3, without=frozenset()), 4000)
+    found = {said for paragraph in first for said in _sentences(paragraph)}
+    assert len(demo_sentences() & found) > 20
 
 
 def test_they_are_the_same_for_the_same_seed_and_go_on(some):
-    assert list(islice(paragraphs(3), 4000)) == some
-    assert list(islice(paragraphs(4), 10)) != some[:10]
+    assert list(islice(paragraphs(3, demo_sentences()), 4000)) == some
+    assert list(islice(paragraphs(4, demo_sentences()), 10)) != some[:10]
     assert all(first != second for first, second in pairwise(some))
     assert len(set(some)) > 0.9 * len(some)
 
@@ -85,7 +84,7 @@ def test_they_are_of_many_kinds_and_every_one_is_sentences(some):
 
 
 def _all(kind, speaker, count=600):
-    return [kind(speaker)[1] for _ in range(count)]
+    return [kind(speaker).text for _ in range(count)]
 
 
 def test_arguments_and_restatements_are_english(is_english):
@@ -127,7 +126,7 @@ def test_synonyms_mean_the_same():
 
 
 def test_opinions_are_of_one_mind(sounds_positive):
-    for said in _all(text.opinions, Critic(random.Random(0))):
+    for said in _all(text.opinions, Speaker(random.Random(0))):
         *spoken, after = _sentences(said.removeprefix("sentence: "))
         minds = {sounds_positive(sentence) for sentence in spoken}
         assert minds == {after in text.AFTERWARDS[True]}, said
