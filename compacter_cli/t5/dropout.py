@@ -2,8 +2,10 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import Self
 
 import torch
+from torch import Tensor
 
 from compacter_cli.t5.bits import factors, pack
 
@@ -20,27 +22,27 @@ class Dropout:
 
     Attributes:
         rate: share of the elements that become 0, between 0 and 1.
-        seed: int, of the step.
+        seed: of the step.
     """
 
     rate: float
     seed: int
 
     @classmethod
-    def drawn(cls, rate):
+    def drawn(cls, rate: float) -> Self:
         """Dropout with the next seed of torch's global generator."""
-        return cls(rate, torch.randint(1 << 62, (), device="cpu").item())
+        return cls(rate, int(torch.randint(1 << 62, (), device="cpu")))
 
     @property
-    def scale(self):
+    def scale(self) -> float:
         """Factor on what is kept: the reciprocal of its exact share."""
         return LEVELS / (LEVELS - self._dropped_levels)
 
     @property
-    def _dropped_levels(self):
+    def _dropped_levels(self) -> int:
         return min(round(self.rate * LEVELS), LEVELS - 1)
 
-    def bits(self, site, count, device):
+    def bits(self, site: str, count: int, device: str | torch.device) -> Tensor:
         """A packed bit for each of `count` elements of the place named `site`: set if kept."""
         generator = torch.Generator(device)
         generator.manual_seed(zlib.crc32(f"{self.seed}/{site}".encode()))
@@ -53,6 +55,6 @@ class Dropout:
             part.copy_(pack(draws.view(torch.int16) >= lowest_kept))
         return bits
 
-    def factors(self, site, count, device):
+    def factors(self, site: str, count: int, device: str | torch.device) -> Tensor:
         """Factor of each of `count` elements, float32: 0 or `scale`."""
         return factors(self.bits(site, count, device), self.scale, torch.float32, stop=count)

@@ -6,11 +6,16 @@
 tests, and it is that of the lean execution (`t5.lean`). Weights are (inputs, outputs).
 """
 
+from __future__ import annotations
+
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import keras
 import torch
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -19,6 +24,9 @@ from compacter_cli.t5.shapes import RELATIVE_BUCKETS, T5Shape
 
 MAX_DISTANCE = 128  # beyond it all relative positions share a bucket
 MASKED = -1e9  # added to the scores of positions that must not be seen
+
+Encoded: TypeAlias = tuple[Tensor, Tensor]  # states (B, S, k) and mask (B, S)
+KeysValues: TypeAlias = tuple[Tensor, Tensor]  # (B, H, D, S) and (B, H, S, D)
 
 
 @dataclass(frozen=True)
@@ -32,19 +40,19 @@ class T5Forward:
         layers: Keras layers of the method by structural name: adapters and a prompt.
         activation: of the feed-forward.
         epsilon: of the layer norms.
-        dropout: `Dropout` of this step; `None` outside training, and where the rate is 0.
+        dropout: of this step; `None` outside training, and where the rate is 0.
         remat: keep only the blocks' inputs for the backward pass, and run them again in it.
     """
 
     shape: T5Shape
-    weights: dict[str, torch.Tensor]
-    layers: dict[str, object]
-    activation: object
+    weights: Mapping[str, Tensor]
+    layers: Mapping[str, keras.layers.Layer]
+    activation: Callable[[Tensor], Tensor]
     epsilon: float
     dropout: Dropout | None = None
     remat: bool = False
 
-    def encode(self, ids, mask):
+    def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
         """`(states, mask)` of source `ids` (B, S): (B, S, k) and what of it is real, (B, S).
 
         `mask` is true on real tokens. A prompt makes both longer by its own length.
@@ -61,7 +69,7 @@ class T5Forward:
             hidden = self._run(self._encoder_block, f"encoder.{block}", hidden, bias, mask)
         return self._drop("encoder.output", self._norm("encoder", hidden), mask), mask
 
-    def decode(self, ids, mask, states, source_mask):
+    def decode(self, ids: Tensor, mask: Tensor, states: Tensor, source_mask: Tensor) -> Tensor:
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
         length = ids.shape[1]
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
@@ -74,15 +82,15 @@ class T5Forward:
             hidden = self._run(self._decoder_block, f"decoder.{block}", hidden, bias, mask, *source)
         return self._drop("decoder.output", self._norm("decoder", hidden), mask)
 
-    def logits(self, hidden):
+    def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
         return functional.linear(*self._head(hidden))
 
-    def loss(self, hidden, targets):
+    def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy summed over decoder states (N, k) and their `targets` (N,), in float32."""
         return functional.cross_entropy(self.logits(hidden).float(), targets, reduction="sum")
 
-    def _head(self, hidden):
+    def _head(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """`(input, table (V, k), bias or None)` of the output head."""
         bias = self.weights.get("head.bias")
         if not self.shape.tied:
@@ -91,7 +99,7 @@ class T5Forward:
         table = self.weights.get("head", self.weights["embedding"])
         return hidden * self.shape.hidden_dim**-0.5, table, bias
 
-    def start_cache(self, states, source_mask, steps=1):
+    def start_cache(self, states: Tensor, source_mask: Tensor, steps: int = 1) -> Cache:
         """The cache of greedy decoding: keys and values of `states`, none yet of the target.
 
         `steps` is how many tokens are expected; it may decide how the source is kept.
@@ -99,43 +107,52 @@ class T5Forward:
         blocks = range(self.shape.num_layers)
         cross = [self._keys_values(f"decoder.{b}.cross_attention", states) for b in blocks]
         source_bias = _hide(~source_mask[:, None, None, :], states.dtype)
-        return Cache(cross, source_bias, [None for _ in blocks])
+        return KeysValuesCache([None for _ in blocks], cross, source_bias)
 
-    def step(self, ids, cache):
+    def step(self, ids: Tensor, cache: Cache) -> Tensor:
         """Decoder states of the next token, `ids` (B, 1), appended to `cache`: (B, 1, k)."""
         hidden = self._embed(ids)
         bias = self._self_bias("decoder", 1, cache.length + 1, first_query=cache.length)
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
-            hidden = self._self_attention(name, hidden, bias, cache=cache, block=block)
+            hidden = self._self_attention(name, hidden, bias, past=(cache, block))
             hidden = self._cross_step(name, hidden, cache, block)
             hidden = self._feed_forward(name, hidden)
         return self._norm("decoder", hidden)
 
-    def _run(self, block, *inputs):
+    def _run(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
         if not (self.remat and torch.is_grad_enabled()):
             return block(*inputs)
         # Dropout is drawn from seeds of its own: no generator's state has to be kept.
         return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
 
-    def _encoder_block(self, name, hidden, bias, mask):
+    def _encoder_block(self, name: str, hidden: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
         hidden = self._self_attention(name, hidden, bias, mask)
         return self._feed_forward(name, hidden, mask)
 
-    def _decoder_block(self, name, hidden, bias, mask, states, source_bias, source_mask):
+    def _decoder_block(
+        self,
+        name: str,
+        hidden: Tensor,
+        bias: Tensor,
+        mask: Tensor,
+        states: Tensor,
+        source_bias: Tensor,
+        source_mask: Tensor,
+    ) -> Tensor:
         hidden = self._self_attention(name, hidden, bias, mask)
-        keys, values = self._keys_values(f"{name}.cross_attention", states)
-        source = keys, values, source_bias
-        hidden = self._cross_attention(name, hidden, *source, mask, source_mask)
+        source = self._keys_values(f"{name}.cross_attention", states)
+        hidden = self._cross_attention(name, hidden, source, source_bias, mask, source_mask)
         return self._feed_forward(name, hidden, mask)
 
-    def _cross_step(self, name, hidden, cache, block):
-        return self._cross_attention(name, hidden, *cache.cross[block], cache.source_bias)
+    def _cross_step(self, name: str, hidden: Tensor, cache: Cache, block: int) -> Tensor:
+        assert isinstance(cache, KeysValuesCache)  # as `start_cache` makes it
+        return self._cross_attention(name, hidden, cache.cross[block], cache.source_bias)
 
-    def _embed(self, ids):
+    def _embed(self, ids: Tensor) -> Tensor:
         return functional.embedding(ids, self.weights["embedding"])
 
-    def _norm(self, name, hidden):
+    def _norm(self, name: str, hidden: Tensor) -> Tensor:
         # T5's layer norm has no mean and no bias; its variance is taken in float32.
         exact = hidden.float()
         scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + self.epsilon)
@@ -143,55 +160,85 @@ class T5Forward:
         bias = self.weights.get(f"{name}.layer_norm.bias")
         return (normed if bias is None else normed + bias).to(hidden.dtype)
 
-    def _linear(self, name, x):
+    def _linear(self, name: str, x: Tensor) -> Tensor:
         y = x @ self.weights[name]
         bias = self.weights.get(f"{name}.bias")
         return y if bias is None else y + bias
 
-    def _drop(self, place, x, real):
+    def _drop(self, place: str, x: Tensor, real: Tensor | None) -> Tensor:
         """Dropout over the elements of `x` whose first axes are true in `real`."""
         if self.dropout is None:
             return x
+        assert real is not None  # it is left out in decoding alone, where nothing is dropped
         real = real.reshape(*real.shape, *[1] * (x.dim() - real.dim())).expand(x.shape)
         drawn = self.dropout.factors(place, int(real.sum()), x.device)
         factors = torch.zeros(x.shape, device=x.device).masked_scatter(real, drawn)
         return (x * factors).to(x.dtype)
 
-    def _self_attention(self, name, hidden, bias, mask=None, cache=None, block=None):
+    def _self_attention(
+        self,
+        name: str,
+        hidden: Tensor,
+        bias: Tensor,
+        mask: Tensor | None = None,
+        past: tuple[Cache, int] | None = None,
+    ) -> Tensor:
+        """Self-attention with its norm and residual, to `past`, a cache and its block, too."""
         name = f"{name}.self_attention"
         x = self._norm(name, hidden)
-        keys, values = self._keys_values(name, x)
-        if cache is not None:
-            keys, values = cache.append(block, keys, values)
-        mixed = self._attend(name, x, keys, values, bias, mask, mask)
-        return hidden + self._drop(f"{name}.residual", mixed, mask)
+        source = self._keys_values(name, x)
+        if past is not None:
+            cache, block = past
+            source = cache.append(block, *source)
+        attended = self._attend(name, x, source, bias, mask, mask)
+        return hidden + self._drop(f"{name}.residual", attended, mask)
 
-    def _cross_attention(self, name, hidden, keys, values, bias, mask=None, source_mask=None):
+    def _cross_attention(
+        self,
+        name: str,
+        hidden: Tensor,
+        source: KeysValues,
+        bias: Tensor,
+        mask: Tensor | None = None,
+        source_mask: Tensor | None = None,
+    ) -> Tensor:
         name = f"{name}.cross_attention"
         x = self._norm(name, hidden)
-        mixed = self._attend(name, x, keys, values, bias, mask, source_mask)
-        return hidden + self._drop(f"{name}.residual", mixed, mask)
+        attended = self._attend(name, x, source, bias, mask, source_mask)
+        return hidden + self._drop(f"{name}.residual", attended, mask)
 
-    def _keys_values(self, name, x):
+    def _keys_values(self, name: str, x: Tensor) -> KeysValues:
         """Keys (B, H, D, S) and values (B, H, S, D) of `x` (B, S, k)."""
         keys = self._heads(self._linear(f"{name}.key", x))
         values = self._heads(self._linear(f"{name}.value", x))
         return keys.transpose(2, 3), values
 
-    def _attend(self, name, x, keys, values, bias, mask, key_mask):
+    def _attend(
+        self,
+        name: str,
+        x: Tensor,
+        source: KeysValues,
+        bias: Tensor,
+        mask: Tensor | None,
+        key_mask: Tensor | None,
+    ) -> Tensor:
         queries = self._heads(self._linear(f"{name}.query", x))  # T5 does not scale the scores
+        keys, values = source
         scores = queries @ keys + bias
-        shares = scores.float().softmax(-1).to(x.dtype)
+        attention = scores.float().softmax(-1).to(x.dtype)
         if self.dropout is not None:
+            assert mask is not None  # as in `_drop`
+            assert key_mask is not None
             pairs = mask[:, None, :, None] & key_mask[:, None, None, :]
-            shares = self._drop(f"{name}.shares", shares, pairs.expand(shares.shape))
-        mixed = (shares @ values).transpose(1, 2).flatten(2)
-        return self._adapt(name, self._linear(f"{name}.output", mixed))
+            # A place's name decides what is drawn there: it stays as it is.
+            attention = self._drop(f"{name}.shares", attention, pairs.expand(attention.shape))
+        context = (attention @ values).transpose(1, 2).flatten(2)
+        return self._adapt(name, self._linear(f"{name}.output", context))
 
-    def _heads(self, x):
+    def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.shape.num_heads, -1)).transpose(1, 2)  # (B, H, length, D)
 
-    def _feed_forward(self, name, hidden, mask=None):
+    def _feed_forward(self, name: str, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         name = f"{name}.feed_forward"
         x = self._norm(name, hidden)
         inner = self.activation(self._linear(f"{name}.input", x))
@@ -201,14 +248,14 @@ class T5Forward:
         x = self._adapt(name, self._linear(f"{name}.output", inner))
         return hidden + self._drop(f"{name}.residual", x, mask)
 
-    def _adapt(self, name, x):
+    def _adapt(self, name: str, x: Tensor) -> Tensor:
         adapter = self.layers.get(f"{name}.adapter")
         if adapter is None:
             return x
         inner = adapter.activation(_project(adapter.down, x))
         return _project(adapter.up, inner) + x
 
-    def _self_bias(self, stack, queries, keys, first_query=0):
+    def _self_bias(self, stack: str, queries: int, keys: int, first_query: int = 0) -> Tensor:
         """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""
         table = self.weights[f"{stack}.0.self_attention.relative_bias"]
         positions = torch.arange(keys, device=table.device)
@@ -219,42 +266,51 @@ class T5Forward:
 
 @dataclass
 class Cache:
-    """Keys and values of every decoder block, kept while decoding token by token.
+    """What is kept while decoding token by token.
 
     Attributes:
-        cross: (keys, values) of the encoder states, a pair a block.
-        source_bias: hides the source's padding, (B, 1, 1, S).
-        own: (keys, values) of the target so far, `None` before the first token.
+        past: keys and values of the target so far, a pair a block; `None` before the first token.
     """
 
-    cross: list
-    source_bias: torch.Tensor
-    own: list = field(default_factory=list)
+    past: list[KeysValues | None]
 
     @property
-    def length(self):
+    def length(self) -> int:
         """Target tokens so far."""
-        return 0 if self.own[0] is None else self.own[0][1].shape[2]
+        return 0 if self.past[0] is None else self.past[0][1].shape[2]
 
-    def append(self, block, keys, values):
+    def append(self, block: int, keys: Tensor, values: Tensor) -> KeysValues:
         """Add one token's keys and values to a block; returns all of them."""
-        if self.own[block] is not None:
-            before_keys, before_values = self.own[block]
-            keys = torch.cat((before_keys, keys), dim=3)
-            values = torch.cat((before_values, values), dim=2)
-        self.own[block] = (keys, values)
+        past = self.past[block]
+        if past is not None:
+            keys = torch.cat((past[0], keys), dim=3)
+            values = torch.cat((past[1], values), dim=2)
+        self.past[block] = (keys, values)
         return keys, values
 
 
-def _project(layer, x):
+@dataclass
+class KeysValuesCache(Cache):
+    """A `Cache` with keys and values of the source.
+
+    Attributes:
+        cross: keys and values of the encoder states, a pair a block.
+        source_bias: hides the source's padding, (B, 1, 1, S).
+    """
+
+    cross: list[KeysValues]
+    source_bias: Tensor
+
+
+def _project(layer: keras.layers.Layer, x: Tensor) -> Tensor:
     # Not layer(x): Keras' __call__ costs time and keeps tensors alive until the next collection.
     if isinstance(layer, keras.layers.Dense):
         return functional.linear(x, layer.kernel.value.T.to(x.dtype), layer.bias.value.to(x.dtype))
     return layer.call(x)
 
 
-def relative_bucket(distance, both_ways):
-    """T5's bucket of each `distance` (key position minus query position), an int tensor.
+def relative_bucket(distance: Tensor, both_ways: bool) -> Tensor:
+    """T5's bucket of each `distance` (key position minus query position), integers.
 
     Half of the 32 buckets are exact small distances, the others grow logarithmically up to 128;
     the encoder looks both ways with 16 buckets each, the decoder only back.
@@ -272,6 +328,6 @@ def relative_bucket(distance, both_ways):
     return offset + torch.where(distance < exact, distance, far)
 
 
-def _hide(unseen, dtype):
+def _hide(unseen: Tensor, dtype: torch.dtype) -> Tensor:
     """A bias of `unseen`'s shape that hides the positions where it is true."""
     return torch.zeros(unseen.shape, dtype=dtype, device=unseen.device).masked_fill(unseen, MASKED)

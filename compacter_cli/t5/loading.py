@@ -1,15 +1,24 @@
 """A pretrained T5 with its vocabulary and fingerprint, from a directory or a KerasHub name."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.network import can_reach
 from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
 from compacter_cli.t5.vocabulary import Vocabulary, read_vocabulary
+
+if TYPE_CHECKING:
+    from keras import Variable
+    from keras_hub.models import T5Backbone
+    from torch import Tensor
 
 KERAS_HUB_HOST = "www.kaggle.com"
 
@@ -19,22 +28,22 @@ class Backbone:
     """A loaded backbone.
 
     Attributes:
-        preset: str. What it was loaded from.
-        keras: KerasHub `T5Backbone`, in the precision asked for.
-        vocabulary: its `Vocabulary`.
-        fingerprint: str. sha256 over its float32 values by structural name; precision and file
+        preset: what it was loaded from.
+        keras: KerasHub's backbone, in the precision asked for.
+        vocabulary: the preset's own.
+        fingerprint: sha256 over its float32 values by structural name; precision and file
             format do not change it.
         exact: float32 tensors of the layer norms where `keras` is bfloat16, else empty.
     """
 
     preset: str
-    keras: object
+    keras: T5Backbone
     vocabulary: Vocabulary
     fingerprint: str
-    exact: dict = field(default_factory=dict)
+    exact: dict[str, Tensor] = field(default_factory=dict)
 
 
-def check_preset(preset, offline=False):
+def check_preset(preset: str, offline: bool = False) -> None:
     """Say at once, before a framework is imported, that a preset cannot be had.
 
     Raises:
@@ -51,7 +60,7 @@ def check_preset(preset, offline=False):
         )
 
 
-def cached_directory(preset):
+def cached_directory(preset: str) -> Path | None:
     """The directory in which kagglehub keeps a KerasHub preset, `None` where it is not there."""
     root = Path(os.environ.get("KAGGLEHUB_CACHE", "~/.cache/kagglehub")).expanduser()
     versions = root.joinpath("models/keras/t5/keras", preset).glob("*/config.json")
@@ -61,7 +70,7 @@ def cached_directory(preset):
     return max(complete, key=lambda folder: int(folder.name), default=None)
 
 
-def find_vocabulary(preset):
+def find_vocabulary(preset: str) -> Vocabulary | None:
     """The `Vocabulary` of a preset, or `None` where it is a KerasHub name (not looked up here).
 
     Raises:
@@ -75,13 +84,13 @@ def find_vocabulary(preset):
     return None if directory is None else read_vocabulary(directory)
 
 
-def load_backbone(preset, precision="float32", keep_float32=False):
+def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = False) -> Backbone:
     """Load a `Backbone`.
 
     Args:
         preset: KerasHub name, preset directory, or `random/tiny`.
         precision: "float32" or "bfloat16", in which the weights are stored.
-        keep_float32: bool. Store float32 whatever the precision, for methods that train it all.
+        keep_float32: store float32 whatever the precision, for methods that train it all.
 
     Raises:
         MissingResourceError: the preset, or a file of it, is not there.
@@ -99,7 +108,7 @@ def load_backbone(preset, precision="float32", keep_float32=False):
     return Backbone(preset, keras_backbone, vocabulary, fingerprint, exact)
 
 
-def stored_in(precision, backbone):
+def stored_in(precision: str, backbone: T5Backbone) -> tuple[T5Backbone, dict[str, Tensor]]:
     """`(backbone, exact)` of a float32 KerasHub backbone: stored in `precision`, and the float32
     layer norms where that loses digits of them."""
     from compacter_cli.t5.placement import backbone_weights
@@ -111,13 +120,13 @@ def stored_in(precision, backbone):
     return _in_bfloat16(backbone, weights), exact
 
 
-def _load_float32(preset):
+def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
     import keras_hub
 
     if preset == RANDOM_TINY:
-        from compacter_cli.t5.random_backbone import tiny_backbone
+        from compacter_cli.t5.random_backbone import tiny_backbone, tiny_vocabulary
 
-        return tiny_backbone(), find_vocabulary(preset)
+        return tiny_backbone(), tiny_vocabulary()
     directory = local_directory(preset) or cached_directory(preset)
     vocabulary = read_vocabulary(directory) if directory else None
     source = str(directory.resolve()) if directory else preset
@@ -134,7 +143,7 @@ def _load_float32(preset):
     return backbone, vocabulary
 
 
-def fingerprint_of(weights):
+def fingerprint_of(weights: Mapping[str, Variable]) -> str:
     """sha256 over structural names, shapes and float32 values of `weights`, name by name."""
     import numpy as np
 
@@ -146,7 +155,7 @@ def fingerprint_of(weights):
     return digest.hexdigest()
 
 
-def _in_bfloat16(backbone, weights):
+def _in_bfloat16(backbone: T5Backbone, weights: Mapping[str, Variable]) -> T5Backbone:
     from compacter_cli.t5.placement import backbone_weights
 
     config = {**backbone.get_config(), "dtype": "bfloat16"}

@@ -1,19 +1,48 @@
 """`T5Model`: a KerasHub T5 backbone with the layers of one method."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import torch
 from compacter_layers import AddedBias
+from torch import Tensor
 from torch.nn import functional
 
+from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout
-from compacter_cli.t5.forward import T5Forward
+from compacter_cli.t5.forward import Encoded, T5Forward
 from compacter_cli.t5.lean.forward import LeanForward
 from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
+from compacter_cli.t5.shapes import T5Shape
 from compacter_cli.t5.vocabulary import END, PAD
 
+if TYPE_CHECKING:
+    import numpy as np
+    from keras_hub.models import T5Backbone
+
 EXECUTIONS = {"lean": LeanForward, "reference": T5Forward}
+
+
+class FineTuning(Protocol):
+    """What a model needs of a method: those of `compacter_cli.methods`, or any like them."""
+
+    @property
+    def trains(self) -> Sequence[str]:
+        """Which backbone weights train: shell patterns over structural names."""
+        ...
+
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str, weights: dict[str, keras.Variable]
+    ) -> Mapping[str, keras.layers.Layer]:
+        """The layers to add, built, by structural name.
+
+        `dtype` is the policy of their computation, `weights` the backbone's by structural name.
+        """
+        ...
 
 
 class T5Model(keras.Model):
@@ -25,16 +54,16 @@ class T5Model(keras.Model):
 
     Args:
         backbone: KerasHub `T5Backbone`, any T5.
-        method: settings of a method (see `compacter_cli.methods`), or `None` for the plain T5.
-        seed: int. Seed of the added layers' initial values.
+        method: a method's settings, or `None` for the plain T5.
+        seed: of the added layers' initial values.
         compute_dtype: "float32" or "bfloat16"; the backbone's own where left out. What trains
             and all layer norms are float32 whatever it is, and cast for the computation.
         exact: mapping from structural name to float32 values, used for the model's own copies
             instead of the backbone's values (a bfloat16 backbone has lost some digits).
-        dropout: float. Rate of T5's dropout in training; the backbone's own where left out.
-        in_place: bool. Train float32 weights of the backbone itself instead of copies of them.
+        dropout: rate of T5's dropout in training; the backbone's own where left out.
+        in_place: train float32 weights of the backbone itself instead of copies of them.
         execution: "lean", or "reference" for the plain forward pass: slower, and the same results.
-        remat: bool. In training keep only the blocks' inputs, and run every block a second time.
+        remat: in training keep only the blocks' inputs, and run every block a second time.
 
     Attributes:
         named_weights: every weight by structural name, added ones included.
@@ -51,18 +80,18 @@ class T5Model(keras.Model):
 
     def __init__(
         self,
-        backbone,
-        method=None,
+        backbone: T5Backbone,
+        method: FineTuning | None = None,
         *,
-        seed=0,
-        compute_dtype=None,
-        exact=None,
-        dropout=None,
-        in_place=False,
-        execution="lean",
-        remat=False,
-        **kwargs,
-    ):
+        seed: int = 0,
+        compute_dtype: str | None = None,
+        exact: Mapping[str, Tensor] | None = None,
+        dropout: float | None = None,
+        in_place: bool = False,
+        execution: str = "lean",
+        remat: bool = False,
+        **kwargs: Any,
+    ) -> None:
         compute_dtype = compute_dtype or backbone.compute_dtype
         if compute_dtype not in ("float32", "bfloat16"):
             raise ValueError(
@@ -83,7 +112,9 @@ class T5Model(keras.Model):
         self._prepare_weights(exact or {}, in_place, seed, policy)
         self.built = True
 
-    def _prepare_weights(self, exact, in_place, seed, policy):
+    def _prepare_weights(
+        self, exact: Mapping[str, Tensor], in_place: bool, seed: int, policy: str
+    ) -> None:
         weights = backbone_weights(self.backbone)
         for variable in weights.values():
             variable.trainable = False
@@ -111,7 +142,9 @@ class T5Model(keras.Model):
         self.named_weights = MappingProxyType({**weights, **added})
         self._check_trainable_set()
 
-    def _copy_of(self, source, name, trainable, exact):
+    def _copy_of(
+        self, source: keras.Variable, name: str, trainable: bool, exact: Mapping[str, Tensor]
+    ) -> keras.Variable:
         values = exact.get(name, source.value)
         variable = self.add_weight(
             name=name.replace(".", "_"),
@@ -124,7 +157,7 @@ class T5Model(keras.Model):
         self._own_weights.append(variable)
         return variable
 
-    def _check_trainable_set(self):
+    def _check_trainable_set(self) -> None:
         wanted = {id(self.named_weights[name]) for name in self.trained}
         found = {id(variable) for variable in self.trainable_variables}
         if wanted != found:
@@ -133,12 +166,12 @@ class T5Model(keras.Model):
                 "trainable weights that the method does not declare"
             )
 
-    def trained_tensors(self):
+    def trained_tensors(self) -> dict[str, Tensor]:
         """The float32 tensor of every trained weight by structural name."""
         return {name: self.named_weights[name].value for name in self.trained}
 
-    def assign(self, values):
-        """Set trained weights from `values`, a mapping from structural name to array or tensor.
+    def assign(self, values: Mapping[str, Tensor | np.ndarray]) -> None:
+        """Set trained weights from `values` by structural name.
 
         Raises:
             ValueError: the names are not exactly the trained ones, or a shape differs.
@@ -149,7 +182,7 @@ class T5Model(keras.Model):
         for name, value in values.items():
             self.named_weights[name].assign(value)
 
-    def forward_pass(self, training=False):
+    def forward_pass(self, training: bool = False) -> T5Forward:
         """The forward pass of the weights as they are now, cast for the computation."""
         weights = {name: variable.value for name, variable in self._backbone_weights.items()}
         if subspace := self._layers_by_name.get("said"):
@@ -167,11 +200,11 @@ class T5Model(keras.Model):
             remat=self.remat and training,
         )
 
-    def _for_compute(self, name, tensor):
+    def _for_compute(self, name: str, tensor: Tensor) -> Tensor:
         # Layer norms, and biases behind them, are computed in float32.
         return tensor if "layer_norm" in name else tensor.to(self._torch_dtype)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks.
 
         Those under the target's padding mean nothing.
@@ -188,19 +221,7 @@ class T5Model(keras.Model):
         )
         return forward.logits(hidden)
 
-    def encode(self, ids, mask, training=False):
-        """`(states, mask)` of source ids (B, S): (B, S, k) and (B, S), true on real tokens.
-
-        Both are longer than the ids where the method puts a prompt before them.
-        """
-        return self.forward_pass(training).encode(ids, mask)
-
-    def decode(self, ids, mask, states, source_mask, training=False):
-        """Logits (B, T, V) of decoder input ids (B, T) over encoder states (B, S, k)."""
-        forward = self.forward_pass(training)
-        return forward.logits(forward.decode(ids, mask, states, source_mask))
-
-    def summed_loss(self, batch, training=False):
+    def summed_loss(self, batch: Batch, training: bool = False) -> Tensor:
         """Cross-entropy summed over the batch's target tokens, padding left out, in float32.
 
         Divide by `batch.target_tokens` for the token mean. Teacher forcing: the decoder reads the
@@ -213,16 +234,23 @@ class T5Model(keras.Model):
         hidden = forward.decode(inputs, seen, states, source_mask)
         return forward.loss(hidden[batch.target_mask], batch.target_ids[batch.target_mask])
 
-    def loss_of(self, batch, training=False):
+    def loss_of(self, batch: Batch, training: bool = False) -> Tensor:
         """Mean cross-entropy over the batch's target tokens, padding left out."""
         return self.summed_loss(batch, training) / batch.target_tokens
 
     @torch.no_grad()
-    def label_scores(self, ids, mask, labels, forward=None, encoded=None):
+    def label_scores(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        labels: Sequence[Sequence[int]],
+        forward: T5Forward | None = None,
+        encoded: Encoded | None = None,
+    ) -> Tensor:
         """Log-probabilities (B, C) of C label texts as answers to source ids (B, S).
 
         `labels` are lists of token ids, end token included; the sources are encoded once, or not
-        at all where `encoded` is what `encode` made of them. `forward` as for `greedy`.
+        at all where `encoded` is what a forward pass made of them. `forward` as for `greedy`.
         """
         forward = forward or self.forward_pass()
         states, source_mask = encoded or forward.encode(ids, mask)
@@ -232,17 +260,24 @@ class T5Model(keras.Model):
             inputs = functional.pad(target[:, :-1], (1, 0), value=PAD)
             seen = torch.ones_like(inputs, dtype=torch.bool)
             hidden = forward.decode(inputs, seen, states, source_mask)
-            shares = forward.logits(hidden).float().log_softmax(dim=-1)
-            scores.append(shares.gather(-1, target[..., None])[..., 0].sum(dim=-1))
+            log_probabilities = forward.logits(hidden).float().log_softmax(dim=-1)
+            scores.append(log_probabilities.gather(-1, target[..., None])[..., 0].sum(dim=-1))
         return torch.stack(scores, dim=1)
 
     @torch.no_grad()
-    def greedy(self, ids, mask, max_tokens, forward=None, encoded=None):
+    def greedy(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        max_tokens: int,
+        forward: T5Forward | None = None,
+        encoded: Encoded | None = None,
+    ) -> Tensor:
         """Greedy continuation of source ids (B, S): token ids (B, at most max_tokens).
 
         Positions after a row's end token are padding; decoding stops when every row has ended.
         `forward` saves making the weights anew for every batch, where they have not changed, and
-        `encoded`, what `encode` made of the sources, encoding them.
+        `encoded`, what a forward pass made of the sources, encoding them.
         """
         forward = forward or self.forward_pass()
         cache = forward.start_cache(*(encoded or forward.encode(ids, mask)), max_tokens)
@@ -259,7 +294,7 @@ class T5Model(keras.Model):
         return torch.cat(tokens, dim=1)
 
 
-def named_variables(layers):
+def named_variables(layers: Mapping[str, keras.layers.Layer]) -> dict[str, keras.Variable]:
     """Variables of `layers` by structural name; a layer that several share is named once.
 
     `layers` maps a structural name to a layer; a variable's name is its layer's, the attributes
@@ -267,7 +302,7 @@ def named_variables(layers):
     """
     named, seen = {}, set()
 
-    def walk(layer, prefix):
+    def walk(layer: keras.layers.Layer, prefix: str) -> None:
         if id(layer) in seen:
             return
         seen.add(id(layer))

@@ -1,14 +1,22 @@
 """Where things are in KerasHub's T5: the one file that knows its inner names."""
 
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from compacter_cli.t5.shapes import T5Shape
 
+if TYPE_CHECKING:
+    from keras_hub.models import T5Backbone
+    from torch import Tensor
 
-def shape_of_backbone(backbone):
+
+def shape_of_backbone(backbone: T5Backbone) -> T5Shape:
     """The `T5Shape` of a KerasHub `T5Backbone`."""
     return T5Shape(
         vocabulary_size=backbone.vocabulary_size,
@@ -22,7 +30,7 @@ def shape_of_backbone(backbone):
     )
 
 
-def backbone_weights(backbone):
+def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
     """Every weight of a `T5Backbone` by structural name: `{"encoder.3.feed_forward.output": ...}`.
 
     KerasHub's own paths are neither unique (two relative biases share one) nor stable (layer
@@ -37,9 +45,11 @@ def backbone_weights(backbone):
     Raises:
         ValueError: the backbone holds a weight that no name was found for.
     """
-    weights = {"embedding": backbone.token_embedding.embeddings}
+    embedding = backbone.token_embedding
+    assert embedding is not None  # as it may be in KerasHub's backbones that read no text
+    weights = {"embedding": embedding.embeddings}
     if not backbone.tie_embedding_weights:
-        weights["head"] = backbone.token_embedding.reverse_embeddings
+        weights["head"] = embedding.reverse_embeddings
     for stack in ("encoder", "decoder"):
         for number, block in enumerate(_blocks(backbone, stack)):
             weights |= _block_weights(block, f"{stack}.{number}")
@@ -48,11 +58,11 @@ def backbone_weights(backbone):
     return weights
 
 
-def _blocks(backbone, stack):
+def _blocks(backbone: T5Backbone, stack: str) -> list[keras.layers.Layer]:
     return getattr(backbone, f"{stack}_transformer_layers")
 
 
-def _block_weights(block, name):
+def _block_weights(block: keras.layers.Layer, name: str) -> dict[str, keras.Variable]:
     weights = _attention_weights(block.self_attention, f"{name}.self_attention")
     weights[f"{name}.self_attention.layer_norm"] = block.self_attention_layer_norm.weight
     if block.is_decoder:
@@ -67,7 +77,7 @@ def _block_weights(block, name):
     return weights
 
 
-def _attention_weights(attention, name):
+def _attention_weights(attention: keras.layers.Layer, name: str) -> dict[str, keras.Variable]:
     weights = {
         f"{name}.{role}": plain(getattr(attention, f"{role}_projector")).kernel
         for role in ("query", "key", "value", "output")
@@ -77,7 +87,7 @@ def _attention_weights(attention, name):
     return weights
 
 
-def _check_complete(backbone, weights):
+def _check_complete(backbone: T5Backbone, weights: Mapping[str, keras.Variable]) -> None:
     named = {id(variable) for variable in weights.values()}
     added = {
         id(variable)
@@ -93,7 +103,7 @@ def _check_complete(backbone, weights):
         )
 
 
-def select(names, patterns):
+def select(names: Collection[str], patterns: Collection[str]) -> list[str]:
     """Those of `names` that match a shell pattern of `patterns`, in their own order.
 
     Raises:
@@ -109,22 +119,24 @@ def select(names, patterns):
 class AdaptedProjection(keras.layers.Layer):
     """A sub-layer's output projection with an adapter behind it: `adapter(projection(x))`."""
 
-    def __init__(self, projection, adapter, **kwargs):
+    def __init__(
+        self, projection: keras.layers.Layer, adapter: keras.layers.Layer, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.projection = projection
         self.adapter = adapter
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.adapter(self.projection(inputs))
 
 
-def plain(projection):
+def plain(projection: keras.layers.Layer) -> keras.layers.Layer:
     """The projection itself, taken out of an `AdaptedProjection` where it is in one."""
     return projection.projection if isinstance(projection, AdaptedProjection) else projection
 
 
-def adapted_sites(backbone):
+def adapted_sites(backbone: T5Backbone) -> list[str]:
     """Structural names of the sub-layers that have an adapter behind their output projection."""
     sites = [
         f"{stack}.{number}.{sublayer}"
@@ -139,7 +151,7 @@ def adapted_sites(backbone):
     ]
 
 
-def wrap_output(backbone, site, adapter):
+def wrap_output(backbone: T5Backbone, site: str, adapter: keras.layers.Layer) -> None:
     """Put `adapter` behind the output projection of the sub-layer named `site`."""
     owner = _owner_of_output(backbone, site)
     projection = owner.output_projector
@@ -150,7 +162,7 @@ def wrap_output(backbone, site, adapter):
         )
 
 
-def unwrap_output(backbone, site):
+def unwrap_output(backbone: T5Backbone, site: str) -> None:
     """Take the adapter behind the output projection of `site` away."""
     owner = _owner_of_output(backbone, site)
     adapted = owner.output_projector
@@ -159,14 +171,14 @@ def unwrap_output(backbone, site):
         owner.output_projector = plain(adapted)
 
 
-def _owner_of_output(backbone, site):
+def _owner_of_output(backbone: T5Backbone, site: str) -> keras.layers.Layer:
     stack, number, sublayer = site.split(".")
     block = _blocks(backbone, stack)[int(number)]
     return block if sublayer == "feed_forward" else getattr(block, sublayer)
 
 
 @contextmanager
-def _unlocked(layer):
+def _unlocked(layer: keras.layers.Layer) -> Iterator[None]:
     # A built Keras layer refuses new sub-layers, and replacing one is the whole point here.
     layer._tracker.unlock()
     try:

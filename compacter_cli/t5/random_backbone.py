@@ -1,18 +1,24 @@
 """The backbone `random/tiny`: random weights and a small vocabulary, made on the spot."""
 
+from __future__ import annotations
+
 import functools
 import io
 import random
+from typing import TYPE_CHECKING
 
-from compacter_cli.t5.shapes import RANDOM_TINY_SHAPE
+from compacter_cli.t5.shapes import RANDOM_TINY_SHAPE, T5Shape
 from compacter_cli.t5.vocabulary import Vocabulary
 from compacter_cli.tasks.smoke import SMOKE
+
+if TYPE_CHECKING:
+    from keras_hub.models import T5Backbone
 
 WEIGHT_SEED = 20_210_608  # fixed, so that every process makes the same backbone
 
 
 @functools.cache
-def tiny_vocabulary():
+def tiny_vocabulary() -> Vocabulary:
     """A unigram vocabulary over the words of the smoke task, the same in every process."""
     import sentencepiece
 
@@ -32,7 +38,7 @@ def tiny_vocabulary():
     return Vocabulary(model.getvalue())
 
 
-def tiny_backbone():
+def tiny_backbone() -> T5Backbone:
     """The backbone `random/tiny`, the same in every process."""
     import keras
     import numpy as np
@@ -49,7 +55,7 @@ def tiny_backbone():
     return backbone
 
 
-def random_backbone(shape, dropout=0.1):
+def random_backbone(shape: T5Shape, dropout: float = 0.1) -> T5Backbone:
     """A KerasHub `T5Backbone` of dimensions `shape` with KerasHub's random weights."""
     import keras_hub
 

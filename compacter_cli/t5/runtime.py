@@ -4,23 +4,26 @@ import contextlib
 import os
 import sys
 import warnings
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+from typing import Any
 
 from compacter_cli.errors import CompacterError, UsageError
 
 _TENSORFLOW = ("tensorflow", "tensorflow_text")
 
 
-def hide_tensorflow():
+def hide_tensorflow() -> None:
     """Let this process run as if TensorFlow were not installed; for the command line alone.
 
     Nothing here uses it, but keras_hub and keras import it where it is, at five seconds and, on a
     GPU, at most of its memory. A Python user's process is left as it is: other code may need it.
     """
-    sys.modules.update({name: None for name in _TENSORFLOW if name not in sys.modules})
+    _hide(_TENSORFLOW)
 
 
 @contextlib.contextmanager
-def tensorflow_as_installed():
+def tensorflow_as_installed() -> Iterator[None]:
     """Undo `hide_tensorflow` inside: TFDS mistakes the hidden TensorFlow for an imported one."""
     hidden = [name for name in _TENSORFLOW if name in sys.modules and sys.modules[name] is None]
     for name in hidden:
@@ -28,10 +31,16 @@ def tensorflow_as_installed():
     try:
         yield
     finally:
-        sys.modules.update({name: None for name in hidden if name not in sys.modules})
+        _hide(hidden)
 
 
-def start_keras():
+def _hide(names: Iterable[str]) -> None:
+    # `None` stands for a module that cannot be imported; typeshed knows modules alone.
+    absent: dict[str, Any] = {name: None for name in names if name not in sys.modules}
+    sys.modules.update(absent)
+
+
+def start_keras() -> ModuleType:
     """Import keras on its torch backend, whatever `~/.keras/keras.json` says, and keras_hub.
 
     Raises:
@@ -55,7 +64,7 @@ def start_keras():
     return keras
 
 
-def _keep_tensorflow_off_gpus():
+def _keep_tensorflow_off_gpus() -> None:
     # keras_hub imports TensorFlow where it is installed; its default is to take a GPU's memory.
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
@@ -64,7 +73,7 @@ def _keep_tensorflow_off_gpus():
 
 
 @contextlib.contextmanager
-def quiet_stderr():
+def quiet_stderr() -> Iterator[None]:
     """Silence what TensorFlow's C++ writes to stderr while it is imported."""
     try:
         saved = os.dup(2)
@@ -81,7 +90,7 @@ def quiet_stderr():
 
 
 @contextlib.contextmanager
-def on_device(name):
+def on_device(name: str | None) -> Iterator[str]:
     """Run Keras on `cpu` or `cuda[:i]`; `None` is a GPU where there is one. Yields the name.
 
     Raises:
@@ -94,7 +103,7 @@ def on_device(name):
         yield name
 
 
-def device_named(name):
+def device_named(name: str | None) -> str:
     """`name`, checked; `None` is a GPU where there is one.
 
     Raises:
@@ -114,7 +123,7 @@ def device_named(name):
     return name
 
 
-def seed_everything(seed):
+def seed_everything(seed: int) -> None:
     """Seed python's, numpy's and torch's generators (dropout draws from torch's)."""
     import random
 

@@ -24,22 +24,22 @@ class T5Shape:
     tied: bool = True
 
     @property
-    def blocks(self):
+    def blocks(self) -> int:
         """Blocks of both stacks: the L of the paper's section 4."""
         return 2 * self.num_layers
 
     @property
-    def layer_norm_parameters(self):
+    def layer_norm_parameters(self) -> int:
         """Two norms in an encoder block, three in a decoder block, one at the end of each stack."""
         return (5 * self.num_layers + 2) * self.hidden_dim
 
     @property
-    def weight_tensors(self):
+    def weight_tensors(self) -> int:
         """Number of weight tensors: 8 in an encoder block, 13 in a decoder block, one more where
         the feed-forward is gated, and embedding, relative biases, last norms and untied head."""
         return 5 + (not self.tied) + self.num_layers * (21 + 2 * self.gated)
 
-    def parameters(self, rows=None):
+    def parameters(self, rows: int | None = None) -> int:
         """All parameters, with `rows` of embedding instead of the vocabulary's where given."""
         k, inner = self.hidden_dim, self.num_heads * self.key_value_dim
         embedding = (rows or self.vocabulary_size) * k * (1 if self.tied else 2)
@@ -49,11 +49,11 @@ class T5Shape:
         return embedding + attention + feed_forward + biases + self.layer_norm_parameters
 
 
-def _v1_0(k, ff, layers, heads):
+def _v1_0(k: int, ff: int, layers: int, heads: int) -> T5Shape:
     return T5Shape(32_128, k, ff, layers, heads, 64)
 
 
-def _v1_1(k, ff, layers, heads, tied=False):
+def _v1_1(k: int, ff: int, layers: int, heads: int, tied: bool = False) -> T5Shape:
     return T5Shape(32_128, k, ff, layers, heads, 64, gated=True, tied=tied)
 
 
@@ -82,7 +82,7 @@ RANDOM_TINY_SHAPE = T5Shape(128, 64, 128, 2, 4, 16)
 OWN_NAMES = (DEMO_PRESET, RANDOM_TINY)  # no path of these names is looked for
 
 
-def shape_of(preset):
+def shape_of(preset: str) -> T5Shape:
     """The `T5Shape` of a KerasHub name, a local preset directory, `demo/t5` or `random/tiny`.
 
     Raises:
@@ -102,7 +102,7 @@ def shape_of(preset):
     return _read_shape(directory / "config.json")
 
 
-def local_directory(preset):
+def local_directory(preset: str) -> Path | None:
     """The directory of a path or of `demo/t5`; `None` where `preset` can only be a KerasHub name.
 
     Raises:
@@ -126,7 +126,7 @@ def local_directory(preset):
     return None
 
 
-def _read_shape(path):
+def _read_shape(path: Path) -> T5Shape:
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
         config = saved["config"]

@@ -1,6 +1,8 @@
 """Text to token ids and back, by sentencepiece itself, with the preset's own vocabulary."""
 
 import hashlib
+from collections.abc import Iterable, Sequence
+from os import PathLike
 from pathlib import Path
 
 from compacter_cli.errors import MissingResourceError, UsageError
@@ -12,16 +14,16 @@ class Vocabulary:
     """A SentencePiece vocabulary.
 
     Args:
-        proto: bytes. The serialized SentencePiece model.
+        proto: the serialized SentencePiece model.
 
     Attributes:
-        sha256: str. Hash of `proto`: two backbones agree on tokens where this agrees.
+        sha256: hash of `proto`: two backbones agree on tokens where this agrees.
 
     Raises:
         UsageError: `proto` is no SentencePiece model.
     """
 
-    def __init__(self, proto):
+    def __init__(self, proto: bytes) -> None:
         import sentencepiece
 
         self.proto = proto
@@ -33,14 +35,14 @@ class Vocabulary:
         if not len(self):
             raise UsageError("not a SentencePiece vocabulary: it holds no pieces")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._pieces.get_piece_size()
 
-    def encode(self, texts):
+    def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each of `texts`, without an end token."""
         return self._pieces.encode(list(texts))
 
-    def decode(self, ids):
+    def decode(self, ids: Iterable[int]) -> str:
         """The text of token `ids` up to the first end token; ids beyond the vocabulary are skipped.
 
         A backbone can have more rows than the vocabulary has pieces (32,128 and 32,100 in T5), and
@@ -54,14 +56,14 @@ class Vocabulary:
                 kept.append(int(token))
         return self._pieces.decode(kept)
 
-    def longest(self, texts):
+    def longest(self, texts: Sequence[str]) -> tuple[str, int]:
         """`(text, tokens)` of the longest of `texts`, its end token counted."""
         lengths = [len(ids) + 1 for ids in self.encode(texts)]
         length = max(lengths)
         return list(texts)[lengths.index(length)], length
 
 
-def read_vocabulary(directory):
+def read_vocabulary(directory: str | PathLike[str]) -> Vocabulary:
     """The `Vocabulary` in a preset directory, where KerasHub's tokenizer saves it."""
     path = Path(directory) / "assets" / "tokenizer" / "vocabulary.spm"
     if not path.is_file():

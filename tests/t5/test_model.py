@@ -139,19 +139,20 @@ def test_loss_accumulates_to_the_mean_over_all_tokens(shared_backbone, batch):
         assert summed / 10 == pytest.approx(model.loss_of(batch).item(), rel=1e-5)
 
 
-def test_call_encode_and_decode_agree(shared_backbone, token_batch):
+def test_a_call_gives_the_forward_passs_logits(shared_backbone, token_batch):
     model, inputs = T5Model(shared_backbone()), token_batch()
     source_mask = inputs["encoder_padding_mask"].bool()
     with torch.no_grad():
-        states, source_mask = model.encode(inputs["encoder_token_ids"], source_mask)
-        logits = model.decode(
+        forward = model.forward_pass()
+        states, source_mask = forward.encode(inputs["encoder_token_ids"], source_mask)
+        hidden = forward.decode(
             inputs["decoder_token_ids"],
             inputs["decoder_padding_mask"].bool(),
             states,
             source_mask,
         )
         assert states.shape == (3, 12, 32)
-        assert torch.equal(logits, model(inputs))
+        assert torch.equal(forward.logits(hidden), model(inputs))
 
 
 # Precision

@@ -1,26 +1,28 @@
 """Dropout that keeps a bit an element, and the residual that it is added to."""
 
 import torch
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
 from compacter_cli.t5.bits import factor_blocks
+from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
 
-def drop(x, dropout, site):
+def drop(x: Tensor, dropout: Dropout | None, site: str) -> Tensor:
     """`x` after the dropout of the place named `site`; `x` itself where `dropout` is `None`."""
     if dropout is None:
         return x
     return Drop.apply(x, dropout.bits(site, x.numel(), x.device), dropout.scale)
 
 
-def add_dropped(residual, x, dropout, site):
+def add_dropped(residual: Tensor, x: Tensor, dropout: Dropout | None, site: str) -> Tensor:
     """`residual + drop(x)`."""
     if dropout is None:
         return residual + x
     return AddDropped.apply(residual, x, dropout.bits(site, x.numel(), x.device), dropout.scale)
 
 
-def dropped(x, bits, scale):
+def dropped(x: Tensor, bits: Tensor, scale: float) -> Tensor:
     """`x * scale` where the packed bit is set, else 0."""
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     flat, source = out.view(-1), x.reshape(-1)
@@ -33,22 +35,25 @@ class Drop(torch.autograd.Function):
     """`apply(x, bits, scale)`: `dropped`."""
 
     @staticmethod
-    def forward(ctx, x, bits, scale):
+    def forward(ctx: FunctionContext, x: Tensor, bits: Tensor, scale: float) -> Tensor:
         ctx.save_for_backward(bits)
         ctx.scale = scale
         return dropped(x, bits, scale)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
-        return dropped(gradient, *ctx.saved_tensors, ctx.scale), None, None
+    def backward(ctx: FunctionContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (bits,) = ctx.saved_tensors
+        return dropped(gradient, bits, ctx.scale), None, None
 
 
 class AddDropped(torch.autograd.Function):
     """`apply(residual, x, bits, scale)`: `residual + dropped(x, bits, scale)` in one pass."""
 
     @staticmethod
-    def forward(ctx, residual, x, bits, scale):
+    def forward(
+        ctx: FunctionContext, residual: Tensor, x: Tensor, bits: Tensor, scale: float
+    ) -> Tensor:
         ctx.save_for_backward(bits)
         ctx.scale = scale
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -59,5 +64,6 @@ class AddDropped(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
-        return gradient, dropped(gradient, *ctx.saved_tensors, ctx.scale), None, None
+    def backward(ctx: FunctionContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (bits,) = ctx.saved_tensors
+        return gradient, dropped(gradient, bits, ctx.scale), None, None

@@ -3,33 +3,51 @@
 N tokens, k hidden, F inner
 """
 
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
 import torch
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 
 from compacter_cli.t5.bits import blocks, factor_blocks, pack
 from compacter_cli.t5.lean.drop import Drop
+from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
+
+Activation: TypeAlias = Callable[[Tensor], Tensor]
 
 
-def linear(x, weight, bias=None):
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`x @ weight + bias` for `x` (..., inputs) and `weight` (inputs, outputs)."""
     y = x @ weight
     return y if bias is None else y.add_(bias)
 
 
+class _ReluContext(FunctionContext, Protocol):
+    trains_out: bool
+
+
 class ReluFeedForward(torch.autograd.Function):
     """`drop(relu(x @ w_in + b_in)) @ w_out`.
 
-    `apply(x, w_in, b_in, w_out, kept, scale)` with `x` (N, k), `w_in` (k, F), `b_in` (F,) or
+    `apply(x, w_in, b_in, w_out, keep_mask, scale)` with `x` (N, k), `w_in` (k, F), `b_in` (F,) or
     `None`, `w_out` (F, k), and dropout's packed bits over (N, F) or `None` with its scale. For the
     backward pass one bit an inner element is enough; only where `w_out` trains, the elements
     themselves are kept.
     """
 
     @staticmethod
-    def forward(ctx, x, w_in, b_in, w_out, kept, scale):
+    def forward(
+        ctx: _ReluContext,
+        x: Tensor,
+        w_in: Tensor,
+        b_in: Tensor | None,
+        w_out: Tensor,
+        keep_mask: Tensor | None,
+        scale: float,
+    ) -> Tensor:
         inner = linear(x, w_in, b_in).relu_()
-        if kept is not None:
-            scale_(inner, kept, scale)
+        if keep_mask is not None:
+            scale_(inner, keep_mask, scale)
         ctx.scale = scale
         ctx.trains_out = ctx.needs_input_grad[3]
         passed = inner if ctx.trains_out else _positive(inner)
@@ -38,7 +56,7 @@ class ReluFeedForward(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: _ReluContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, w_in, w_out, passed = ctx.saved_tensors
         needs_x, needs_in, needs_bias = ctx.needs_input_grad[:3]
         d_inner = gradient @ w_out.T
@@ -58,36 +76,52 @@ class ReluFeedForward(torch.autograd.Function):
         )
 
 
+class _ActivatedContext(FunctionContext, Protocol):
+    activation: Activation
+
+
 class ActivatedFeedForward(torch.autograd.Function):
     """`drop(activation(x @ w_in + b_in) * (x @ w_gate + b_gate)) @ w_out`, any activation.
 
-    `apply(x, w_in, b_in, w_gate, b_gate, w_out, kept, scale, activation)`: as `ReluFeedForward`,
-    with `w_gate` `None` where nothing is gated. The backward pass keeps both products and takes
-    the activation again.
+    `apply(x, w_in, b_in, w_gate, b_gate, w_out, keep_mask, scale, activation)`: as
+    `ReluFeedForward`, with `w_gate` `None` where nothing is gated. The backward pass keeps both
+    products and takes the activation again.
     """
 
     @staticmethod
-    def forward(ctx, x, w_in, b_in, w_gate, b_gate, w_out, kept, scale, activation):
+    def forward(
+        ctx: _ActivatedContext,
+        x: Tensor,
+        w_in: Tensor,
+        b_in: Tensor | None,
+        w_gate: Tensor | None,
+        b_gate: Tensor | None,
+        w_out: Tensor,
+        keep_mask: Tensor | None,
+        scale: float,
+        activation: Activation,
+    ) -> Tensor:
         before = linear(x, w_in, b_in)
         gate = None if w_gate is None else linear(x, w_gate, b_gate)
         ctx.scale, ctx.activation = scale, activation
         trains_linear = ctx.needs_input_grad[1] or ctx.needs_input_grad[3]
         saved_x = x if trains_linear else None
-        ctx.save_for_backward(saved_x, w_in, w_gate, w_out, before, gate, kept)
-        return _inner(before, gate, kept, scale, activation) @ w_out
+        ctx.save_for_backward(saved_x, w_in, w_gate, w_out, before, gate, keep_mask)
+        return _inner(before, gate, keep_mask, scale, activation) @ w_out
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
-        x, w_in, w_gate, w_out, before, gate, kept = ctx.saved_tensors
+    def backward(ctx: _ActivatedContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, w_in, w_gate, w_out, before, gate, keep_mask = ctx.saved_tensors
         needs_x, needs_in, needs_in_bias, needs_gate, needs_gate_bias, needs_out = (
             ctx.needs_input_grad[:6]
         )
-        ends = [t.detach().requires_grad_() for t in (before, gate) if t is not None]
+        before, *gates = (t.detach().requires_grad_() for t in (before, gate) if t is not None)
+        gate = gates[0] if gates else None
         with torch.enable_grad():
-            inner = _inner(*ends, *[None] * (2 - len(ends)), kept, ctx.scale, ctx.activation)
-        d_before, *rest = torch.autograd.grad(inner, ends, gradient @ w_out.T)
-        d_gate = rest[0] if rest else None
+            inner = _inner(before, gate, keep_mask, ctx.scale, ctx.activation)
+        d_before, *d_gates = torch.autograd.grad(inner, [before, *gates], gradient @ w_out.T)
+        d_gate = d_gates[0] if d_gates else None
         d_x = None
         if needs_x:
             d_x = d_before @ w_in.T
@@ -98,7 +132,7 @@ class ActivatedFeedForward(torch.autograd.Function):
             x.T @ d_before if needs_in else None,
             d_before.sum(0) if needs_in_bias else None,
             x.T @ d_gate if needs_gate else None,
-            d_gate.sum(0) if needs_gate_bias else None,
+            d_gate.sum(0) if needs_gate_bias and d_gate is not None else None,
             inner.detach().T @ gradient if needs_out else None,
             None,
             None,
@@ -106,22 +140,28 @@ class ActivatedFeedForward(torch.autograd.Function):
         )
 
 
-def _inner(before, gate, kept, scale, activation):
+def _inner(
+    before: Tensor,
+    gate: Tensor | None,
+    keep_mask: Tensor | None,
+    scale: float,
+    activation: Activation,
+) -> Tensor:
     inner = activation(before)
     if gate is not None:
         inner = inner * gate
-    if kept is None:
+    if keep_mask is None:
         return inner
-    return Drop.apply(inner, kept, scale)
+    return Drop.apply(inner, keep_mask, scale)
 
 
-def scale_(x, bits, scale):
+def scale_(x: Tensor, bits: Tensor, scale: float) -> None:
     """Multiply a contiguous `x` in place by `scale` where the packed bit is set, else by 0."""
     flat = x.view(-1)
     for part, factors in factor_blocks(bits, scale, x):
         flat[part].mul_(factors)
 
 
-def _positive(x):
+def _positive(x: Tensor) -> Tensor:
     flat = x.view(-1)
     return torch.cat([pack(flat[part] > 0) for part in blocks(x)])

@@ -4,8 +4,10 @@ N labelled tokens, k hidden, V vocabulary
 """
 
 import torch
-from torch.autograd.function import once_differentiable
+from torch import Tensor
 from torch.nn import functional
+
+from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
 
 class FrozenHeadLoss(torch.autograd.Function):
@@ -16,15 +18,17 @@ class FrozenHeadLoss(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, table, bias, targets):
+    def forward(
+        ctx: FunctionContext, x: Tensor, table: Tensor, bias: Tensor | None, targets: Tensor
+    ) -> Tensor:
         logits = functional.linear(x, table, bias)
         exact = logits.to(torch.promote_types(x.dtype, torch.float32))
-        shares = exact.log_softmax(-1)
-        loss = functional.nll_loss(shares, targets, reduction="sum")
+        log_probabilities = exact.log_softmax(-1)
+        loss = functional.nll_loss(log_probabilities, targets, reduction="sum")
         needs_x, _, needs_bias, _ = ctx.needs_input_grad
         d_x = d_bias = None
         if needs_x or needs_bias:
-            d_logits = shares.exp_()
+            d_logits = log_probabilities.exp_()
             d_logits[torch.arange(len(targets), device=x.device), targets] -= 1
             d_logits = d_logits.to(x.dtype)
             d_x = d_logits @ table if needs_x else None
@@ -34,6 +38,6 @@ class FrozenHeadLoss(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: FunctionContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
         d_x, d_bias = (None if t is None else t * gradient for t in ctx.saved_tensors)
         return d_x, None, d_bias, None

@@ -1,7 +1,9 @@
 """T5's layer norm, keeping its input for the backward pass and nothing as large beside it."""
 
 import torch
-from torch.autograd.function import once_differentiable
+from torch import Tensor
+
+from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
 
 class Norm(torch.autograd.Function):
@@ -12,7 +14,9 @@ class Norm(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, weight, bias, epsilon):
+    def forward(
+        ctx: FunctionContext, x: Tensor, weight: Tensor, bias: Tensor | None, epsilon: float
+    ) -> Tensor:
         exact = _exact(x)
         length = torch.linalg.vector_norm(exact, dim=-1, keepdim=True)
         scale = torch.rsqrt(length.square().div_(x.shape[-1]).add_(epsilon))
@@ -24,7 +28,7 @@ class Norm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient):
+    def backward(ctx: FunctionContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, scale = ctx.saved_tensors
         needs_x, needs_weight, needs_bias, _ = ctx.needs_input_grad
         k = x.shape[-1]
@@ -40,5 +44,5 @@ class Norm(torch.autograd.Function):
         return d_x, d_weight, gradient.sum(0) if needs_bias else None, None
 
 
-def _exact(x):
+def _exact(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))

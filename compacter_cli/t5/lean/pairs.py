@@ -6,13 +6,19 @@ B batch, H heads, Q and K padded lengths of queries and keys
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import Self, TypeAlias
 
 import torch
+from torch import Tensor
 
 from compacter_cli.t5.bits import factors, pack
+from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean.tokens import Tokens
 
-ROW_BY_ROW = 1 << 15  # shares of a row from which a CPU is faster over rows without their padding
+# Attention weights of a row from which a CPU is faster over rows without their padding.
+ROW_BY_ROW = 1 << 15
+
+Shape: TypeAlias = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -20,20 +26,20 @@ class Span:
     """A part of attention computed at once.
 
     Attributes:
-        shape: of its shares: rows, heads, queries and keys of a row.
+        shape: of its attention weights: rows, heads, queries and keys of a row.
         queries: slice of its query tokens.
         keys: slice of its key tokens.
-        start: how many shares are before its own.
+        start: how many attention weights are before its own.
     """
 
-    shape: tuple[int, int, int, int]
+    shape: Shape
     queries: slice
     keys: slice
     start: int
 
     @property
-    def stop(self):
-        """Where its shares end."""
+    def stop(self) -> int:
+        """Where its attention weights end."""
         return self.start + prod(self.shape)
 
 
@@ -42,8 +48,8 @@ class Pairs:
     """The real queries of each row with the real keys of the same row.
 
     Attributes:
-        queries: `Tokens`.
-        keys: `Tokens`, of as many rows.
+        queries: real tokens that attend.
+        keys: those attended to, of as many rows.
         heads: number of heads H.
         row_by_row: whether rows are taken one by one, each at its own length, or all are padded.
     """
@@ -54,26 +60,29 @@ class Pairs:
     row_by_row: bool = False
 
     @classmethod
-    def of(cls, queries, keys, heads):
+    def of(cls, queries: Tokens, keys: Tokens, heads: int) -> Self:
         """Pairs in the parts that are fastest: long rows one by one on a CPU, else padded."""
-        shares = heads * queries.mask.shape[1] * keys.mask.shape[1]
-        one_by_one = queries.mask.is_cpu and shares >= ROW_BY_ROW
+        weights = heads * queries.mask.shape[1] * keys.mask.shape[1]
+        one_by_one = queries.mask.is_cpu and weights >= ROW_BY_ROW
         known = one_by_one and queries.lengths is not None and keys.lengths is not None
         return cls(queries, keys, heads, known)
 
     @property
-    def shape(self):
+    def shape(self) -> Shape:
         """(B, H, Q, K)."""
         rows, queries = self.queries.mask.shape
         return rows, self.heads, queries, self.keys.mask.shape[1]
 
     @cached_property
-    def spans(self):
+    def spans(self) -> list[Span]:
         """The `Span`s that make up the whole."""
         if not self.row_by_row:
             return [Span(self.shape, slice(None), slice(None), 0)]
+        query_lengths, key_lengths = self.queries.lengths, self.keys.lengths
+        assert query_lengths is not None  # as `of` sees to
+        assert key_lengths is not None
         spans, query, key, start = [], 0, 0, 0
-        for queries, keys in zip(self.queries.lengths, self.keys.lengths, strict=True):
+        for queries, keys in zip(query_lengths, key_lengths, strict=True):
             shape = (1, self.heads, queries, keys)
             span = Span(shape, slice(query, query + queries), slice(key, key + keys), start)
             query, key, start = query + queries, key + keys, span.stop
@@ -81,26 +90,26 @@ class Pairs:
         return spans
 
     @cached_property
-    def unseen(self):
+    def unseen(self) -> Tensor | None:
         """True on keys that must be hidden, (B, 1, 1, K); `None` where none must."""
         if self.row_by_row or self.keys.index is None:
             return None
         return ~self.keys.mask[:, None, None, :]
 
     @cached_property
-    def real(self):
+    def real(self) -> Tensor | None:
         """True where query and key are both real, (B, 1, Q, K); `None` where all are."""
         if self.queries.index is None and self.keys.index is None:
             return None
         return self.queries.mask[:, None, :, None] & self.keys.mask[:, None, None, :]
 
     @cached_property
-    def count(self):
-        """Number of shares of real pairs, in all heads."""
+    def count(self) -> int:
+        """Number of attention weights of real pairs, in all heads."""
         return prod(self.shape) if self.real is None else self.heads * int(self.real.sum())
 
-    def kept(self, dropout, site):
-        """Dropout's packed bit of every share in the order of `spans`; `None` without dropout."""
+    def keep_mask(self, dropout: Dropout | None, site: str) -> Tensor | None:
+        """Dropout's packed bits of all attention weights in the order of `spans`, if it is on."""
         if dropout is None:
             return None
         shape, device = self.shape, self.queries.mask.device
@@ -111,7 +120,7 @@ class Pairs:
         drawn = factors(bits, 1, torch.uint8, stop=self.count).bool()
         return pack(among.masked_scatter_(self.real.expand(shape), drawn))
 
-    def pad(self, queries, *keys):
+    def pad(self, queries: Tensor, *keys: Tensor) -> tuple[Tensor, ...]:
         """Flat queries, and tensors of keys, as the spans' slices take them."""
         if self.row_by_row:
             return queries, *keys
@@ -119,7 +128,7 @@ class Pairs:
             self.keys.pad(x).flatten(0, 1) for x in keys
         )
 
-    def unpad(self, queries, *keys):
+    def unpad(self, queries: Tensor, *keys: Tensor) -> tuple[Tensor, ...]:
         """What `pad` gave, flat again."""
         if self.row_by_row:
             return queries, *keys

@@ -5,8 +5,10 @@ B batch, S padded length, N real tokens
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -18,28 +20,28 @@ class Tokens:
         index: place of each real token among all, (N,); `None` where all are real.
     """
 
-    mask: torch.Tensor
-    index: torch.Tensor | None
+    mask: Tensor
+    index: Tensor | None
 
     @classmethod
-    def of(cls, mask):
+    def of(cls, mask: Tensor) -> Self:
         """The real tokens of a mask (B, S)."""
         return cls(mask, None if mask.all() else mask.flatten().nonzero()[:, 0])
 
     @cached_property
-    def lengths(self):
-        """Real tokens of each row, a list; `None` where they are not the beginning of every row."""
+    def lengths(self) -> list[int] | None:
+        """Real tokens of each row; `None` where they are not the beginning of every row."""
         lengths = self.mask.sum(1)
         places = torch.arange(self.mask.shape[1], device=self.mask.device)
         begin = torch.equal(self.mask, places < lengths[:, None])
         return lengths.tolist() if begin and lengths.all() else None
 
-    def flatten(self, padded):
+    def flatten(self, padded: Tensor) -> Tensor:
         """What of `padded` (B, S, ...) is real: (N, ...)."""
         flat = padded.flatten(0, 1)
         return flat if self.index is None else flat.index_select(0, self.index)
 
-    def pad(self, flat):
+    def pad(self, flat: Tensor) -> Tensor:
         """`flat` (N, ...) among zeros: (B, S, ...)."""
         if self.index is not None:
             places = flat.new_zeros(self.mask.numel(), *flat.shape[1:])

@@ -5,7 +5,6 @@ import torch
 
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean.attention import Attention
-from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.lean.pairs import Pairs
 from compacter_cli.t5.lean.tokens import Tokens
 
@@ -59,7 +58,7 @@ def plain(queries, keys, values, bias, kind, dropped):
 @pytest.mark.parametrize("kind", LENGTHS)
 def test_values_and_gradients_are_the_formulas(kind, row_by_row, dropped):
     given, pairs = inputs(kind), pairs_of(kind, row_by_row)
-    kept = pairs.kept(DROPOUT if dropped else None, "place")
+    kept = pairs.keep_mask(DROPOUT if dropped else None, "place")
 
     def lean(*tensors):
         return Attention.apply(*tensors, kept, DROPOUT.scale if dropped else 1.0, pairs)
@@ -78,61 +77,10 @@ def test_attention_keeps_queries_keys_values_and_bits():
     pairs = pairs_of("padded", row_by_row=True)
     kept = []
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
-        bits = pairs.kept(DROPOUT, "place")
+        bits = pairs.keep_mask(DROPOUT, "place")
         Attention.apply(*given, bias, bits, DROPOUT.scale, pairs)
     shares = 2 * (3 * 4 + 1 * 2 + 2 * 1)
     assert [t.numel() for t in kept] == [*(t.numel() for t in (*given, bias)), shares // 8]
-
-
-def test_long_rows_are_taken_one_by_one_and_short_or_odd_ones_are_padded():
-    long, short = torch.ones(2, 200).bool(), torch.ones(2, 20).bool()
-    odd = long.clone()
-    odd[0, 0] = False
-    found = [
-        Pairs.of(Tokens.of(mask), Tokens.of(mask), heads=8).row_by_row
-        for mask in (long, short, odd)
-    ]
-    assert found == [True, False, False]
-
-
-def cross_inputs(kind, bias):
-    hidden, width = 7, HEADS * HEAD
-    rows, source = len(LENGTHS[kind][1]), max(LENGTHS[kind][1])
-    biases = (drawn(width), drawn(width, seed=9)) if bias else ()
-    queries, states = drawn(sum(LENGTHS[kind][0]), width), drawn(rows, source, hidden)
-    return queries, states, drawn(hidden, width), drawn(hidden, width, seed=3), *biases
-
-
-@pytest.mark.parametrize("dropped", [True, False])
-@pytest.mark.parametrize("bias", [True, False])
-@pytest.mark.parametrize("kind", LENGTHS)
-def test_absorbed_attention_is_attention_to_built_keys_and_values(kind, bias, dropped):
-    given, pairs = cross_inputs(kind, bias), pairs_of(kind, row_by_row=False)
-
-    def lean(queries, states, key, value, key_bias=None, value_bias=None):
-        kept = pairs.kept(DROPOUT if dropped else None, "place")
-        return absorbed(
-            queries, states, (key, key_bias), (value, value_bias), pairs, kept, DROPOUT.scale
-        )
-
-    def built(queries, states, key, value, key_bias=0, value_bias=0):
-        source = states[mask_of(LENGTHS[kind][1])]
-        keys, values = source @ key + key_bias, source @ value + value_bias
-        nothing = torch.zeros(1, HEADS, 4, 4, dtype=torch.float64)
-        return plain(queries, keys, values, nothing, kind, dropped)
-
-    wanted = built(*given)
-    torch.testing.assert_close(lean(*given), wanted)
-    weight = torch.randn(wanted.shape, dtype=torch.float64)
-    found = torch.autograd.grad((lean(*given) * weight).sum(), given)
-    for one, other in zip(found, torch.autograd.grad((wanted * weight).sum(), given), strict=True):
-        torch.testing.assert_close(one, other)
-
-
-def test_absorbing_pays_below_the_point_where_both_cost_the_same():
-    # 128 * 64 / (128 + 64) = 42.7
-    assert absorbing_is_cheaper(42, 128, 64)
-    assert not absorbing_is_cheaper(43, 128, 64)
 
 
 def test_a_bias_of_many_rows_gets_its_gradient_summed_in_float32():
