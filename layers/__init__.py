@@ -4,6 +4,8 @@ All run on any Keras backend but `FastfoodProjection` and `IntrinsicSubspace`, w
 torch's; they are imported on first use.
 """
 
+from typing import TYPE_CHECKING
+
 from compacter_layers.adapter import Adapter, gelu_tanh
 from compacter_layers.added_bias import AddedBias
 from compacter_layers.hypercomplex_rule import HypercomplexRule
@@ -12,6 +14,10 @@ from compacter_layers.lphm_dense import LPHMDense
 from compacter_layers.phm_dense import PHMDense
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
 from compacter_layers.soft_prompt import SoftPrompt
+
+if TYPE_CHECKING:
+    from compacter_layers.fastfood_projection import FastfoodProjection
+    from compacter_layers.intrinsic_subspace import IntrinsicSubspace
 
 __all__ = [
     "Adapter",
@@ -28,7 +34,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> type:
     if name == "FastfoodProjection":
         from compacter_layers.fastfood_projection import FastfoodProjection
 

@@ -1,10 +1,13 @@
 """The bottleneck adapter: down-projection, activation, up-projection, residual."""
 
+from typing import Any, Self
+
 import keras
+from compacter_layers.signatures import ActivationLike, Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="compacter")
-def gelu_tanh(x):
+def gelu_tanh(x: Tensor) -> Tensor:
     """GELU by its tanh approximation, the form T5 and the paper's runs use."""
     return keras.activations.gelu(x, approximate=True)
 
@@ -17,9 +20,9 @@ class Adapter(keras.layers.Layer):
     `PHMDense` the PHM-adapter, `LPHMDense` with a shared rule Compacter.
 
     Args:
-        down: layer from dimension k to the bottleneck d.
-        up: layer from d back to k.
-        activation: Keras activation between the two; `gelu_tanh` by default.
+        down: From dimension k to the bottleneck d.
+        up: From d back to k.
+        activation: Activation between the two; `gelu_tanh` by default.
 
     Input shape: `(..., k)`. Output shape: `(..., k)`.
 
@@ -35,13 +38,19 @@ class Adapter(keras.layers.Layer):
         (2, 768)
     """
 
-    def __init__(self, down, up, activation=gelu_tanh, **kwargs):
+    def __init__(
+        self,
+        down: keras.layers.Layer,
+        up: keras.layers.Layer,
+        activation: ActivationLike = gelu_tanh,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.down = down
         self.up = up
         self.activation = keras.activations.get(activation)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         k = input_shape[-1]
         bottleneck_shape = self.down.compute_output_shape(input_shape)
         # A layer that Keras has just restored comes already built.
@@ -56,13 +65,13 @@ class Adapter(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return self.up(self.activation(self.down(inputs))) + inputs
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -74,6 +83,6 @@ class Adapter(keras.layers.Layer):
         return config
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         nested = {key: keras.saving.deserialize_keras_object(config[key]) for key in ("down", "up")}
         return cls(**{**config, **nested})

@@ -1,6 +1,9 @@
 """A trained bias behind a layer that has none."""
 
+from typing import Any
+
 import keras
+from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from keras import ops
 
 
@@ -9,10 +12,10 @@ class AddedBias(keras.layers.Layer):
     """`y = x + b`, zero at first: what BitFit puts behind T5's bias-free layers (section 5.1).
 
     Args:
-        initializer: Keras initializer of `bias`.
+        initializer: Initializer of `bias`.
 
     Attributes:
-        bias: variable of shape `(k,)`.
+        bias: shape `(k,)`.
 
     Input shape: `(..., k)`. Output shape: `(..., k)`.
 
@@ -21,23 +24,25 @@ class AddedBias(keras.layers.Layer):
         (2, 768)
     """
 
-    def __init__(self, initializer="zeros", **kwargs):
+    bias: keras.Variable
+
+    def __init__(self, initializer: InitializerLike = "zeros", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.bias = self.add_weight(
             name="bias", shape=(input_shape[-1],), initializer=self.initializer
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         return inputs + ops.cast(self.bias, inputs.dtype)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config["initializer"] = keras.initializers.serialize(self.initializer)
         return config

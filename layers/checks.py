@@ -1,13 +1,13 @@
 """Argument checks that the hypercomplex layers share."""
 
 
-def check_positive(argument, value):
+def check_positive(argument: str, value: object) -> None:
     """Raise `ValueError` unless `value` is an integer of at least 1."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"`{argument}` must be an integer of at least 1. Received: {value!r}")
 
 
-def check_divisible(argument, value, n):
+def check_divisible(argument: str, value: int, n: int) -> None:
     """Raise `ValueError` unless the hypercomplex division `n` divides `value`."""
     if value % n:
         raise ValueError(

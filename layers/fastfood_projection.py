@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,9 +23,9 @@ class FastfoodProjection(keras.layers.Layer):
     on the CPU from `seed` and `tag` by a fixed rule. Torch backend alone.
 
     Args:
-        size: int. Number D of output entries.
-        seed: int. Seed of the constants.
-        tag: str. Tells apart projections of one seed, such as the name of the weight tensor.
+        size: Number D of output entries.
+        seed: Seed of the constants.
+        tag: Tells apart projections of one seed, such as the name of the weight tensor.
 
     Input shape: `(d',)`. Output shape: `(D,)`.
 
@@ -36,15 +37,16 @@ class FastfoodProjection(keras.layers.Layer):
         (32768,)
     """
 
-    def __init__(self, size, seed, tag="", **kwargs):
+    _constants: tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # signs, permutation, normals
+
+    def __init__(self, size: int, seed: int, tag: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive("size", size)
         self.size = size
         self.seed = seed
         self.tag = tag
-        self._constants = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: tuple[int]) -> None:
         dimension = input_shape[0]
         padded = 1 << (self.size - 1).bit_length()
         signs, permutation, gauss = draw_constants(padded, self.seed, self.tag)
@@ -62,21 +64,22 @@ class FastfoodProjection(keras.layers.Layer):
         )
         self.built = True
 
-    def call(self, inputs):
-        if self._constants[0].device != inputs.device:  # drawn on the CPU, moved once
-            self._constants = tuple(tensor.to(inputs.device) for tensor in self._constants)
+    def call(self, inputs: torch.Tensor) -> torch.Tensor:
+        signs, permutation, gauss = self._constants
+        if signs.device != (device := inputs.device):  # drawn on the CPU, moved once
+            self._constants = signs.to(device), permutation.to(device), gauss.to(device)
         return _Fastfood.apply(inputs, *self._constants, self._table, self.size)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple[int]) -> tuple[int]:
         return (self.size,)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"size": self.size, "seed": self.seed, "tag": self.tag})
         return config
 
 
-def draw_constants(padded, seed, tag):
+def draw_constants(padded: int, seed: int, tag: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """`(signs, permutation, gauss)` of length `padded`, by the rule of `DRAW_VERSION`.
 
     numpy's RandomState, whose stream numpy has frozen: every machine and version draws the same.
@@ -91,7 +94,15 @@ class _Fastfood(torch.autograd.Function):
     """H G P H B and its transpose; the backward needs the constants alone."""
 
     @staticmethod
-    def forward(ctx, vector, signs, index, gauss, table, size):
+    def forward(
+        ctx: Any,
+        vector: torch.Tensor,
+        signs: torch.Tensor,
+        index: torch.Tensor,
+        gauss: torch.Tensor,
+        table: int,
+        size: int,
+    ) -> torch.Tensor:
         ctx.constants = (signs, index, gauss, table)
         ctx.shape = vector.shape
         start = vector.new_zeros(table)
@@ -100,7 +111,8 @@ class _Fastfood(torch.autograd.Function):
         return hadamard(mixed)[:size].contiguous()
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, *grad_outputs: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        (gradient,) = grad_outputs
         signs, index, gauss, table = ctx.constants
         padded = gradient.new_zeros(len(gauss))
         padded[: len(gradient)] = gradient
@@ -111,7 +123,7 @@ class _Fastfood(torch.autograd.Function):
         return result, None, None, None, None, None
 
 
-def hadamard(vector):
+def hadamard(vector: torch.Tensor) -> torch.Tensor:
     """The unnormalised Walsh-Hadamard transform of a vector whose length is a power of two.
 
     H of 2^(a+b) is the Kronecker product of H of 2^a and 2^b: a few products with small matrices
@@ -131,12 +143,12 @@ def hadamard(vector):
     return x.view(-1)
 
 
-def _near_equal_parts(bits, largest=6):
+def _near_equal_parts(bits: int, largest: int = 6) -> list[int]:
     count = -(-bits // largest)
     return [bits // count + (i < bits % count) for i in range(count)]
 
 
-def _hadamard_matrix(bits, dtype, device):
+def _hadamard_matrix(bits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     matrix = torch.ones(1, 1, dtype=dtype, device=device)
     two = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=dtype, device=device)
     for _ in range(bits):

@@ -1,7 +1,10 @@
 """The "slow" weights A of hypercomplex layers, shared by any number of them."""
 
+from typing import Any
+
 import keras
 from compacter_layers.checks import check_positive
+from compacter_layers.signatures import InitializerLike
 
 
 @keras.saving.register_keras_serializable(package="compacter")
@@ -12,11 +15,11 @@ class HypercomplexRule(keras.layers.Layer):
     (section 3.2). It is not called; `PHMDense` and `LPHMDense` read `rule.A`.
 
     Args:
-        n: int. The hypercomplex division: number of matrices, and rows and columns of each.
-        initializer: Keras initializer of `A`. Default: normal with standard deviation 0.0001.
+        n: The hypercomplex division: number of matrices, and rows and columns of each.
+        initializer: Initializer of `A`. Default: normal with standard deviation 0.0001.
 
     Attributes:
-        A: variable of shape `(n, n, n)`; `A[i]` is the paper's A_i. n^3 parameters.
+        A: shape `(n, n, n)`; `A[i]` is the paper's A_i. n^3 parameters.
 
     Raises:
         ValueError: `n` is not an integer of at least 1.
@@ -30,7 +33,9 @@ class HypercomplexRule(keras.layers.Layer):
     `keras.models.clone_model`) know nothing of one another and give each layer its own.
     """
 
-    def __init__(self, n, initializer=None, **kwargs):
+    A: keras.Variable
+
+    def __init__(self, n: int, initializer: InitializerLike | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         check_positive("n", n)
         self.n = n
@@ -44,13 +49,13 @@ class HypercomplexRule(keras.layers.Layer):
         )
         self.built = True
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"n": self.n, "initializer": keras.initializers.serialize(self.initializer)})
         return config
 
 
-def serialize_rule(rule):
+def serialize_rule(rule: HypercomplexRule) -> dict[str, Any]:
     """The rule's config with the key by which Keras recognises one object in several places.
 
     Keras writes `shared_object_id` only into its second and later sightings of an object, and a
@@ -58,15 +63,23 @@ def serialize_rule(rule):
     would come back with a rule of its own. Written every time, the key is honoured by
     `keras.models.load_model`.
     """
-    return {**keras.saving.serialize_keras_object(rule), "shared_object_id": id(rule)}
+    config = keras.saving.serialize_keras_object(rule)
+    assert isinstance(config, dict)  # as that of every layer
+    return {**config, "shared_object_id": id(rule)}
 
 
-def resolve_rule(rule, n, dtype, initializer=None):
+def resolve_rule(
+    rule: HypercomplexRule | dict[str, Any] | None,
+    n: int,
+    dtype: keras.DTypePolicy | str,
+    initializer: InitializerLike | None = None,
+) -> HypercomplexRule:
     """`rule` after checking that its n is `n`, or a new rule where it is `None`."""
     if rule is None:
         return HypercomplexRule(n, initializer=initializer, dtype=dtype, name="rule")
-    if isinstance(rule, dict):
-        rule = keras.saving.deserialize_keras_object(rule)
-    if rule.n != n:
-        raise ValueError(f"`rule` must have n={n}, as the layer. Received: rule.n={rule.n}")
-    return rule
+    found: HypercomplexRule = (
+        keras.saving.deserialize_keras_object(rule) if isinstance(rule, dict) else rule
+    )
+    if found.n != n:
+        raise ValueError(f"`rule` must have n={n}, as the layer. Received: rule.n={found.n}")
+    return found

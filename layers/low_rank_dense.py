@@ -1,7 +1,11 @@
 """Dense layer whose kernel is the product of two thin matrices."""
 
+from typing import Any
+
 import keras
+from compacter_layers.bias import add_bias
 from compacter_layers.checks import check_positive
+from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
 from keras import ops
 
@@ -13,16 +17,16 @@ class LowRankDense(keras.layers.Layer):
     The kernel has shape `(k, d)` but only r(k + d) parameters; it is never built.
 
     Args:
-        units: int. Output dimension d.
-        rank: int. Rank r of the kernel.
-        use_bias: bool. Whether to add `bias`.
-        factor_initializer: Keras initializer of `s` and `t`. Default: `SliceGlorotUniform()`.
-        bias_initializer: Keras initializer of `bias`.
+        units: Output dimension d.
+        rank: Rank r of the kernel.
+        use_bias: Whether to add `bias`.
+        factor_initializer: Initializer of `s` and `t`. Default: `SliceGlorotUniform()`.
+        bias_initializer: Initializer of `bias`.
 
     Attributes:
-        s: variable of shape `(k, r)`.
-        t: variable of shape `(r, d)`.
-        bias: variable of shape `(d,)`, or `None`.
+        s: shape `(k, r)`.
+        t: shape `(r, d)`.
+        bias: shape `(d,)`, or `None`.
 
     Input shape: `(..., k)`. Output shape: `(..., d)`.
 
@@ -34,15 +38,19 @@ class LowRankDense(keras.layers.Layer):
         (2, 24)
     """
 
+    s: keras.Variable
+    t: keras.Variable
+    bias: keras.Variable | None
+
     def __init__(
         self,
-        units,
-        rank=1,
-        use_bias=True,
-        factor_initializer=None,
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        units: int,
+        rank: int = 1,
+        use_bias: bool = True,
+        factor_initializer: InitializerLike | None = None,
+        bias_initializer: InitializerLike = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive("units", units)
         check_positive("rank", rank)
@@ -52,7 +60,7 @@ class LowRankDense(keras.layers.Layer):
         self.factor_initializer = keras.initializers.get(factor_initializer or SliceGlorotUniform())
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.s = self.add_weight(
             name="s", shape=(input_shape[-1], self.rank), initializer=self.factor_initializer
         )
@@ -66,17 +74,15 @@ class LowRankDense(keras.layers.Layer):
             )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         narrow = ops.matmul(inputs, ops.cast(self.s, inputs.dtype))
         outputs = ops.matmul(narrow, ops.cast(self.t, inputs.dtype))
-        if self.bias is None:
-            return outputs
-        return outputs + ops.cast(self.bias, inputs.dtype)
+        return add_bias(outputs, self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {

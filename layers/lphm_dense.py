@@ -1,9 +1,13 @@
 """Dense layer whose kernel is a sum of Kronecker products with low-rank factors."""
 
+from typing import Any
+
 import keras
+from compacter_layers.bias import add_bias
 from compacter_layers.checks import check_divisible, check_positive
-from compacter_layers.hypercomplex_rule import resolve_rule, serialize_rule
+from compacter_layers.hypercomplex_rule import HypercomplexRule, resolve_rule, serialize_rule
 from compacter_layers.phm_dense import kronecker_sum
+from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
 from keras import ops
 
@@ -16,22 +20,22 @@ class LPHMDense(keras.layers.Layer):
     of `A` being shared where a `rule` is.
 
     Args:
-        units: int. Output dimension d, divisible by `n`.
-        n: int. The hypercomplex division.
-        rank: int. Rank r of each B_i = s_i t_i.
-        rule: `HypercomplexRule` with the same n, or `None` for one of the layer's own.
-        use_bias: bool. Whether to add `bias`.
-        contract: bool or `None`. `True` multiplies the input by the factors one after another and
-            never builds W; `False` builds W; the results agree to rounding. `None` contracts where
-            it was measured to be faster: on a CPU under torch, when the larger of k and d is at
-            least 768 and the smaller at least 6 n.
-        factor_initializer: Keras initializer of `s` and `t`. Default: `SliceGlorotUniform()`.
-        bias_initializer: Keras initializer of `bias`.
+        units: Output dimension d, divisible by `n`.
+        n: The hypercomplex division.
+        rank: Rank r of each B_i = s_i t_i.
+        rule: What gives A, of the same n; `None` for one of the layer's own.
+        use_bias: Whether to add `bias`.
+        contract: `True` multiplies the input by the factors one after another and never builds W;
+            `False` builds W; the results agree to rounding. `None` contracts where it was measured
+            to be faster: on a CPU under torch, when the larger of k and d is at least 768 and the
+            smaller at least 6 n.
+        factor_initializer: Initializer of `s` and `t`. Default: `SliceGlorotUniform()`.
+        bias_initializer: Initializer of `bias`.
 
     Attributes:
-        s: variable of shape `(n, k/n, r)`.
-        t: variable of shape `(n, r, d/n)`.
-        bias: variable of shape `(d,)`, or `None`.
+        s: shape `(n, k/n, r)`.
+        t: shape `(n, r, d/n)`.
+        bias: shape `(d,)`, or `None`.
 
     Input shape: `(..., k)` with k divisible by `n`. Output shape: `(..., d)`.
 
@@ -44,18 +48,22 @@ class LPHMDense(keras.layers.Layer):
         (2, 24)
     """
 
+    s: keras.Variable
+    t: keras.Variable
+    bias: keras.Variable | None
+
     def __init__(
         self,
-        units,
-        n,
-        rank=1,
-        rule=None,
-        use_bias=True,
-        contract=None,
-        factor_initializer=None,
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        units: int,
+        n: int,
+        rank: int = 1,
+        rule: HypercomplexRule | dict[str, Any] | None = None,
+        use_bias: bool = True,
+        contract: bool | None = None,
+        factor_initializer: InitializerLike | None = None,
+        bias_initializer: InitializerLike = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive("n", n)
         check_positive("rank", rank)
@@ -70,7 +78,7 @@ class LPHMDense(keras.layers.Layer):
         self.factor_initializer = keras.initializers.get(factor_initializer or SliceGlorotUniform())
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         k, n = input_shape[-1], self.n
         check_divisible("k", k, n)
         self.s = self.add_weight(
@@ -92,26 +100,24 @@ class LPHMDense(keras.layers.Layer):
             )
         self.built = True
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """W, of shape `(k, d)`: the sum over i of A_i kron (s_i t_i)."""
         return kronecker_sum(self.rule.A, ops.matmul(self.s, self.t))
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self._contracts(inputs):
             outputs = self._contracted(inputs)
         else:
             outputs = ops.matmul(inputs, ops.cast(self.kernel(), inputs.dtype))
-        if self.bias is None:
-            return outputs
-        return outputs + ops.cast(self.bias, inputs.dtype)
+        return add_bias(outputs, self.bias)
 
-    def _contracts(self, inputs):
+    def _contracts(self, inputs: Tensor) -> bool:
         if self.contract is not None:
             return self.contract
         k, d = inputs.shape[-1], self.units
         return getattr(inputs, "is_cpu", False) and max(k, d) >= 768 and min(k, d) >= 6 * self.n
 
-    def _contracted(self, inputs):
+    def _contracted(self, inputs: Tensor) -> Tensor:
         # With x split into n parts x_a, y_c = sum_{i,r} (sum_a x_a s_ir A_iac) t_ir. The first
         # product is taken over all i and r at once; A and t merge into one small matrix.
         n, p, r = self.n, inputs.shape[-1] // self.n, self.rank
@@ -120,12 +126,13 @@ class LPHMDense(keras.layers.Layer):
         mixed = ops.cast(ops.reshape(mixed, (n * n * r, self.units)), inputs.dtype)
         parts = ops.matmul(ops.reshape(inputs, (-1, p)), s)  # (batch * n, n r)
         outputs = ops.matmul(ops.reshape(parts, (-1, n * n * r)), mixed)
-        return ops.reshape(outputs, (*ops.shape(inputs)[:-1], self.units))
+        shape = ops.shape(inputs)[:-1]  # pyright: ignore[reportOptionalSubscript]  # never None
+        return ops.reshape(outputs, (*shape, self.units))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {

@@ -1,8 +1,12 @@
 """Dense layer whose kernel is a sum of Kronecker products."""
 
+from typing import Any
+
 import keras
+from compacter_layers.bias import add_bias
 from compacter_layers.checks import check_divisible, check_positive
-from compacter_layers.hypercomplex_rule import resolve_rule, serialize_rule
+from compacter_layers.hypercomplex_rule import HypercomplexRule, resolve_rule, serialize_rule
+from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
 from keras import ops
 
@@ -15,17 +19,17 @@ class PHMDense(keras.layers.Layer):
     (section 4), the n^3 of `A` being shared where a `rule` is.
 
     Args:
-        units: int. Output dimension d, divisible by `n`.
-        n: int. The hypercomplex division.
-        rule: `HypercomplexRule` with the same n, or `None` for one of the layer's own
-            (normal, standard deviation 0.01).
-        use_bias: bool. Whether to add `bias`.
-        factor_initializer: Keras initializer of `B`. Default: `SliceGlorotUniform()`.
-        bias_initializer: Keras initializer of `bias`.
+        units: Output dimension d, divisible by `n`.
+        n: The hypercomplex division.
+        rule: What gives A, of the same n; `None` for one of the layer's own (normal, standard
+            deviation 0.01).
+        use_bias: Whether to add `bias`.
+        factor_initializer: Initializer of `B`. Default: `SliceGlorotUniform()`.
+        bias_initializer: Initializer of `bias`.
 
     Attributes:
-        B: variable of shape `(n, k/n, d/n)`.
-        bias: variable of shape `(d,)`, or `None`.
+        B: shape `(n, k/n, d/n)`.
+        bias: shape `(d,)`, or `None`.
 
     Input shape: `(..., k)` with k divisible by `n`. Output shape: `(..., d)`.
 
@@ -38,16 +42,19 @@ class PHMDense(keras.layers.Layer):
         (2, 24)
     """
 
+    B: keras.Variable
+    bias: keras.Variable | None
+
     def __init__(
         self,
-        units,
-        n,
-        rule=None,
-        use_bias=True,
-        factor_initializer=None,
-        bias_initializer="zeros",
-        **kwargs,
-    ):
+        units: int,
+        n: int,
+        rule: HypercomplexRule | dict[str, Any] | None = None,
+        use_bias: bool = True,
+        factor_initializer: InitializerLike | None = None,
+        bias_initializer: InitializerLike = "zeros",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         check_positive("n", n)
         check_positive("units", units)
@@ -60,7 +67,7 @@ class PHMDense(keras.layers.Layer):
         self.factor_initializer = keras.initializers.get(factor_initializer or SliceGlorotUniform())
         self.bias_initializer = keras.initializers.get(bias_initializer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         k, n = input_shape[-1], self.n
         check_divisible("k", k, n)
         self.B = self.add_weight(
@@ -76,20 +83,18 @@ class PHMDense(keras.layers.Layer):
             )
         self.built = True
 
-    def kernel(self):
+    def kernel(self) -> Tensor:
         """W, of shape `(k, d)`: the sum over i of A_i kron B_i."""
         return kronecker_sum(self.rule.A, self.B)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         outputs = ops.matmul(inputs, ops.cast(self.kernel(), inputs.dtype))
-        if self.bias is None:
-            return outputs
-        return outputs + ops.cast(self.bias, inputs.dtype)
+        return add_bias(outputs, self.bias)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {
@@ -104,7 +109,7 @@ class PHMDense(keras.layers.Layer):
         return config
 
 
-def kronecker_sum(a, b):
+def kronecker_sum(a: Tensor, b: Tensor) -> Tensor:
     """sum_i A_i kron B_i for `a` (n, n, n) and `b` (n, p, q): shape (n p, n q)."""
     n, p, q = b.shape
     return ops.reshape(ops.einsum("iac,ipq->apcq", a, b), (n * p, n * q))

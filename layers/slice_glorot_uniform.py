@@ -1,8 +1,11 @@
 """Glorot uniform over the last two axes of a stack of matrices."""
 
 import math
+from collections.abc import Sequence
+from typing import Any, Self
 
 import keras
+from compacter_layers.signatures import Tensor
 
 
 @keras.saving.register_keras_serializable(package="compacter")
@@ -14,27 +17,29 @@ class SliceGlorotUniform(keras.initializers.Initializer):
     last two axes alone: limit = gain * sqrt(6 / (rows + columns)).
 
     Args:
-        gain: float. Factor on the limit; sqrt(2) in the paper's runs.
-        seed: int, `keras.random.SeedGenerator` or `None`. An int gives the same values at every
-            call, a generator (or `None`, for a fresh one) new values at each.
+        gain: Factor on the limit; sqrt(2) in the paper's runs.
+        seed: An int gives the same values at every call, a generator (or `None`, for a fresh one)
+            new values at each.
 
     Example:
         >>> SliceGlorotUniform(seed=1)((4, 192, 6)).shape  # n matrices of 192 x 6
     """
 
-    def __init__(self, gain=math.sqrt(2.0), seed=None):
+    def __init__(
+        self, gain: float = math.sqrt(2.0), seed: int | keras.random.SeedGenerator | None = None
+    ) -> None:
         self.gain = gain
         self.seed = keras.random.SeedGenerator() if seed is None else seed
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Sequence[int], dtype: str | None = None) -> Tensor:
         if len(shape) < 2:
             raise ValueError(f"`shape` must have at least two axes. Received: shape={shape}")
         limit = self.gain * math.sqrt(6.0 / (shape[-2] + shape[-1]))
         return keras.random.uniform(shape, -limit, limit, dtype=dtype, seed=self.seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"gain": self.gain, "seed": keras.saving.serialize_keras_object(self.seed)}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(gain=config["gain"], seed=keras.saving.deserialize_keras_object(config["seed"]))

@@ -1,7 +1,10 @@
 """Trained vectors put before a sequence of embeddings."""
 
+from typing import Any
+
 import keras
 from compacter_layers.checks import check_positive
+from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from keras import ops
 
 
@@ -10,11 +13,11 @@ class SoftPrompt(keras.layers.Layer):
     """Prepends `length` trained vectors to every sequence (prompt tuning, paper section 5.1).
 
     Args:
-        length: int. Number of prompt vectors.
-        initializer: Keras initializer of `prompt`. Default: uniform between -0.5 and 0.5.
+        length: Number of prompt vectors.
+        initializer: Initializer of `prompt`. Default: uniform between -0.5 and 0.5.
 
     Attributes:
-        prompt: variable of shape `(length, k)`.
+        prompt: shape `(length, k)`.
 
     Input shape: `(batch, sequence, k)`. Output shape: `(batch, length + sequence, k)`.
 
@@ -26,7 +29,11 @@ class SoftPrompt(keras.layers.Layer):
         (2, 228, 768)
     """
 
-    def __init__(self, length, initializer=None, **kwargs):
+    prompt: keras.Variable
+
+    def __init__(
+        self, length: int, initializer: InitializerLike | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         check_positive("length", length)
         self.length = length
@@ -34,22 +41,25 @@ class SoftPrompt(keras.layers.Layer):
             initializer or keras.initializers.RandomUniform(-0.5, 0.5)
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.prompt = self.add_weight(
             name="prompt", shape=(self.length, input_shape[-1]), initializer=self.initializer
         )
         self.built = True
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         prompt = ops.cast(self.prompt, inputs.dtype)
-        shape = (ops.shape(inputs)[0], self.length, inputs.shape[-1])
+        batch = ops.shape(inputs)[0]  # pyright: ignore[reportOptionalSubscript]  # never None
+        shape = (batch, self.length, inputs.shape[-1])
         return ops.concatenate([ops.broadcast_to(prompt, shape), inputs], axis=1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(
+        self, input_shape: tuple[int | None, int | None, int]
+    ) -> tuple[int | None, int | None, int]:
         batch, sequence, k = input_shape
         return (batch, None if sequence is None else sequence + self.length, k)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update(
             {

@@ -1,7 +1,9 @@
 """The fine-tuning methods, one file each, in the order of the paper's tables."""
 
+from compacter_cli.errors import UsageError, nearest_or_all
 from compacter_cli.methods.adapter import Adapter
 from compacter_cli.methods.adapterdrop import AdapterDrop
+from compacter_cli.methods.base import Method
 from compacter_cli.methods.bitfit import BitFit
 from compacter_cli.methods.compacter import Compacter
 from compacter_cli.methods.compacterpp import CompacterPP
@@ -13,7 +15,7 @@ from compacter_cli.methods.prompt_r import PromptR
 from compacter_cli.methods.prompt_t import PromptT
 from compacter_cli.methods.said import SAID
 
-METHODS = {
+METHODS: dict[str, type[Method]] = {
     "full": Full,
     "adapter": Adapter,
     "pfeiffer": Pfeiffer,
@@ -27,3 +29,14 @@ METHODS = {
     "compacter": Compacter,
     "compacterpp": CompacterPP,
 }
+
+
+def method_named(name: str) -> type[Method]:
+    """The class of the method called `name`.
+
+    Raises:
+        UsageError: there is none; it names the nearest, or all.
+    """
+    if name not in METHODS:
+        raise UsageError(f'unknown method "{name}"', nearest_or_all(name, METHODS))
+    return METHODS[name]

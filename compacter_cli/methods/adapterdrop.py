@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import NonNegativeInt
 
-from compacter_cli.methods.adapter import Adapter
+from compacter_cli.methods.dense import DenseBottleneck
 
 
-class AdapterDrop(Adapter):
+class AdapterDrop(DenseBottleneck):
     """`adapter` without its lowest blocks, from the beginning; nothing is dropped at random."""
 
     name: Literal["adapterdrop"] = "adapterdrop"

@@ -1,9 +1,24 @@
 """What a fine-tuning method declares, whatever it is."""
 
 import zlib
-from typing import ClassVar, NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
 
+from compacter_cli.errors import Problem
 from compacter_cli.section import Section
+from compacter_cli.t5.shapes import T5Shape
+
+if TYPE_CHECKING:
+    import keras
+
+Layer: TypeAlias = "keras.layers.Layer"
+Layers: TypeAlias = "dict[str, keras.layers.Layer]"
+"""Layers that a method adds, by structural name."""
+Weights: TypeAlias = "Mapping[str, keras.Variable]"
+"""Variables of the backbone, by structural name."""
+
+NO_WEIGHTS: Weights = MappingProxyType({})
 
 
 class Component(NamedTuple):
@@ -41,37 +56,40 @@ class Method(Section):
     }
     """What the components of `count` are called; a method adds those of its own."""
 
-    def component(self, name):
+    def component(self, name: str) -> Component:
         """The `Component` called `name`; one that the method does not describe says its name."""
         words = name.replace("_", " ")
         return self.components.get(name, Component(words, words))
 
     @property
-    def trains(self):
+    def trains(self) -> tuple[str, ...]:
         """Which backbone weights train: shell patterns over structural names."""
         return ()
 
-    def problems(self, shape):
+    def problems(self, shape: T5Shape) -> list[Problem]:
         """`Problem`s of these settings on a backbone of dimensions `shape`; none by default."""
         return []
 
-    def count(self, shape):
+    def count(self, shape: T5Shape) -> dict[str, int]:
         """Trained parameters by component, exactly: `{"adapters": 38016, ...}`."""
         raise NotImplementedError
 
-    def closed_form(self, shape):
+    def closed_form(self, shape: T5Shape) -> int | None:
         """The paper's formula (section 4), without biases and norms; `None` if it has none."""
-        return
+        return None
 
-    def build(self, shape, seed, dtype="float32", weights=None):
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str = "float32", weights: Weights = NO_WEIGHTS
+    ) -> Layers:
         """The layers to add, built, by structural name: `{"encoder.0.feed_forward.adapter": ...}`.
 
         Initial values follow from `seed` and each layer's name, and where a method starts from
-        the backbone, from `weights`, its variables by structural name.
+        the backbone, from `weights`, its variables by structural name. `dtype` is the name of a
+        Keras dtype policy.
         """
         return {}
 
-    def settings(self):
+    def settings(self) -> dict[str, Any]:
         """The fields as plain data, for manifests and for comparing two methods."""
         return self.model_dump(mode="json")
 
@@ -83,20 +101,20 @@ class Efficient(Method):
     """Train the output head too, as the paper's appendix C; a tied one as a copy of its own."""
 
     @property
-    def trains(self):
+    def trains(self) -> tuple[str, ...]:
         return ("head",) if self.train_output_layer else ()
 
-    def count(self, shape):
+    def count(self, shape: T5Shape) -> dict[str, int]:
         count = self.count_added(shape)
         if self.train_output_layer:
             count["output_layer"] = shape.vocabulary_size * shape.hidden_dim
         return count
 
-    def count_added(self, shape):
+    def count_added(self, shape: T5Shape) -> dict[str, int]:
         """Trained parameters by component, the output layer left out."""
         raise NotImplementedError
 
 
-def seed_of(seed, name):
-    """The seed of the layer `name` in a run seeded `seed`: a 31-bit integer, stable for ever."""
+def seed_of(seed: int, name: str) -> int:
+    """The seed of the layer `name` in a run seeded `seed`: of 31 bits, stable for ever."""
     return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF

@@ -2,7 +2,8 @@
 
 from typing import ClassVar, Literal
 
-from compacter_cli.methods.base import Component, Efficient
+from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
+from compacter_cli.t5.shapes import T5Shape
 
 
 class BitFit(Efficient):
@@ -19,7 +20,7 @@ class BitFit(Efficient):
         "head_bias": Component("bias of the output head", "biases"),
     }
 
-    def widths(self, shape):
+    def widths(self, shape: T5Shape) -> dict[str, int]:
         """Output width of everything that gets a bias, by structural name."""
         k, inner = shape.hidden_dim, shape.num_heads * shape.key_value_dim
         attention = {"query": inner, "key": inner, "value": inner, "output": k, "layer_norm": k}
@@ -41,7 +42,7 @@ class BitFit(Efficient):
                     widths[f"{stack}.{block}.feed_forward.{role}"] = width
         return widths
 
-    def count_added(self, shape):
+    def count_added(self, shape: T5Shape) -> dict[str, int]:
         widths = self.widths(shape)
         norms = sum(width for name, width in widths.items() if name.endswith("layer_norm"))
         head = widths["head"]
@@ -51,7 +52,9 @@ class BitFit(Efficient):
             "head_bias": head,
         }
 
-    def build(self, shape, seed, dtype="float32", weights=None):
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str = "float32", weights: Weights = NO_WEIGHTS
+    ) -> Layers:
         from compacter_layers import AddedBias
 
         layers = {}

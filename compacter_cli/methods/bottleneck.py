@@ -1,17 +1,32 @@
 """What the adapter methods share: where bottlenecks sit and what trains beside them."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Component, Efficient, seed_of
+from compacter_cli.methods.base import (
+    NO_WEIGHTS,
+    Component,
+    Efficient,
+    Layer,
+    Layers,
+    Weights,
+    seed_of,
+)
+from compacter_cli.t5.shapes import T5Shape
+
+if TYPE_CHECKING:
+    import keras
+    from compacter_layers import HypercomplexRule
 
 Activation = Literal[
     "gelu_tanh", "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "elu", "selu",
     "leaky_relu", "softplus", "softsign", "mish", "hard_sigmoid", "hard_silu", "linear",
 ]  # fmt: skip
 After = Literal["both", "self_attention", "feed_forward"]
+SeedGenerator: TypeAlias = "keras.random.SeedGenerator"
+Rule: TypeAlias = "HypercomplexRule | None"
 
 
 class Bottleneck(Efficient):
@@ -40,15 +55,15 @@ class Bottleneck(Efficient):
     }
 
     @property
-    def trains(self):
+    def trains(self) -> tuple[str, ...]:
         return (*(("*.layer_norm",) if self.train_layer_norms else ()), *super().trains)
 
     @property
-    def sublayers(self):
+    def sublayers(self) -> tuple[str, ...]:
         """The sub-layers that get an adapter, in the order of the forward pass."""
         return ("self_attention", "feed_forward") if self.after == "both" else (self.after,)
 
-    def problems(self, shape):
+    def problems(self, shape: T5Shape) -> list[Problem]:
         if self.dropped_blocks < shape.num_layers:
             return []
         return [
@@ -61,7 +76,7 @@ class Bottleneck(Efficient):
             )
         ]
 
-    def sites(self, shape):
+    def sites(self, shape: T5Shape) -> list[str]:
         """Structural names of the sub-layers that get an adapter."""
         return [
             f"{stack}.{block}.{sublayer}"
@@ -70,7 +85,7 @@ class Bottleneck(Efficient):
             for sublayer in self.sublayers
         ]
 
-    def count_added(self, shape):
+    def count_added(self, shape: T5Shape) -> dict[str, int]:
         k, d = shape.hidden_dim, self.bottleneck
         adapters = len(self.sites(shape))
         return {
@@ -80,31 +95,33 @@ class Bottleneck(Efficient):
             "layer_norms": shape.layer_norm_parameters if self.train_layer_norms else 0,
         }
 
-    def projection_weights(self, k, d):
+    def projection_weights(self, k: int, d: int) -> int:
         """Weights of one adapter's two projections, without biases and the rule."""
         raise NotImplementedError
 
-    def rule_weights(self, shape):
+    def rule_weights(self, shape: T5Shape) -> int:
         """Weights of all hypercomplex rules together."""
         return 0
 
-    def closed_form(self, shape):
+    def closed_form(self, shape: T5Shape) -> int:
         projections = self.projection_weights(shape.hidden_dim, self.bottleneck)
         return len(self.sites(shape)) * projections + self.rule_weights(shape)
 
-    def build(self, shape, seed, dtype="float32", weights=None):
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str = "float32", weights: Weights = NO_WEIGHTS
+    ) -> Layers:
         import keras
         from compacter_layers import Adapter, gelu_tanh
 
-        layers = self.shared_layers(seed, dtype)
-        shared = dict(layers)
+        rule = self.shared_rule(seed, dtype)
+        layers: Layers = {} if rule is None else {"rule": rule}
         activation = gelu_tanh if self.activation == "gelu_tanh" else self.activation
         for site in self.sites(shape):
             name = f"{site}.adapter"
             generator = keras.random.SeedGenerator(seed_of(seed, name))
             adapter = Adapter(
-                down=self.projection(self.bottleneck, generator, dtype, **shared),
-                up=self.projection(shape.hidden_dim, generator, dtype, **shared),
+                down=self.projection(self.bottleneck, generator, dtype, rule),
+                up=self.projection(shape.hidden_dim, generator, dtype, rule),
                 activation=activation,
                 dtype=dtype,
             )
@@ -112,10 +129,13 @@ class Bottleneck(Efficient):
             layers[name] = adapter
         return layers
 
-    def shared_layers(self, seed, dtype):
-        """Layers that all adapters share, by name; each is passed on to `projection`."""
-        return {}
+    def shared_rule(self, seed: int, dtype: str) -> Rule:
+        """The hypercomplex rule that all adapters share, if there is one."""
+        return None
 
-    def projection(self, units, generator, dtype, **shared):
-        """One projection to `units` dimensions, its values drawn from `generator`."""
+    def projection(self, units: int, generator: SeedGenerator, dtype: str, rule: Rule) -> Layer:
+        """One projection to `units` dimensions, its values drawn from `generator`.
+
+        `rule` is what `shared_rule` gave.
+        """
         raise NotImplementedError

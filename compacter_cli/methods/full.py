@@ -3,6 +3,7 @@
 from typing import ClassVar, Literal
 
 from compacter_cli.methods.base import Component, Method
+from compacter_cli.t5.shapes import T5Shape
 
 
 class Full(Method):
@@ -19,8 +20,8 @@ class Full(Method):
     }
 
     @property
-    def trains(self):
+    def trains(self) -> tuple[str, ...]:
         return ("*",)
 
-    def count(self, shape):
+    def count(self, shape: T5Shape) -> dict[str, int]:
         return {"backbone": shape.parameters()}

@@ -5,8 +5,9 @@ from math import gcd
 from pydantic import PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import seed_of
-from compacter_cli.methods.bottleneck import Bottleneck
+from compacter_cli.methods.base import Layer, seed_of
+from compacter_cli.methods.bottleneck import Bottleneck, Rule, SeedGenerator
+from compacter_cli.t5.shapes import T5Shape
 
 
 class Hypercomplex(Bottleneck):
@@ -17,7 +18,7 @@ class Hypercomplex(Bottleneck):
 
     learning_rate = 3e-3
 
-    def problems(self, shape):
+    def problems(self, shape: T5Shape) -> list[Problem]:
         k, d = shape.hidden_dim, self.bottleneck
         divided = (
             ("method.bottleneck", "the bottleneck d", d),
@@ -43,20 +44,20 @@ class LowRankHypercomplex(Hypercomplex):
     rank: PositiveInt = 1
     """Rank r of each B_i = s_i t_i (equation 5)."""
 
-    def projection_weights(self, k, d):
+    def projection_weights(self, k: int, d: int) -> int:
         return 2 * self.rank * (k + d)
 
-    def rule_weights(self, shape):
+    def rule_weights(self, shape: T5Shape) -> int:
         return self.n**3
 
-    def shared_layers(self, seed, dtype):
+    def shared_rule(self, seed: int, dtype: str) -> Rule:
         import keras
         from compacter_layers import HypercomplexRule
 
         initializer = keras.initializers.RandomNormal(stddev=1e-4, seed=seed_of(seed, "rule"))
-        return {"rule": HypercomplexRule(self.n, initializer=initializer, dtype=dtype)}
+        return HypercomplexRule(self.n, initializer=initializer, dtype=dtype)
 
-    def projection(self, units, generator, dtype, rule):
+    def projection(self, units: int, generator: SeedGenerator, dtype: str, rule: Rule) -> Layer:
         from compacter_layers import LPHMDense, SliceGlorotUniform
 
         initializer = SliceGlorotUniform(seed=generator)
@@ -65,5 +66,5 @@ class LowRankHypercomplex(Hypercomplex):
         )
 
 
-def _divisors(value):
+def _divisors(value: int) -> list[int]:
     return [n for n in range(1, value + 1) if value % n == 0]

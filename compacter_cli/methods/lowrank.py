@@ -4,7 +4,8 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from compacter_cli.methods.bottleneck import Bottleneck
+from compacter_cli.methods.base import Layer
+from compacter_cli.methods.bottleneck import Bottleneck, Rule, SeedGenerator
 
 
 class LowRank(Bottleneck):
@@ -17,10 +18,10 @@ class LowRank(Bottleneck):
     title = "Adapter-LowRank"
     learning_rate = 3e-3
 
-    def projection_weights(self, k, d):
+    def projection_weights(self, k: int, d: int) -> int:
         return 2 * self.rank * (k + d)
 
-    def projection(self, units, generator, dtype):
+    def projection(self, units: int, generator: SeedGenerator, dtype: str, rule: Rule) -> Layer:
         from compacter_layers import LowRankDense, SliceGlorotUniform
 
         initializer = SliceGlorotUniform(seed=generator)

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from compacter_cli.methods.adapter import Adapter
 from compacter_cli.methods.bottleneck import After
+from compacter_cli.methods.dense import DenseBottleneck
 
 
-class Pfeiffer(Adapter):
+class Pfeiffer(DenseBottleneck):
     """Half of `adapter`: the paper found the place after self-attention to do best.
 
     Other libraries mean the place after the feed-forward by this name: `after = "feed_forward"`.

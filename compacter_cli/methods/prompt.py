@@ -1,10 +1,14 @@
 """What the two kinds of prompt tuning share."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveInt
 
-from compacter_cli.methods.base import Component, Efficient
+from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
+from compacter_cli.t5.shapes import T5Shape
+
+if TYPE_CHECKING:
+    from compacter_layers.signatures import InitializerLike
 
 
 class PromptTuning(Efficient):
@@ -21,16 +25,18 @@ class PromptTuning(Efficient):
         "prompts": Component("prompt vectors", "prompts"),
     }
 
-    def count_added(self, shape):
+    def count_added(self, shape: T5Shape) -> dict[str, int]:
         return {"prompts": self.length * shape.hidden_dim}
 
-    def build(self, shape, seed, dtype="float32", weights=None):
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str = "float32", weights: Weights = NO_WEIGHTS
+    ) -> Layers:
         from compacter_layers import SoftPrompt
 
         prompt = SoftPrompt(self.length, initializer=self.initializer(seed, weights), dtype=dtype)
         prompt.build((None, None, shape.hidden_dim))
         return {"prompt": prompt}
 
-    def initializer(self, seed, weights):
-        """Keras initializer of the prompt vectors."""
+    def initializer(self, seed: int, weights: Weights) -> "InitializerLike":
+        """Initializer of the prompt vectors (length, k)."""
         raise NotImplementedError

@@ -1,9 +1,12 @@
 """Prompt tuning from random vectors (PROMPT TUNING-R, section 5.1)."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from compacter_cli.methods.base import seed_of
+from compacter_cli.methods.base import Weights, seed_of
 from compacter_cli.methods.prompt import PromptTuning
+
+if TYPE_CHECKING:
+    import keras
 
 
 class PromptR(PromptTuning):
@@ -14,7 +17,7 @@ class PromptR(PromptTuning):
     title = "Prompt Tuning-R"
     learning_rate = 3e-2
 
-    def initializer(self, seed, weights):
+    def initializer(self, seed: int, weights: Weights) -> "keras.initializers.Initializer":
         import keras
 
         return keras.initializers.RandomUniform(-0.5, 0.5, seed=seed_of(seed, "prompt"))

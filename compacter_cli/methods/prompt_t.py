@@ -1,9 +1,15 @@
 """Prompt tuning from token embeddings (PROMPT TUNING-T, section 5.1)."""
 
-from typing import Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 from compacter_cli.errors import Problem
+from compacter_cli.methods.base import Weights
 from compacter_cli.methods.prompt import PromptTuning
+from compacter_cli.t5.shapes import T5Shape
+
+if TYPE_CHECKING:
+    import torch
 
 
 class PromptT(PromptTuning):
@@ -14,7 +20,7 @@ class PromptT(PromptTuning):
     title = "Prompt Tuning-T"
     learning_rate = 3e-1
 
-    def problems(self, shape):
+    def problems(self, shape: T5Shape) -> list[Problem]:
         if self.length <= shape.vocabulary_size:
             return []
         return [
@@ -25,8 +31,8 @@ class PromptT(PromptTuning):
             )
         ]
 
-    def initializer(self, seed, weights):
-        def first_rows(shape, dtype=None):
+    def initializer(self, seed: int, weights: Weights) -> "Callable[..., torch.Tensor]":
+        def first_rows(shape: tuple[int, int], dtype: str | None = None) -> "torch.Tensor":
             # A copy: the embedding itself stays frozen and shared with the output head.
             return weights["embedding"].value[: self.length].detach().float().clone()
 

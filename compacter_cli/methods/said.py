@@ -5,7 +5,8 @@ from typing import ClassVar, Literal
 from pydantic import PositiveInt
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Component, Efficient, seed_of
+from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights, seed_of
+from compacter_cli.t5.shapes import T5Shape
 
 
 class SAID(Efficient):
@@ -28,7 +29,7 @@ class SAID(Efficient):
         "scales": Component("scales, one a weight tensor", "subspace"),
     }
 
-    def problems(self, shape):
+    def problems(self, shape: T5Shape) -> list[Problem]:
         tensors = shape.weight_tensors
         if self.intrinsic_dim > tensors:
             return []
@@ -42,13 +43,15 @@ class SAID(Efficient):
             )
         ]
 
-    def count_added(self, shape):
+    def count_added(self, shape: T5Shape) -> dict[str, int]:
         return {
             "subspace": self.intrinsic_dim - shape.weight_tensors,
             "scales": shape.weight_tensors,
         }
 
-    def build(self, shape, seed, dtype="float32", weights=None):
+    def build(
+        self, shape: T5Shape, seed: int, dtype: str = "float32", weights: Weights = NO_WEIGHTS
+    ) -> Layers:
         from compacter_layers import IntrinsicSubspace
 
         sizes = {name: tuple(variable.shape) for name, variable in weights.items()}

@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.commands.console import err, out
+from compacter_cli.commands.console import err
 from compacter_cli.commands.count_params import count_params
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 from compacter_cli.main import app
@@ -15,8 +15,7 @@ from compacter_cli.t5.shapes import PRESETS
 
 @pytest.fixture
 def run(monkeypatch):
-    """Runs `compacter count-params` on a terminal of 80 columns; errors get all the room."""
-    monkeypatch.setattr(out, "_width", 80)
+    """Runs `compacter count-params`; errors get all the room."""
     monkeypatch.setattr(err, "_width", 300)
     return lambda *arguments: CliRunner().invoke(app, ["count-params", *arguments])
 

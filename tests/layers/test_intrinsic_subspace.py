@@ -58,3 +58,8 @@ def test_values_and_gradients_are_those_of_explicit_matrices(subspace):
 def test_only_the_vector_and_the_scales_train(subspace):
     assert [tuple(v.shape) for v in subspace.trainable_variables] == [(6,), (2,)]
     assert len(subspace.weights) == 2
+
+
+def test_a_subspace_that_would_move_nothing_is_refused(keras):
+    with pytest.raises(ValueError, match="must name a tensor"):
+        IntrinsicSubspace(6, {}, seed=9)

@@ -260,10 +260,12 @@ def test_greedy_decoding_with_a_cache_is_greedy_decoding_by_full_forwards(
     model = disturbed(T5Model(shared_backbone(kind), settings(name)))
     found = model.greedy(batch.source_ids, batch.source_mask, 5)
     with torch.no_grad():
-        states, mask = model.encode(batch.source_ids, batch.source_mask)
+        forward = model.forward_pass()
+        states, mask = forward.encode(batch.source_ids, batch.source_mask)
         ids = torch.zeros(len(batch), 1, dtype=torch.long)
         for _ in range(5):
-            logits = model.decode(ids, torch.ones_like(ids).bool(), states, mask)
+            hidden = forward.decode(ids, torch.ones_like(ids).bool(), states, mask)
+            logits = forward.logits(hidden)
             ids = torch.cat((ids, logits[:, -1:].argmax(-1)), dim=1)
     for row, full in zip(found.tolist(), ids[:, 1:].tolist(), strict=True):
         end = full.index(1) + 1 if 1 in full else len(full)

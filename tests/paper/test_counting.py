@@ -62,6 +62,22 @@ def test_layer_norms_are_in_the_honest_total_alone():
     assert item.total(8, with_norms=True) == 1 + 8 * 161_728 / 222_882_048
 
 
+def test_columns_sum_components_and_leave_out_what_stands_in_none():
+    bitfit = count(BASE, METHODS["bitfit"](train_output_layer=True))
+    assert set(bitfit.components) == {"linear_biases", "norm_biases", "head_bias", "output_layer"}
+    assert bitfit.columns() == {"biases": 282_468}
+    assert count(BASE, METHODS["said"]()).columns() == {"subspace": 20_000}
+    assert count(BASE, METHODS["full"]()).columns() == {}
+    compacter = {"adapters": 76_032, "rule A": 64, "biases": 38_016, "norms": 47_616}
+    assert count(BASE, METHODS["compacter"]()).columns() == compacter
+
+
+def test_a_method_that_cannot_be_had_counts_nothing():
+    item = count(BASE, METHODS["compacter"](n=7))
+    assert [problem.short for problem in item.problems] == ["24 % 7", "768 % 7"]
+    assert (item.components, item.columns(), item.trained) == ({}, {}, 0)
+
+
 def test_the_papers_row_needs_the_papers_settings_and_backbone():
     assert reported(count(BASE, METHODS["compacter"](n=8)), "table1") is None
     assert reported(count(BASE, METHODS["compacter"](bottleneck=48)), "table1") is None

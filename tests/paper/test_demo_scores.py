@@ -33,7 +33,7 @@ SCORES = {
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """The folder in which the file is looked for; empty."""
-    monkeypatch.setattr(measured, "files", lambda package: tmp_path)
+    monkeypatch.setattr(measured, "FOLDER", tmp_path)
     demo_scores.cache_clear()
     yield tmp_path
     demo_scores.cache_clear()
