@@ -1,19 +1,18 @@
 """`compacter pretrain`: from plain text to a small pretrained T5."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json, start_frameworks
 from compacter_cli.commands.options import DeviceOption, JsonOption, RecipeOption, SetOption
-from compacter_cli.commands.progress import Silent, progress_for
-from compacter_cli.errors import UsageError
-from compacter_cli.pretraining.corpus import check_text
-from compacter_cli.pretraining.directory import check_resumable, check_vacant
-from compacter_cli.pretraining.recipe import load_pretraining
-from compacter_cli.pretraining.report import closing_lines, result_table
-from compacter_cli.t5.runtime import on_device, start_keras
+
+if TYPE_CHECKING:
+    from compacter_cli.pretraining.recipe import PretrainingRecipe
+    from compacter_cli.pretraining.records import Pretrained
+    from compacter_cli.training.display import Display
 
 
 def command(
@@ -30,13 +29,18 @@ def command(
     ] = False,
     device: DeviceOption = None,
     json_: JsonOption = False,
-):
+) -> None:
     """Pretrain a small T5 from random weights on plain text, by T5's span corruption.
 
     Example: compacter pretrain --recipe demo/pretrain.toml --set text.files='["my.txt"]' -o my_t5
     """
+    from compacter_cli.pretraining.recipe import load_pretraining
+
     resolved = load_pretraining(recipe, set_ or [])
     check_before_pretraining(resolved, output, resume, overwrite)
+    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.progress import display_for
+
     start_frameworks(quiet=json_)
     result = pretrain(
         recipe=resolved,
@@ -44,16 +48,19 @@ def command(
         resume=resume,
         overwrite=overwrite,
         device=device,
-        progress=Silent() if json_ else progress_for(err),
+        display=display_for(json_),
     )
-    if json_:
-        print_json(result)
-    else:
-        show_result(result)
+    print_json(result) if json_ else show_result(result)
 
 
-def check_before_pretraining(recipe, directory, resume=False, overwrite=False):
+def check_before_pretraining(
+    recipe: PretrainingRecipe, directory: Path, resume: bool = False, overwrite: bool = False
+) -> None:
     """Everything that can be known to fail without a framework."""
+    from compacter_cli.errors import UsageError
+    from compacter_cli.pretraining.corpus import check_text
+    from compacter_cli.pretraining.directory import check_resumable, check_vacant
+
     if resume and overwrite:
         raise UsageError("--resume continues and --overwrite begins again", "give one of them")
     if resume:
@@ -63,39 +70,56 @@ def check_before_pretraining(recipe, directory, resume=False, overwrite=False):
     check_text(recipe.text)
 
 
-def pretrain(*, recipe, directory, resume=False, overwrite=False, device=None, progress=None):
+def pretrain(
+    *,
+    recipe: PretrainingRecipe,
+    directory: Path,
+    resume: bool = False,
+    overwrite: bool = False,
+    device: str | None = None,
+    display: Display | None = None,
+) -> Pretrained:
     """Pretrain a T5 into a preset directory.
 
     Args:
-        recipe: resolved `PretrainingRecipe`.
+        recipe: resolved recipe.
         directory: preset directory to write; taken ones are refused without `overwrite`.
-        resume: bool. Continue the interrupted pretraining that is in it.
-        overwrite: bool. Replace the pretraining that is in it.
+        resume: continue the interrupted pretraining that is in it.
+        overwrite: replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
-        progress: display, see `compacter_cli.commands.progress`; silent by default.
+        display: what is told while it goes on; silent by default.
 
     Returns:
-        The result as plain data, as in `pretraining.json`, and where the preset is.
+        The result, as in `pretraining.json`, and where the preset is.
 
     Raises:
         CompacterError: it cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; it can be resumed.
     """
     check_before_pretraining(recipe, directory, resume, overwrite)
-    start_keras()
+    from compacter_cli.commands.pretraining_words import opening_lines
     from compacter_cli.pretraining.session import PretrainingSession
+    from compacter_cli.t5.runtime import on_device, start_keras
+    from compacter_cli.training.display import Display
 
+    start_keras()
+    display = display or Display()
     with on_device(device) as device_name:
-        session = PretrainingSession(recipe, directory, device_name, progress or Silent())
+        session = PretrainingSession(recipe, directory, device_name, display)
         session.resume() if resume else session.begin(overwrite)
+        for line in opening_lines(session):
+            display.line(line)
         session.train()
         return session.finish()
 
 
-def show_result(result):
+def show_result(result: Pretrained) -> None:
     """Print a result: losses, what it took, and the next command."""
+    from compacter_cli.commands.console import out
+    from compacter_cli.commands.pretraining_words import closing_lines, losses_table
+
     out.print()
-    out.print(result_table(result))
+    out.print(losses_table(result))
     for line in closing_lines(result):
         out.print()
         out.print(line, soft_wrap=True)

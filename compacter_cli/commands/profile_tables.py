@@ -1,8 +1,19 @@
 """A profile as tables and lines; nothing here prints."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from compacter_cli.commands.console import table_of
 from compacter_cli.files import size_text
-from compacter_cli.profiling.deltas import DEFINITION
+from compacter_cli.profiling.deltas import DEFINITION, NO_DELTAS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.table import Table
+
+    from compacter_cli.profiling.rows import Measured, Profile, Row
 
 PAPER = (
     "paper: its Table 3 recomputed by the same definition (T5-base, one epoch of MNLI at the "
@@ -10,65 +21,73 @@ PAPER = (
 )
 
 
-def cost_table(found):
+def cost_table(profile: Profile) -> Table:
     """What a step of each method takes."""
     names = ["%", "% own", "ms/step", "min-max", "tokens/s", "weights", "growth", "kept"]
     table = table_of("method", *names, numbers=names, tight=True)
-    for row in found["methods"]:
-        shares = [f"{row[key]:.4f}" if key in row else "-" for key in ("percent", "percent_own")]
-        table.add_row(row["method"], *shares, *_costs(row))
+    for row in profile["methods"]:
+        shares = map(_share, (row.get("percent"), row.get("percent_own")))
+        costs = ["failed", *["-"] * 5] if "failed" in row else _costs(row)
+        table.add_row(row["method"], *shares, *costs)
     return table
 
 
-def _costs(row):
-    if "failed" in row:
-        return ["failed", *["-"] * 5]
+def _costs(row: Measured) -> list[str]:
     step = row["step_ms"]
     return [
         _time(step["median"]),
         f"{_time(step['min'])}-{_time(step['max'])}",
         f"{row['tokens_per_second']:,.0f}",
-        *(_megabytes(row[f"{kind}_bytes"]) for kind in ("weight", "growth", "saved")),
+        _megabytes(row["weight_bytes"]),
+        _megabytes(row["growth_bytes"]),
+        _megabytes(row["saved_bytes"]),
     ]
 
 
-def delta_table(found):
+def delta_table(profile: Profile) -> Table:
     """Each method's time and memory against full fine-tuning, beside the paper's, and its epoch."""
     names = ["batch", "ms/example", "time", "paper", "MB/example", "memory", "paper ", "epoch"]
     table = table_of("method", *names, numbers=names, tight=True)
-    for row in found["methods"]:
-        deltas, papers = row.get("delta_percent") or {}, row["paper_delta_percent"]
-        there = "failed" not in row
-        table.add_row(
-            row["method"],
-            f"{row['batch']:,}" if there else "-",
-            _time(row["example_ms"]) if there else "-",
-            _percent(deltas.get("time")),
-            _percent(papers["time"]),
-            _megabytes(row["example_bytes"]) if there else "-",
-            _percent(deltas.get("memory")),
-            _percent(papers["memory"]),
-            duration(row["epoch"]["seconds"]) if row.get("epoch") else "-",
-        )
+    for row in profile["methods"]:
+        paper = row["paper_delta_percent"]
+        batch, ms, time, megabytes, memory, epoch = _of_an_example(row)
+        times = (ms, time, _percent(paper["time"]))
+        memories = (megabytes, memory, _percent(paper["memory"]))
+        table.add_row(row["method"], batch, *times, *memories, epoch)
     return table
 
 
-def heading(found):
+def _of_an_example(row: Row) -> list[str]:
+    """Batch, milliseconds, their delta, megabytes, their delta, and the epoch; dashes if failed."""
+    if "failed" in row:
+        return ["-"] * 6
+    deltas, epoch = row["delta_percent"] or NO_DELTAS, row["epoch"]
+    return [
+        f"{row['batch']:,}",
+        _time(row["example_ms"]),
+        _percent(deltas["time"]),
+        _megabytes(row["example_bytes"]),
+        _percent(deltas["memory"]),
+        duration(epoch["seconds"]) if epoch else "-",
+    ]
+
+
+def heading(profile: Profile) -> str:
     """What was measured, and where."""
-    batch = "the largest batch" if found["budget_bytes"] else f"batch {found['batch']}"
-    times = f" x {found['accumulate']} accumulated" if found["accumulate"] > 1 else ""
-    within = f" within {size_text(found['budget_bytes'])}" if found["budget_bytes"] else ""
+    batch = "the largest batch" if profile["budget_bytes"] else f"batch {profile['batch']}"
+    times = f" x {profile['accumulate']} accumulated" if profile["accumulate"] > 1 else ""
+    within = f" within {size_text(profile['budget_bytes'])}" if profile["budget_bytes"] else ""
     return (
-        f"{found['backbone']}, random weights, {batch}{times}{within}, "
-        f"{found['source']} source and {found['target']} target tokens, "
-        f"{found['precision']} on {found['device_name']}, "
-        f"{found['threads']} thread{'s' * (found['threads'] > 1)}, torch {found['torch']}"
+        f"{profile['backbone']}, random weights, {batch}{times}{within}, "
+        f"{profile['source']} source and {profile['target']} target tokens, "
+        f"{profile['precision']} on {profile['device_name']}, "
+        f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}, torch {profile['torch']}"
     )
 
 
-def legend(found):
+def legend(profile: Profile) -> Iterator[str]:
     """What the columns mean, and why a method failed, a line each."""
-    for row in found["methods"]:
+    for row in profile["methods"]:
         if "failed" in row:
             yield f"{row['method']}: {row['failed']}"
     yield (
@@ -76,43 +95,45 @@ def legend(found):
         "backbone as it is"
     )
     yield (
-        f"ms/step: median of {found['steps']} whole training steps; tokens/s: source and target, "
+        f"ms/step: median of {profile['steps']} whole training steps; tokens/s: source and target, "
         "padding and prompts not counted"
     )
-    yield f"in MB, weights: all constants too; {_growth(found)}; kept: tensors kept for backward"
-    for row in found["methods"]:
-        if row.get("epoch"):
-            epoch = row["epoch"]
-            yield (
-                f"epoch: {found['task']} at its real lengths, {epoch['mean_source_tokens']:.0f} "
-                f"source tokens on average in the vocabulary of {found['vocabulary']}; "
-                f"{epoch['timed_examples']:,} of {epoch['examples']:,} examples timed"
-            )
-            break
+    yield f"in MB, weights: all constants too; {_growth(profile)}; kept: tensors kept for backward"
+    epochs = (row["epoch"] for row in profile["methods"] if "failed" not in row)
+    if epoch := next(filter(None, epochs), None):
+        yield (
+            f"epoch: {profile['task']} at its real lengths, {epoch['mean_source_tokens']:.0f} "
+            f"source tokens on average in the vocabulary of {profile['vocabulary']}; "
+            f"{epoch['timed_examples']:,} of {epoch['examples']:,} examples timed"
+        )
     yield f"time, memory: {DEFINITION}, of ms and of weights + growth an example"
     yield PAPER
 
 
-def _growth(found):
-    if found["device"].startswith("cuda"):
+def _growth(profile: Profile) -> str:
+    if profile["device"].startswith("cuda"):
         return "growth: what the allocator gave out more at the peak of a step"
     return "growth: of the process (RSS) to its peak in the steps"
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Seconds as people read them."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _time(milliseconds):
+def _share(percent: float | None) -> str:
+    return "-" if percent is None else f"{percent:.4f}"
+
+
+def _time(milliseconds: float) -> str:
     return f"{milliseconds:,.0f}" if milliseconds >= 100 else f"{milliseconds:.3g}"
 
 
-def _megabytes(count):
+def _megabytes(count: float) -> str:
     return f"{count / 1e6:,.0f}" if count >= 1e7 else f"{count / 1e6:.2f}"
 
 
-def _percent(value):
+def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:+.2f}"

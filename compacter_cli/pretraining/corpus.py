@@ -1,11 +1,20 @@
 """The passages of a text, from files or from the demo world, and which of them are held out."""
 
+from __future__ import annotations
+
 import hashlib
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from compacter_cli.data.text_files import read_text
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from compacter_cli.pretraining.sections import TextSection
 
 
 @dataclass(frozen=True)
@@ -25,15 +34,15 @@ class Corpus:
     sha256: str
     exercises: tuple[tuple[str, str], ...] = ()
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.train) + len(self.validation)
 
-    def words(self):
-        """Everything that is trained on, as texts: what the vocabulary is made from."""
+    def trained_texts(self) -> list[str]:
+        """Everything that is trained on: what the vocabulary is made from."""
         return [*self.train, *(" ".join(pair) for pair in self.exercises)]
 
 
-def check_text(section):
+def check_text(section: TextSection) -> None:
     """Say at once that a file of the text section is not there.
 
     Raises:
@@ -47,8 +56,8 @@ def check_text(section):
             )
 
 
-def read_corpus(section):
-    """The `Corpus` of a recipe's text section.
+def read_corpus(section: TextSection) -> Corpus:
+    """The text of a recipe's text section.
 
     Raises:
         MissingResourceError: a file is not there.
@@ -65,24 +74,38 @@ def read_corpus(section):
         )
     train, validation = _cut(distinct, section)
     exercises = tuple(_exercises(section)) if section.world_exercises else ()
-    told = [*distinct, *map("\t".join, exercises)]
     repeated = len(passages) - len(distinct)
-    return Corpus(train, validation, repeated, _hash_of(told), exercises)
+    sha256 = _hash_of([*distinct, *map("\t".join, exercises)])
+    return Corpus(train, validation, repeated, sha256, exercises)
 
 
-def _paragraphs(section):
+def _paragraphs(section: TextSection) -> Iterator[str]:
     from compacter_cli.world.text import paragraphs
 
-    return islice(paragraphs(section.seed), section.world)
+    return islice(paragraphs(section.seed, without=demo_sentences()), section.world)
 
 
-def _exercises(section):
+def _exercises(section: TextSection) -> Iterator[tuple[str, str]]:
     from compacter_cli.world.exercises import exercises
 
-    return islice(exercises(section.seed), section.world_exercises)
+    return islice(exercises(section.seed, without=demo_sentences()), section.world_exercises)
 
 
-def _lines(files):
+@cache
+def demo_sentences() -> frozenset[str]:
+    """Every sentence in the rows of the demo tasks: pretraining must not have met them."""
+    from compacter_cli.tasks import DEMO_TASKS
+
+    return frozenset(
+        row[field]
+        for task in DEMO_TASKS
+        for rows in task.generate().values()
+        for row in rows
+        for field in task.fields
+    )
+
+
+def _lines(files: Iterable[str]) -> Iterator[str]:
     for path in map(user_path, files):
         # Not splitlines, which also breaks at separators that belong to a text.
         for line in read_text(path).split("\n"):
@@ -90,7 +113,8 @@ def _lines(files):
                 yield passage
 
 
-def _cut(passages, section):
+def _cut(passages: list[str], section: TextSection) -> tuple[list[str], list[str]]:
+    """The passages trained on, and those held out."""
     import numpy as np
 
     size = min(section.validation, max(1, len(passages) // 10))
@@ -100,7 +124,7 @@ def _cut(passages, section):
     return train, [passages[index] for index in sorted(held_out)]
 
 
-def _hash_of(passages):
+def _hash_of(passages: Iterable[str]) -> str:
     digest = hashlib.sha256()
     for passage in passages:
         digest.update(passage.encode() + b"\n")

@@ -1,10 +1,28 @@
 """T5's span corruption (Raffel et al. 2020, section 3.1.4): spans taken out, to be given back."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
 from compacter_cli.t5.vocabulary import END
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def corrupt(ids, sentinels, section, generator):
-    """`(source, target)` of a piece, as lists of token ids, end tokens included.
+    from numpy import bool_, int32, int64
+    from numpy.random import Generator
+    from numpy.typing import NDArray
+
+    from compacter_cli.pretraining.sections import CorruptionSection
+
+Pair: TypeAlias = tuple[list[int], list[int]]
+"""Token ids of a source and of its target."""
+
+
+def corrupt(
+    ids: NDArray[int32], sentinels: Sequence[int], section: CorruptionSection, generator: Generator
+) -> Pair:
+    """The source and target of a piece, end tokens included.
 
     In the source a sentinel stands for each span taken out; the target is each span behind its
     sentinel, and one more sentinel. As T5: 15 % of the tokens in spans of 3 on average, their
@@ -15,10 +33,10 @@ def corrupt(ids, sentinels, section, generator):
         <extra_id_0> for inviting <extra_id_1> last <extra_id_2>
 
     Args:
-        ids: integer array, the piece, one token or more.
+        ids: the piece, one token or more.
         sentinels: token ids of the sentinels in their order, `sentinels_needed` or more.
         section: the recipe's corruption section.
-        generator: numpy `Generator`.
+        generator: what is drawn from.
     """
     import numpy as np
 
@@ -33,8 +51,8 @@ def corrupt(ids, sentinels, section, generator):
     return [*source, END], [*target, sentinels[len(edges) // 2], END]
 
 
-def noise_mask(length, section, generator):
-    """Boolean array, true on the tokens to take out: spans apart from each other."""
+def noise_mask(length: int, section: CorruptionSection, generator: Generator) -> NDArray[bool_]:
+    """(length,), true on the tokens to take out: spans apart from each other."""
     import numpy as np
 
     noise, spans = _noise_and_spans(length, section)
@@ -48,20 +66,20 @@ def noise_mask(length, section, generator):
     return np.roll(mask, generator.integers(length))
 
 
-def sentinels_needed(length, section):
+def sentinels_needed(length: int, section: CorruptionSection) -> int:
     """Sentinels that a piece of up to `length` tokens can need."""
     spans = max(_noise_and_spans(tokens, section)[1] for tokens in range(1, length + 1))
     return spans + 2  # one span more where the roll divides one, and the target's last
 
 
-def _noise_and_spans(length, section):
+def _noise_and_spans(length: int, section: CorruptionSection) -> tuple[int, int]:
     """How many tokens of a piece are taken out, and in how many spans."""
     noise = min(max(round(length * section.noise_density), 1), max(length - 1, 1))
     spans = max(round(noise / section.mean_span_length), 1)
     return noise, min(spans, max(length - noise, 1))
 
 
-def _segments(total, count, generator):
+def _segments(total: int, count: int, generator: Generator) -> NDArray[int64]:
     """Sizes of `count` segments, none empty, that divide `total` at random."""
     import numpy as np
 

@@ -1,39 +1,27 @@
 """The directory of a pretraining: whose it is, whether it may be written, how it is continued."""
 
 import json
-import os
+import math
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.files import present
+from compacter_cli.errors import UsageError
+from compacter_cli.files import present, write_text
 from compacter_cli.pretraining.preset import FILES, is_preset
-from compacter_cli.training.run_directory import (
-    METRICS,
-    RECIPE,
-    check_nothing_else,
-    is_vacant,
-    left_by,
-    plain_recipe,
-    pretraining_in,
+from compacter_cli.pretraining.recipe import PretrainingRecipe
+from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretraining_in
+
+SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
+PRETRAINING = Kind(
+    "pretraining", frozenset({RECIPE, METRICS, SUMMARY, STATE, PRESET, *FILES}), True
 )
 
-SUMMARY, STATE = "pretraining.json", "state"
-OWN = (RECIPE, METRICS, SUMMARY, STATE, "preset", *FILES)  # all that a pretraining writes
 
-
-def check_vacant(directory, overwrite=False):
+def check_vacant(directory: Path, overwrite: bool = False) -> None:
     """Raise `UsageError` unless a new pretraining may be written to `directory`."""
-    directory = Path(directory)
-    if is_vacant(directory):
-        return
-    if pretraining_in(directory) is None or not left_by(directory, OWN):
-        raise UsageError(
-            f"{directory} exists and is no pretraining, so it is never overwritten",
-            "choose another --output",
-        )
-    if overwrite:
-        check_nothing_else(directory, OWN)
+    if PRETRAINING.may_take(directory, overwrite):
         return
     if is_preset(directory):
         raise UsageError(
@@ -46,9 +34,8 @@ def check_vacant(directory, overwrite=False):
     )
 
 
-def check_resumable(directory, recipe):
+def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
     """Raise `UsageError` unless the pretraining in `directory` is of `recipe` and unfinished."""
-    directory = Path(directory)
     found = pretraining_in(directory)
     if found is None:
         way_on = (
@@ -62,7 +49,7 @@ def check_resumable(directory, recipe):
             f"nothing to resume: the pretraining in {directory} is finished",
             f"use it with --set backbone.preset={shlex.quote(str(directory))}",
         )
-    wanted = plain_recipe(recipe)
+    wanted = recipe.plain()
     if key := _first_difference(found, wanted):
         raise UsageError(
             f"{directory} was begun with another recipe: {key} is "
@@ -76,36 +63,45 @@ def check_resumable(directory, recipe):
         )
 
 
-def _first_difference(found, wanted):
+def resume_command(directory: Path) -> str:
+    """The command that continues the interrupted pretraining in `directory`."""
+    recipe, output = shlex.quote(str(directory / RECIPE)), shlex.quote(str(directory))
+    return f"compacter pretrain --recipe {recipe} --output {output} --resume"
+
+
+def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    """The first key, `section.key`, whose values differ."""
     keys = sorted({*_flat(found)} | {*_flat(wanted)})
     return next((key for key in keys if _value(found, key) != _value(wanted, key)), None)
 
 
-def _flat(tables):
+def _flat(tables: dict[str, Any]) -> Iterator[str]:
     for name, value in tables.items():
         yield from (f"{name}.{key}" for key in value) if isinstance(value, dict) else (name,)
 
 
-def _value(tables, key):
+def _value(tables: dict[str, Any], key: str) -> Any:
     section, _, name = key.rpartition(".")
     return (tables.get(section, {}) if section else tables).get(name, "not set")
 
 
-def cut_metrics(directory, step):
-    """Take out of metrics.jsonl what a run that continues after `step` will write again."""
-    path = Path(directory) / METRICS
-    fresh = path.with_name(f"{METRICS}.new-{os.getpid()}")
+def cut_metrics(directory: Path, step: int) -> None:
+    """Take out of metrics.jsonl what a run that continues after `step` will write again.
+
+    One that continues at step 0 writes all of it again, the random start's validation too.
+
+    Raises:
+        CompacterError: the file cannot be written.
+    """
+    path = directory / METRICS
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if 0 < step >= _step_of(line)]
-    try:
-        fresh.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-        os.replace(fresh, path)
-    except OSError as error:
-        raise CompacterError(f"cannot write {path}: {error.strerror}", "free some space") from error
+    kept = [line for line in lines if step > 0 and _step_of(line) <= step]
+    write_text(path, "".join(f"{line}\n" for line in kept))
 
 
-def _step_of(line):
+def _step_of(line: str) -> float:
+    """Which step a line is of; infinity for half a line, of a process killed while writing it."""
     try:
         return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):  # half a line, of a process killed while writing it
-        return float("inf")
+    except (ValueError, KeyError, TypeError):
+        return math.inf

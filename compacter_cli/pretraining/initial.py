@@ -1,9 +1,20 @@
 """T5's random start, as Mesh TensorFlow draws it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from compacter_cli.methods.base import seed_of
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-def start_at_random(weights, shape, seed):
+    from keras import Variable
+
+    from compacter_cli.t5.shapes import T5Shape
+
+
+def start_at_random(weights: Mapping[str, Variable], shape: T5Shape, seed: int) -> None:
     """Set every weight of a backbone to its random start: normal, norms all ones.
 
     Scores of attention are not divided by the root of a head's dimension in T5, so its queries
@@ -11,9 +22,9 @@ def start_at_random(weights, shape, seed):
     that much smaller instead.
 
     Args:
-        weights: variables by structural name, see `placement.backbone_weights`.
-        shape: `T5Shape`.
-        seed: int. With a weight's name it decides the values.
+        weights: by structural name, see `placement.backbone_weights`.
+        shape: dimensions of the backbone.
+        seed: with a weight's name it decides the values.
     """
     import numpy as np
 
@@ -26,7 +37,7 @@ def start_at_random(weights, shape, seed):
         variable.assign(values * np.float32(scale_of(name, shape)))
 
 
-def scale_of(name, shape):
+def scale_of(name: str, shape: T5Shape) -> float:
     """Standard deviation of the random start of the weight called `name`."""
     sublayer, _, role = name.rpartition(".")
     if name == "embedding":

@@ -1,13 +1,25 @@
 """The pretraining loop: Adafactor, warm-up and linear decay, clipping, a loss now and then."""
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import seed_of
 from compacter_cli.training.loop import Update, rate_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from compacter_cli.pretraining.batches import Batches
+    from compacter_cli.pretraining.records import ValidationLine
+    from compacter_cli.pretraining.sections import TrainSection
+    from compacter_cli.t5.batch import Batch
+    from compacter_cli.t5.model import T5Model
 
 
 @dataclass(frozen=True)
@@ -17,30 +29,43 @@ class Validation:
     step: int
     loss: float
 
+    def record(self) -> ValidationLine:
+        """The line of metrics.jsonl."""
+        return {"kind": "validation", "step": self.step, "loss": self.loss}
+
 
 class Pretrainer:
     """A T5 in pretraining: its weights, its optimizer, and how far it is.
 
     Args:
-        model: `T5Model` of the method `full`.
-        batches: `Batches` to train on.
-        held_out: `Batch`es to validate on.
+        model: of the method `full`.
+        batches: what is trained on.
+        held_out: what is validated on.
         section: the recipe's train section.
-        seed: int. With the step it decides dropout.
+        seed: with the step it decides dropout.
 
     Attributes:
         step: updates done.
     """
 
-    def __init__(self, model, batches, held_out, section, seed):
+    def __init__(
+        self,
+        model: T5Model,
+        batches: Batches,
+        held_out: Sequence[Batch],
+        section: TrainSection,
+        seed: int,
+    ) -> None:
         self.step = 0
         self._model, self._batches, self._section, self._seed = model, batches, section, seed
         self._held_out = held_out
         self._weights = model.trained_tensors()
         self._optimizer = torch.optim.Adafactor(self._weights.values(), weight_decay=0.0)
 
-    def train(self, stop=lambda: False):
-        """Train to the last step, yielding `(Update, Validation or None)` after every step.
+    def train(
+        self, stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Update | None, Validation | None]]:
+        """Train to the last step, yielding its update, and a validation where due, of every step.
 
         The random start comes first, as `(None, Validation)`. Ends early once `stop()` is true.
 
@@ -54,7 +79,7 @@ class Pretrainer:
             due = self.step % self._section.eval_every == 0 or self.step == self._section.steps
             yield update, self.validate() if due else None
 
-    def _update(self):
+    def _update(self) -> Update:
         section = self._section
         rate = section.learning_rate * rate_at(self.step, section.warmup_steps, section.steps)
         rate = min(rate, 1 / (self.step + 1) ** 0.5)  # Adafactor uses no more
@@ -77,19 +102,19 @@ class Pretrainer:
         self.step += 1
         return Update(self.step, epoch, loss.item(), rate, norm)
 
-    def validate(self):
-        """The `Validation` of the weights as they are."""
+    def validate(self) -> Validation:
+        """The validation of the weights as they are."""
         return Validation(self.step, mean_loss(self._model, self._held_out))
 
-    def tensors(self):
-        """All that a resumed run needs, as tensors by name: weights and the optimizer's state."""
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that a resumed run needs, by name: weights and the optimizer's state."""
         found = {f"weight/{name}": tensor.detach() for name, tensor in self._weights.items()}
         for name, tensor in self._weights.items():
             state = self._optimizer.state.get(tensor, {})
             found |= {f"{kind}/{name}": value for kind, value in state.items()}
         return found
 
-    def restore(self, step, tensors):
+    def restore(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Go back to where `tensors` were taken, after `step` updates."""
         self.step = step
         self._model.assign({name: tensors[f"weight/{name}"] for name in self._weights})
@@ -102,7 +127,7 @@ class Pretrainer:
 
 
 @torch.no_grad()
-def mean_loss(model, batches):
+def mean_loss(model: T5Model, batches: Sequence[Batch]) -> float:
     """Mean cross-entropy a target token over all `batches`."""
     total = sum(model.summed_loss(batch).item() for batch in batches)
     return total / sum(batch.target_tokens for batch in batches)

@@ -1,28 +1,39 @@
 """A SentencePiece vocabulary made from a text, and the text cut into pieces of its tokens."""
 
+from __future__ import annotations
+
 import io
 import re
 import string
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.t5.vocabulary import END, PAD, UNKNOWN, Vocabulary
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy import int32, int64
+    from numpy.typing import NDArray
+
+    from compacter_cli.pretraining.sections import VocabularySection
+
 COVERED = string.ascii_letters + string.digits + string.punctuation
 
 
-def sentinels_of(count):
+def sentinels_of(count: int) -> list[str]:
     """The texts of `count` sentinels, in their order."""
     return [f"<extra_id_{number}>" for number in range(count)]
 
 
-def fixed_pieces(sentinels):
-    """How many pieces every vocabulary holds, whatever the text: the smallest possible size."""
+def smallest_vocabulary(sentinels: int) -> int:
+    """How many pieces every vocabulary holds, whatever the text."""
     return 3 + sentinels + len(COVERED) + 1  # the last is the mark of a word's beginning
 
 
-def train_vocabulary(texts, section):
-    """A `Vocabulary` of at most `section.size` pieces, the same for the same texts.
+def train_vocabulary(texts: Iterable[str], section: VocabularySection) -> Vocabulary:
+    """A vocabulary of at most `section.size` pieces, the same for the same texts.
 
     Pieces are merged by byte-pair encoding: of a text of few words a unigram model keeps fragments
     where whole words would fit.
@@ -59,7 +70,7 @@ def train_vocabulary(texts, section):
     return Vocabulary(model.getvalue())
 
 
-def _explained(error, section):
+def _explained(error: RuntimeError, section: VocabularySection) -> CompacterError:
     if sizes := re.search(r"smaller than required_chars\. \d+ vs (\d+)", str(error)):
         return CompacterError(
             f"vocabulary.size = {section.size} is too small for the characters of this text",
@@ -71,7 +82,7 @@ def _explained(error, section):
     )
 
 
-def sentinel_ids(vocabulary, count):
+def sentinel_ids(vocabulary: Vocabulary, count: int) -> list[int]:
     """Token ids of `count` sentinels, in their order."""
     return [ids[-1] for ids in vocabulary.encode(sentinels_of(count))]
 
@@ -81,25 +92,26 @@ class Pieces:
     """Token ids of many pieces, one after the other in one array.
 
     Attributes:
-        ids: int32 array of all tokens.
+        ids: of all tokens.
         bounds: where each piece begins, and where the last one ends.
     """
 
-    ids: object
-    bounds: object
+    ids: NDArray[int32]
+    bounds: NDArray[int64]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.bounds) - 1
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> NDArray[int32]:
         return self.ids[self.bounds[index] : self.bounds[index + 1]]
 
 
-def cut_into_pieces(vocabulary, texts, length):
-    """The `Pieces` of `texts`: of each, as few of about equal length as `length` tokens allow."""
+def cut_into_pieces(vocabulary: Vocabulary, texts: Sequence[str], length: int) -> Pieces:
+    """The pieces of `texts`: of each, as few of about equal length as `length` tokens allow."""
     import numpy as np
 
-    parts, sizes = [], []
+    parts: list[NDArray[int32]] = []
+    sizes: list[int] = []
     for start in range(0, len(texts), 10_000):  # lists of ids take many times an array's room
         for ids in vocabulary.encode(texts[start : start + 10_000]):
             sizes += _sizes(len(ids), length)
@@ -108,7 +120,7 @@ def cut_into_pieces(vocabulary, texts, length):
     return Pieces(ids, np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]))
 
 
-def _sizes(tokens, length):
+def _sizes(tokens: int, length: int) -> list[int]:
     """Sizes of the pieces of a passage: 50 tokens at 24 are 17, 17 and 16."""
     count = -(-tokens // length)
     return [tokens // count + (number < tokens % count) for number in range(count)]

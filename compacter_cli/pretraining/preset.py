@@ -1,26 +1,36 @@
 """A backbone and its vocabulary as a KerasHub preset, in the precision asked for."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compacter_cli.files import sync_tree
+
+if TYPE_CHECKING:
+    from keras_hub.models import T5Backbone
+
+    from compacter_cli.t5.vocabulary import Vocabulary
 
 CONFIG, WEIGHTS = "config.json", "model.weights.h5"
 FILES = (CONFIG, WEIGHTS, "metadata.json", "preprocessor.json", "task.json", "tokenizer.json")
 FILES += ("assets",)
 
 
-def write_preset(directory, backbone, vocabulary, precision):
+def write_preset(
+    directory: Path, backbone: T5Backbone, vocabulary: Vocabulary, precision: str
+) -> None:
     """Write a preset that KerasHub's `T5Seq2SeqLM.from_preset` and `load_backbone` read.
 
     The config says float32 whatever the precision of the file, so that whoever loads it computes
     in float32 (T5's activations overflow float16); Keras casts what it reads.
 
     Args:
-        directory: path, to be made.
-        backbone: KerasHub `T5Backbone`, float32.
-        vocabulary: its `Vocabulary`.
+        directory: to be made.
+        backbone: in float32.
+        vocabulary: the backbone's.
         precision: "float32", "float16" or "bfloat16", in which weights are stored.
     """
     import keras_hub
@@ -30,10 +40,10 @@ def write_preset(directory, backbone, vocabulary, precision):
     model = keras_hub.models.T5Seq2SeqLM(backbone=backbone, preprocessor=preprocessor)
     model.save_to_preset(str(directory))
     if precision != "float32":
-        rounded_copy(backbone, precision).save_weights(Path(directory) / WEIGHTS)
+        rounded_copy(backbone, precision).save_weights(directory / WEIGHTS)
 
 
-def rounded_copy(backbone, precision):
+def rounded_copy(backbone: T5Backbone, precision: str) -> T5Backbone:
     """The backbone again with its weights in another precision."""
     from compacter_cli.t5.placement import backbone_weights
 
@@ -44,18 +54,18 @@ def rounded_copy(backbone, precision):
     return copy
 
 
-def move_into(directory, fresh):
+def move_into(directory: Path, fresh: Path) -> None:
     """Move a preset's files from `fresh` to `directory`, its config last: it makes a preset."""
     sync_tree(fresh)
-    names = {path.name for path in Path(fresh).iterdir()} - {CONFIG}
+    names = {path.name for path in fresh.iterdir()} - {CONFIG}
     for name in (*sorted(names), CONFIG):
-        place = Path(directory) / name
+        place = directory / name
         if place.is_dir():  # of an attempt that was killed while it moved them
             shutil.rmtree(place)
-        os.replace(Path(fresh) / name, place)
-    Path(fresh).rmdir()
+        os.replace(fresh / name, place)
+    fresh.rmdir()
 
 
-def is_preset(directory):
+def is_preset(directory: Path) -> bool:
     """Whether a preset is in `directory`, whole."""
-    return (Path(directory) / CONFIG).is_file()
+    return (directory / CONFIG).is_file()

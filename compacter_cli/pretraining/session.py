@@ -1,48 +1,76 @@
 """One pretraining: what is read, made, trained, saved and written, and in which order."""
 
-import os
+from __future__ import annotations
+
 import shutil
 import time
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.files import write_json
-from compacter_cli.pretraining import directory as directories
-from compacter_cli.pretraining import preset, report
+from compacter_cli.files import fresh_place, write_json
+from compacter_cli.pretraining import preset
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.corpus import read_corpus
+from compacter_cli.pretraining.directory import (
+    PRESET,
+    SUMMARY,
+    check_vacant,
+    cut_metrics,
+    resume_command,
+)
 from compacter_cli.pretraining.initial import start_at_random
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.vocabulary import END, Vocabulary
-from compacter_cli.training import run_directory as runs
+from compacter_cli.training.claim import claim
+from compacter_cli.training.run_directory import append_metrics, environment
 from compacter_cli.training.signals import deferred_interrupt
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from compacter_cli.pretraining.loop import Validation
+    from compacter_cli.pretraining.recipe import PretrainingRecipe
+    from compacter_cli.pretraining.records import Pretrained, Summary
+    from compacter_cli.training.display import Display
+    from compacter_cli.training.loop import Update
 
 
 class PretrainingSession:
-    """One pretraining in progress, on the device that Keras is on."""
+    """One pretraining in progress, on the device that Keras is on.
 
-    def __init__(self, recipe, directory, device, display):
-        self.recipe, self.directory = recipe, Path(directory)
-        self.device, self.display = device, display
-        self.display.line("reading the text ...")
+    `begin` or `resume` comes first, then `train`, then `finish`.
+
+    Args:
+        recipe: resolved recipe.
+        directory: preset directory to write.
+        device: torch device name.
+        display: what is told while it goes on.
+    """
+
+    def __init__(
+        self, recipe: PretrainingRecipe, directory: Path, device: str, display: Display
+    ) -> None:
+        self.recipe, self.directory, self.device = recipe, directory, device
+        self._display = display
+        self._display.line("reading the text ...")
         self.corpus = read_corpus(recipe.text)
 
-    def begin(self, overwrite):
+    def begin(self, overwrite: bool) -> None:
         """Make the vocabulary and the random start, claim the directory, and save the start."""
         from compacter_cli.pretraining.state import Progress
 
-        self.display.line("making the vocabulary ...")
-        vocabulary = train_vocabulary(self.corpus.words(), self.recipe.vocabulary)
-        self._build(vocabulary)
+        self._display.line("making the vocabulary ...")
+        self._build(train_vocabulary(self.corpus.trained_texts(), self.recipe.vocabulary))
         start_at_random(self.model.named_weights, self.model.shape, self.recipe.seed)
-        directories.check_vacant(self.directory, overwrite)
-        runs.claim(self.directory, self.recipe, overwrite)
+        check_vacant(self.directory, overwrite)
+        claim(self.directory, self.recipe, overwrite)
         self.progress = Progress(0, None, None, 0.0, self.corpus.sha256)
         self._save()
 
-    def resume(self):
+    def resume(self) -> None:
         """Go on from the state that was saved last.
 
         Raises:
@@ -51,46 +79,44 @@ class PretrainingSession:
         """
         from compacter_cli.pretraining.state import load_state
 
-        self.progress, tensors, proto = load_state(self.directory)
+        state = load_state(self.directory)
+        self.progress = state.progress
         if self.progress.text_sha256 != self.corpus.sha256:
             raise UsageError(
                 f"the text is not the one that {self.directory} was begun with",
                 "give the same files again, or begin again with --overwrite",
             )
-        self._build(Vocabulary(proto))
-        self.trainer.restore(self.progress.step, tensors)
-        directories.cut_metrics(self.directory, self.progress.step)
+        self._build(Vocabulary(state.vocabulary))
+        self._trainer.restore(self.progress.step, state.tensors)
+        cut_metrics(self.directory, self.progress.step)
 
-    def _build(self, vocabulary):
-        from compacter_cli.methods import METHODS
+    def _build(self, vocabulary: Vocabulary) -> None:
+        from compacter_cli.methods.full import Full
         from compacter_cli.pretraining.loop import Pretrainer
         from compacter_cli.t5.model import T5Model
         from compacter_cli.t5.random_backbone import random_backbone
 
         recipe, self.vocabulary = self.recipe, vocabulary
         backbone = random_backbone(recipe.backbone.shape(len(vocabulary)), recipe.backbone.dropout)
-        self.model = T5Model(backbone, METHODS["full"](), in_place=True)
+        self.model = T5Model(backbone, Full(), in_place=True)
         spans = self._spans(self.corpus.train, recipe.seed)
         self.batches = Batches(spans, self._exercises(), recipe.train, self.device)
         held_out = self._spans(self.corpus.validation, recipe.text.seed)
-        self.held_out = list(held_out.batches(recipe.train.batch_size, self.device))
-        self.trainer = Pretrainer(
-            self.model, self.batches, self.held_out, recipe.train, recipe.seed
+        self._held_out = list(held_out.batches(recipe.train.batch_size, self.device))
+        self._trainer = Pretrainer(
+            self.model, self.batches, self._held_out, recipe.train, recipe.seed
         )
 
-    def _exercises(self):
+    def _exercises(self) -> Exercises | None:
         if not self.corpus.exercises:
             return None
-        sources, targets = zip(*self.corpus.exercises, strict=True)
-        pairs = [
-            ([*source, END], [*target, END])
-            for source, target in zip(
-                self.vocabulary.encode(sources), self.vocabulary.encode(targets), strict=True
-            )
-        ]
-        return Exercises(pairs, self.recipe.seed)
+        sources, targets = map(self._ended, zip(*self.corpus.exercises, strict=True))
+        return Exercises(list(zip(sources, targets, strict=True)), self.recipe.seed)
 
-    def _spans(self, passages, seed):
+    def _ended(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[*ids, END] for ids in self.vocabulary.encode(texts)]
+
+    def _spans(self, passages: list[str], seed: int) -> Spans:
         pieces = cut_into_pieces(self.vocabulary, passages, self.recipe.train.length)
         if not len(pieces):
             raise CompacterError(
@@ -99,81 +125,117 @@ class PretrainingSession:
         sentinels = sentinel_ids(self.vocabulary, self.recipe.vocabulary.sentinels)
         return Spans(pieces, sentinels, self.recipe.corruption, seed)
 
-    def train(self):
+    def train(self) -> None:
         """Train to the last step, saving the state now and then and at the end.
 
         Raises:
             KeyboardInterrupt: Ctrl-C; the state is saved.
         """
-        section = self.recipe.train
-        self.display.opening(report.opening_lines(self))
-        self.display.start(section.steps, self.progress.step)
+        steps = self.recipe.train.steps
+        self._display.start(steps, self.progress.step)
         began, before = time.perf_counter(), self.progress.seconds
         with deferred_interrupt() as interrupted:
             try:
-                for update, validation in self.trainer.train(interrupted):
+                for update, validation in self._trainer.train(interrupted):
                     seconds = before + time.perf_counter() - began
-                    self.progress = replace(self.progress, step=self.trainer.step, seconds=seconds)
+                    self.progress = replace(self.progress, step=self._trainer.step, seconds=seconds)
                     self._on_step(update, validation)
             finally:
-                self.display.stop()
+                self._display.stop()
             self._save()
-            if self.trainer.step < section.steps:
+            if self._trainer.step < steps:
                 raise KeyboardInterrupt(
-                    f"interrupted after step {self.trainer.step} of {section.steps}; continue "
-                    f"with: {report.resume_command(self.directory)}"
+                    f"interrupted after step {self._trainer.step} of {steps}; continue with: "
+                    f"{resume_command(self.directory)}"
                 )
 
-    def _on_step(self, update, validation):
+    def _on_step(self, update: Update | None, validation: Validation | None) -> None:
         if update:
-            runs.append_metrics(self.directory, kind="update", **vars(update))
-            self.display.update(update)
+            append_metrics(self.directory, **update.record())
+            self._display.update(update)
         if validation:
             self._on_validation(validation)
         if update and update.step % self.recipe.train.save_every == 0:
             self._save()
 
-    def _on_validation(self, validation):
-        runs.append_metrics(self.directory, kind="validation", **vars(validation))
-        losses = {"loss": validation.loss}
-        if validation.step == 0:
-            losses["start_loss"] = validation.loss
-        self.progress = replace(self.progress, **losses)
-        self.display.line(f"step {validation.step}: validation loss {validation.loss:.4f}")
+    def _on_validation(self, validation: Validation) -> None:
+        append_metrics(self.directory, **validation.record())
+        start = validation.loss if validation.step == 0 else self.progress.start_loss
+        self.progress = replace(self.progress, start_loss=start, loss=validation.loss)
+        self._display.line(f"step {validation.step}: validation loss {validation.loss:.4f}")
 
-    def _save(self):
+    def _save(self) -> None:
         from compacter_cli.pretraining.state import save_state
 
-        save_state(self.directory, self.progress, self.trainer.tensors(), self.vocabulary.proto)
+        save_state(self.directory, self.progress, self._trainer.tensors(), self.vocabulary.proto)
 
-    def finish(self):
-        """Write the preset, measured as it is loaded from its file, and delete the state."""
+    def finish(self) -> Pretrained:
+        """Write the preset, measured as it is loaded from its file, and delete the state.
+
+        Raises:
+            CompacterError: it cannot be written; the state stays.
+        """
         from compacter_cli.pretraining.state import remove_state
 
-        fresh = self.directory / f"preset.new-{os.getpid()}"
+        fresh = fresh_place(self.directory / PRESET)
+        precision = self.recipe.output.precision
         try:
-            preset.write_preset(
-                fresh, self.model.backbone, self.vocabulary, self.recipe.output.precision
-            )
-            stored_loss, fingerprint = self._measured(fresh)
-            size = (fresh / preset.WEIGHTS).stat().st_size
-            result = report.result_of(self, stored_loss, fingerprint, size)
-            write_json(self.directory / directories.SUMMARY, result)
+            preset.write_preset(fresh, self.model.backbone, self.vocabulary, precision)
+            summary = self._summary(fresh)
+            write_json(self.directory / SUMMARY, summary)
             preset.move_into(self.directory, fresh)
         except OSError as error:
             raise CompacterError(
                 f"cannot write the preset to {self.directory}: {error.strerror or error}",
-                f"free some space, then: {report.resume_command(self.directory)}",
+                f"free some space, then: {resume_command(self.directory)}",
             ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
         remove_state(self.directory)
-        return {"preset": str(self.directory), **result}
+        return {"preset": str(self.directory), **summary}
 
-    def _measured(self, directory):
-        """`(validation loss, fingerprint)` of a preset as it is loaded."""
+    def _summary(self, written: Path) -> Summary:
+        """What the pretraining came to, of the preset in `written`."""
+        recipe, progress, corpus = self.recipe, self.progress, self.corpus
+        assert progress.start_loss is not None  # step 0 is validated in any case
+        assert progress.loss is not None
+        stored, fingerprint = self._measured(written)
+        machine = environment(self.device)
+        return {
+            "seed": recipe.seed,
+            "steps": progress.step,
+            "text": {
+                "passages": len(corpus.train),
+                "held_out": len(corpus.validation),
+                "repeated": corpus.repeated,
+                "tokens": len(self.batches.spans.pieces.ids),
+                "times_seen": self.batches.epochs(recipe.train.steps),
+                "sha256": corpus.sha256,
+            },
+            "vocabulary": len(self.vocabulary),
+            "parameters": self.model.shape.parameters(),
+            "validation_loss": {
+                "start": progress.start_loss,
+                "end": progress.loss,
+                "stored": stored,
+            },
+            "precision": recipe.output.precision,
+            "weights_bytes": (written / preset.WEIGHTS).stat().st_size,
+            "fingerprint": fingerprint,
+            "training_seconds": progress.seconds,
+            "versions": {
+                "compacter": machine["compacter"],
+                "python": machine["python"],
+                "packages": machine["packages"],
+            },
+            "device": machine["device"],
+            "threads": machine["threads"],
+        }
+
+    def _measured(self, directory: Path) -> tuple[float, str]:
+        """The validation loss and the fingerprint of a preset as it is loaded."""
         from compacter_cli.pretraining.loop import mean_loss
         from compacter_cli.t5.model import T5Model
 
         loaded = load_backbone(str(directory))
-        return mean_loss(T5Model(loaded.keras), self.held_out), loaded.fingerprint
+        return mean_loss(T5Model(loaded.keras), self._held_out), loaded.fingerprint

@@ -1,17 +1,25 @@
 """What an interrupted pretraining continues from: saved whole, the one before kept until it is."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import safetensors.torch
 from safetensors import SafetensorError
 
 from compacter_cli.errors import CompacterError
-from compacter_cli.files import present, previous, write_whole
-from compacter_cli.pretraining.directory import STATE
+from compacter_cli.files import place_of, present, write_whole
+from compacter_cli.pretraining.directory import PRETRAINING, STATE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
 
 TENSORS, MANIFEST, VOCABULARY = "state.safetensors", "state.json", "vocabulary.spm"
 
@@ -34,24 +42,50 @@ class Progress:
     text_sha256: str
 
 
-def save_state(directory, progress, tensors, proto):
-    """Write the state of a run in `directory`, whole or not at all.
+@dataclass(frozen=True)
+class Manifest:
+    """`state.json`: how far the run is, and the hashes of the other files by name."""
 
-    Args:
-        progress: `Progress`.
-        tensors: weights and moments by name.
-        proto: bytes of the vocabulary.
+    progress: Progress
+    sha256: dict[str, str]
+
+    def as_text(self) -> str:
+        return json.dumps({**asdict(self.progress), "sha256": self.sha256}, indent=2)
+
+    @classmethod
+    def of_text(cls, text: str) -> Manifest:
+        """The manifest that `as_text` wrote.
+
+        Raises:
+            ValueError, LookupError, TypeError, AttributeError: it is none.
+        """
+        plain = json.loads(text)
+        sha256 = plain.pop("sha256")
+        return cls(Progress(**plain), sha256)
+
+
+class State(NamedTuple):
+    """What is saved: `tensors` are weights and moments by name, `vocabulary` its bytes."""
+
+    progress: Progress
+    tensors: dict[str, Tensor]
+    vocabulary: bytes
+
+
+def save_state(
+    directory: Path, progress: Progress, tensors: Mapping[str, Tensor], vocabulary: bytes
+) -> None:
+    """Write the state of the run in `directory`, whole or not at all; see `State`.
 
     Raises:
         CompacterError: the disk is full or cannot be written; the state saved before stays.
     """
-    place = Path(directory) / STATE
+    place = directory / STATE
     data = safetensors.torch.save({name: t.contiguous().cpu() for name, t in tensors.items()})
-    hashes = {TENSORS: hashlib.sha256(data).hexdigest(), VOCABULARY: _sha256(proto)}
-    manifest = {**asdict(progress), "sha256": hashes}
-    text = json.dumps(manifest, indent=2)
+    files = {TENSORS: data, VOCABULARY: vocabulary}
+    manifest = Manifest(progress, {name: _sha256(content) for name, content in files.items()})
     try:
-        write_whole(place, {TENSORS: data, VOCABULARY: proto, MANIFEST: text.encode()})
+        write_whole(place, {**files, MANIFEST: manifest.as_text().encode()})
     except OSError as error:
         raise CompacterError(
             f"cannot save to {place}: {error.strerror or error}",
@@ -59,37 +93,38 @@ def save_state(directory, progress, tensors, proto):
         ) from error
 
 
-def load_state(directory):
-    """`(Progress, tensors, vocabulary bytes)` of the state in `directory`, verified.
+def load_state(directory: Path) -> State:
+    """The state of the run in `directory`, verified.
 
     Raises:
         CompacterError: it is damaged.
     """
-    place = present(Path(directory) / STATE)
+    place = present(directory / STATE)
     try:
-        manifest = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
-        hashes = manifest.pop("sha256")
-        found = {name: (place / name).read_bytes() for name in (TENSORS, VOCABULARY)}
-        for name, data in found.items():
-            if _sha256(data) != hashes[name]:
+        manifest = Manifest.of_text((place / MANIFEST).read_text(encoding="utf-8"))
+        files = {name: (place / name).read_bytes() for name in (TENSORS, VOCABULARY)}
+        for name, content in files.items():
+            if _sha256(content) != manifest.sha256[name]:
                 raise ValueError(f"the hash of {name} is not the one written down")
-        tensors = safetensors.torch.load(found[TENSORS])
-        return Progress(**manifest), tensors, found[VOCABULARY]
+        tensors = safetensors.torch.load(files[TENSORS])
+        return State(manifest.progress, tensors, files[VOCABULARY])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
         raise CompacterError(
             f"{place} is damaged: {error}", "begin again with --overwrite"
         ) from error
 
 
-def remove_state(directory):
+def remove_state(directory: Path) -> None:
     """Delete the state of a finished run, and what killed processes left half written."""
-    place = Path(directory) / STATE
-    for leftover in (place, previous(place), *Path(directory).glob("*.new-*")):
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
+    for entry in directory.iterdir():
+        place = place_of(entry)
+        if place != STATE and (place == entry.name or place not in PRETRAINING.own):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
         else:
-            leftover.unlink(missing_ok=True)
+            entry.unlink()
 
 
-def _sha256(data):
+def _sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()

@@ -1,18 +1,30 @@
 """The largest batch that fits a memory budget, by doubling and then halving the gap."""
 
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from compacter_cli.profiling.children import run_job
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from compacter_cli.profiling.job import Job
+    from compacter_cli.profiling.rows import Costs, Failure
+
 PRECISION = 16  # the gap left is at most a sixteenth of the batch found
+NONE_FITS: Failure = {"failed": "out of memory at batch 1", "memory": True}
 
 
-def largest_batch(fits, first):
+def largest_batch(fits: Callable[[int], bool], first: int) -> int:
     """The largest batch for which `fits(batch)` is true, to a sixteenth; 0 if one does not fit.
 
     A batch that fits implies that all smaller ones do. `fits` is asked once for a batch.
 
     Args:
-        fits: function of a batch size, true if it fits.
-        first: int. The first batch tried.
+        fits: whether a batch of this size fits.
+        first: the first batch tried.
     """
     low, high = 0, first
     while fits(high):
@@ -26,35 +38,37 @@ def largest_batch(fits, first):
     return low
 
 
-def measured_within_budget(job, threads=None):
+def measured_within_budget(job: Job) -> Costs | Failure:
     """What a job measures at the largest batch within its budget, on a CPU.
 
     Every trial is a child process that cannot take more; one that fails for another reason than
     memory ends the search, and its failure is the answer.
     """
+    trial = replace(job, steps=1, vocabulary=None)
 
-    def fits(size):
-        result = run_job({**_with_batch(job, size), "steps": 1, "vocabulary": None}, threads)
-        if "failed" in result and not result.get("memory"):
-            raise _OtherError(result)
-        return "failed" not in result
+    def fits(size: int) -> bool:
+        answer = run_job(trial.with_batch(size))
+        if "failed" not in answer:
+            return True
+        if not answer.get("memory"):
+            raise _OtherError(answer)
+        return False
 
     try:
-        size = largest_batch(fits, job["recipe"]["train"]["batch_size"])
-    except _OtherError as failure:
-        return failure.args[0]
+        size = largest_batch(fits, job.batch)
+    except _OtherError as other:
+        return other.failure
     while size:
-        result = run_job(_with_batch(job, size), threads)
-        if not result.get("memory"):
-            return result
+        answer = run_job(job.with_batch(size))
+        if "failed" not in answer or not answer.get("memory"):
+            return answer
         size -= max(1, size // PRECISION)  # more steps than a trial's scatter memory more
-    return {"failed": "out of memory at batch 1", "memory": True}
+    return NONE_FITS
 
 
 class _OtherError(Exception):
-    """A trial failed for another reason than memory; its result is the argument."""
+    """A trial failed for another reason than memory."""
 
-
-def _with_batch(job, size):
-    recipe = job["recipe"]
-    return {**job, "recipe": {**recipe, "train": {**recipe["train"], "batch_size": size}}}
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure["failed"])
+        self.failure = failure

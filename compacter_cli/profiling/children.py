@@ -1,31 +1,46 @@
-"""Child processes that measure: one job each, JSON in and JSON out, and what became of it."""
+"""Child processes that measure: one question each, JSON in and JSON out, and what became of it."""
+
+from __future__ import annotations
 
 import json
 import os
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.profiling.job import Job, Probe, as_plain
+
+if TYPE_CHECKING:
+    from compacter_cli.profiling.rows import Costs, Failure, Machine
 
 WORKER = "compacter_cli.profiling.worker"
 LONGEST_REASON = 60  # of a failure, in characters
 
 
-def run_job(job, threads=None):
-    """What the worker measures for a job, as plain data.
+def run_probe(probe: Probe) -> Machine | Failure:
+    """What a child process sees of the device."""
+    return _answer(probe)
 
-    A job that fails gives `{"failed": a few words}`, with `"memory": True` where memory ran out,
-    and with `"usage"` and `"hint"` where what was asked for cannot be.
 
-    Args:
-        job: plain data of a `Job`.
-        threads: CPU threads of the numeric libraries, `None` for their own choice.
-    """
+def run_job(job: Job) -> Costs | Failure:
+    """What a child process measures for a job."""
+    return _answer(job)
+
+
+def _answer(asked: Probe | Job) -> Any:
     # -P: a file of the current directory must not stand in for a library.
     command = [sys.executable, "-P", "-m", WORKER]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, text=True, env=_environment(threads), **pipes) as child:
+    with subprocess.Popen(
+        command,
+        text=True,
+        env=_environment(asked.threads),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
         try:
-            printed, errors = child.communicate(json.dumps(job))
+            printed, errors = child.communicate(json.dumps(as_plain(asked)))
         except BaseException:  # Ctrl-C too: no child outlives its command
             child.kill()
             child.wait()
@@ -35,7 +50,7 @@ def run_job(job, threads=None):
     return failure(child.returncode, errors)
 
 
-def failure(code, errors):
+def failure(code: int, errors: str) -> Failure:
     """What is said of a worker that ended with `code`, not 0, having written `errors`."""
     if code < 0:
         # The system kills what takes too much; libraries abort or break where they get nothing.
@@ -44,13 +59,14 @@ def failure(code, errors):
     return {"failed": shortened(lines[-1])}
 
 
-def shortened(text):
+def shortened(text: str) -> str:
     """A reason that fits a table's foot."""
     first = text.strip().partition("\n")[0]
     return first if len(first) <= LONGEST_REASON else f"{first[: LONGEST_REASON - 3]}..."
 
 
-def _environment(threads):
+def _environment(threads: int | None) -> dict[str, str] | None:
+    """The environment of a child whose numeric libraries take `threads` CPU threads."""
     if threads is None:
         return None
     return {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}

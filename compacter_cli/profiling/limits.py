@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import size_text
@@ -10,7 +11,7 @@ from compacter_cli.profiling.peak import process_bytes
 UNITS = {"MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
 
 
-def parse_size(text):
+def parse_size(text: str) -> int:
     """Bytes of a size such as 24GB, 800MB or 24GiB.
 
     Raises:
@@ -23,7 +24,7 @@ def parse_size(text):
     return size
 
 
-def check_budget(budget, free, where):
+def check_budget(budget: int, free: int | None, where: str) -> None:
     """Refuse a budget of more than the `free` bytes of `where`, which may be unknown (`None`).
 
     Raises:
@@ -42,7 +43,7 @@ def check_budget(budget, free, where):
         )
 
 
-def free_memory():
+def free_memory() -> int | None:
     """Bytes of main memory to be had without swapping, `None` where the system does not say."""
     try:
         with open("/proc/meminfo") as file:
@@ -53,7 +54,7 @@ def free_memory():
     return min([int(match[1]) * 1024, *_left_in_group()]) if match else None
 
 
-def _left_in_group():
+def _left_in_group() -> Iterator[int]:
     """What a container's own limit leaves."""
     try:
         with (
@@ -67,7 +68,7 @@ def _left_in_group():
         yield int(limit) - used
 
 
-def limit_memory(budget, device):
+def limit_memory(budget: int, device: str) -> None:
     """Let this process allocate `budget` bytes from here on, and no more.
 
     Raises:

@@ -1,17 +1,35 @@
 """What a child process does: build one method's model, train it a few steps, and measure them."""
 
+from __future__ import annotations
+
 import statistics
 import time
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import UsageError
+from compacter_cli.profiling.budget import NONE_FITS, largest_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from torch import Tensor
+
+    from compacter_cli.profiling.job import Job, Probe
+    from compacter_cli.profiling.rows import Costs, EpochCost, Failure, Machine
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.recipe.sections import TrainSection
+    from compacter_cli.t5.batch import Batch
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.shapes import T5Shape
+    from compacter_cli.t5.vocabulary import Vocabulary
 
 WARM_UP = {"cpu": 1, "cuda": 3}  # steps before the timed ones: kernels chosen, memory allotted
 SEED = 42  # of the random tokens
 
 
-def probe(device, threads):
-    """The device that `device` (or `None`) means, and what there is to know of it, keras apart.
+def probe(asked: Probe) -> Machine:
+    """The device that is meant, and what there is to know of it, keras apart.
 
     Raises:
         UsageError: there is no such device.
@@ -21,9 +39,9 @@ def probe(device, threads):
     from compacter_cli.profiling.limits import free_memory
     from compacter_cli.t5.runtime import device_named
 
-    device = device_named(device)
-    if threads:
-        torch.set_num_threads(threads)
+    device = device_named(asked.device)
+    if asked.threads:
+        torch.set_num_threads(asked.threads)
     on_gpu = device.startswith("cuda")
     return {
         "device": device,
@@ -34,15 +52,15 @@ def probe(device, threads):
     }
 
 
-def measure(job):
-    """The costs of a job's method, as plain data.
+def measure(job: Job) -> Costs | Failure:
+    """The costs of a job's method.
 
     Raises:
         CompacterError: the budget cannot be enforced, or a step is not finite.
         MemoryError, RuntimeError: out of memory.
     """
     from compacter_cli.profiling.limits import limit_memory
-    from compacter_cli.recipe.recipe import recipe_class
+    from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.runtime import hide_tensorflow, on_device, seed_everything, start_keras
 
     hide_tensorflow()
@@ -51,7 +69,7 @@ def measure(job):
 
     if job.threads:
         torch.set_num_threads(job.threads)
-    recipe = recipe_class(job.recipe).model_validate(job.recipe)
+    recipe = Recipe.model_validate(job.recipe)
     with on_device(job.device):
         if job.budget:
             limit_memory(job.budget, job.device)
@@ -61,11 +79,11 @@ def measure(job):
         if job.search:
             size = largest_on_gpu(stepper, recipe, job)
             if not size:
-                return {"failed": "out of memory at batch 1", "memory": True}
+                return NONE_FITS
         return measured(stepper, recipe, job, size)
 
 
-def measured(stepper, recipe, job, size):
+def measured(stepper: Stepper, recipe: Recipe, job: Job, size: int) -> Costs:
     """The costs of steps of batch `size`, and of the task's epoch where the job has a vocabulary.
 
     What is kept for backward is counted last: by then everything kept from step to step is there.
@@ -91,7 +109,7 @@ def measured(stepper, recipe, job, size):
         "peak_bytes": weights + growth,
         "example_bytes": (weights + growth) / size,  # accumulated batches are not there at once
         "saved_bytes": stepper.saved_bytes(group[0]),
-        "epoch": epoch(stepper, recipe, job, size) if job.vocabulary else None,
+        "epoch": epoch(stepper, recipe, job, size, job.vocabulary) if job.vocabulary else None,
     }
 
 
@@ -101,14 +119,14 @@ class Stepper:
     The rate is 0, as in a warm-up's first step: the same work, and weights that stay as they are.
     """
 
-    def __init__(self, model, section, device):
+    def __init__(self, model: T5Model, section: TrainSection, device: str) -> None:
         from compacter_cli.training.loop import optimizer_of
 
         self.model, self._section, self._device = model, section, device
         self._parameters = list(model.trained_tensors().values())
         self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
 
-    def step(self, group):
+    def step(self, group: Sequence[Batch]) -> None:
         """One step over a group of batches, to its end."""
         from compacter_cli.training.loop import take_step
 
@@ -119,7 +137,7 @@ class Stepper:
 
             torch.cuda.synchronize(self._device)
 
-    def timed(self, groups, warm_up):
+    def timed(self, groups: Iterable[Sequence[Batch]], warm_up: Sequence[Batch]) -> list[float]:
         """Seconds of a step over each of `groups`, after untimed steps over `warm_up`.
 
         Making a group, where `groups` is a generator, is in its step's time.
@@ -135,7 +153,7 @@ class Stepper:
             before = now
         return seconds
 
-    def saved_bytes(self, batch):
+    def saved_bytes(self, batch: Batch) -> int:
         """Bytes that one forward pass of a batch keeps for backward, weights not counted."""
         from compacter_cli.profiling.saved import live_storages, saved_tensors
 
@@ -145,7 +163,7 @@ class Stepper:
         return saved.bytes
 
 
-def model_of_random_weights(recipe, shape=None):
+def model_of_random_weights(recipe: Recipe, shape: T5Shape | None = None) -> T5Model:
     """The recipe's `T5Model` on random weights of its backbone's dimensions, or of `shape`."""
     from compacter_cli.t5.loading import stored_in
     from compacter_cli.t5.random_backbone import random_backbone
@@ -157,8 +175,8 @@ def model_of_random_weights(recipe, shape=None):
     return model_of(*stored_in(precision, backbone), recipe)
 
 
-def random_batch(shape, recipe, job, size):
-    """A `Batch` of random tokens, every source and target of full length."""
+def random_batch(shape: T5Shape, recipe: Recipe, job: Job, size: int) -> Batch:
+    """A batch of random tokens, every source and target of full length."""
     import torch
 
     from compacter_cli.t5.batch import Batch
@@ -166,7 +184,7 @@ def random_batch(shape, recipe, job, size):
 
     generator = torch.Generator().manual_seed(SEED)
 
-    def ids_and_mask(length):
+    def ids_and_mask(length: int) -> tuple[Tensor, Tensor]:
         of = (size, length)
         ids = torch.randint(UNKNOWN + 1, shape.vocabulary_size, of, generator=generator)
         return ids.to(job.device), torch.ones(of, dtype=torch.bool, device=job.device)
@@ -174,8 +192,8 @@ def random_batch(shape, recipe, job, size):
     return Batch(*ids_and_mask(recipe.data.source_length), *ids_and_mask(job.target))
 
 
-def epoch(stepper, recipe, job, size):
-    """Seconds of an epoch of the task at its real lengths, from its first `job.steps` updates.
+def epoch(stepper: Stepper, recipe: Recipe, job: Job, size: int, vocabulary: str) -> EpochCost:
+    """What an epoch of the task takes at its real lengths, by its first `job.steps` updates.
 
     The batches are the ones that training draws, and making them is in the time; the whole epoch
     is timed where it has no more updates than that.
@@ -185,13 +203,13 @@ def epoch(stepper, recipe, job, size):
     from compacter_cli.tasks import task_of
 
     task = task_of(recipe)
-    vocabulary = vocabulary_for(job.vocabulary, stepper.model.shape)
+    words = vocabulary_for(vocabulary, stepper.model.shape)
     rows, prefixed = load_rows(task, recipe.data, offline=True), recipe.method.prefixes_task
-    split = build_dataset(task, rows, vocabulary, recipe.data, recipe.seed, prefixed).train
+    split = build_dataset(task, rows, words, recipe.data, recipe.seed, prefixed).train
     order = shuffled_order(len(split), recipe.data.seed, recipe.seed, 1)
     accumulate = recipe.train.accumulate
 
-    def groups():
+    def groups() -> Iterator[list[Batch]]:
         stream = batches(split, size, job.device, order)
         while group := list(islice(stream, accumulate)):
             yield group
@@ -206,15 +224,17 @@ def epoch(stepper, recipe, job, size):
     }
 
 
-def vocabulary_for(name, shape):
-    """The `Vocabulary` of a preset directory or `random/tiny`, which must fit the backbone.
+def vocabulary_for(name: str, shape: T5Shape) -> Vocabulary:
+    """The vocabulary of a preset directory or `random/tiny`, which must fit the backbone.
 
     Raises:
-        UsageError: it has more pieces than the backbone has rows.
+        UsageError: it is none of them, or has more pieces than the backbone has rows.
     """
     from compacter_cli.t5.loading import find_vocabulary
 
     vocabulary = find_vocabulary(name)
+    if vocabulary is None:
+        raise UsageError(f"{name} is no preset directory", "give one that has the vocabulary")
     if len(vocabulary) > shape.vocabulary_size:
         raise UsageError(
             f"the vocabulary of {name} has {len(vocabulary):,} pieces, the backbone only "
@@ -223,14 +243,13 @@ def vocabulary_for(name, shape):
     return vocabulary
 
 
-def largest_on_gpu(stepper, recipe, job):
+def largest_on_gpu(stepper: Stepper, recipe: Recipe, job: Job) -> int:
     """The largest batch whose steps fit the budget on a GPU; 0 where a single example does not."""
     import torch
 
-    from compacter_cli.profiling.budget import largest_batch
     from compacter_cli.training.memory import is_out_of_memory
 
-    def fits(size):
+    def fits(size: int) -> bool:
         try:
             group = [random_batch(stepper.model.shape, recipe, job, size)]
             for _ in range(2):  # the first makes the optimizer's state, the second has it beside

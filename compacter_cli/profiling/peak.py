@@ -15,7 +15,7 @@ class PeakMemory:
     mark so far is seen.
     """
 
-    def __init__(self, device):
+    def __init__(self, device: str) -> None:
         self._device = device
         gc.collect()
         if device.startswith("cuda"):
@@ -30,7 +30,7 @@ class PeakMemory:
             file.write("5")  # sets VmHWM back to VmRSS
         self._before = process_bytes("VmRSS") or peak_memory(device)
 
-    def growth(self):
+    def growth(self) -> int:
         """Bytes by which the peak exceeds the start."""
         if self._device.startswith("cuda"):
             return peak_memory(self._device) - self._before
@@ -38,7 +38,7 @@ class PeakMemory:
         return max(0, peak - self._before)
 
 
-def process_bytes(field):
+def process_bytes(field: str) -> int:
     """A field of /proc/self/status in bytes; 0 where there is no such file."""
     try:
         with open("/proc/self/status") as file:
@@ -48,7 +48,7 @@ def process_bytes(field):
     return int(match[1]) * 1024 if match else 0
 
 
-def _return_free_pages():
+def _return_free_pages() -> None:
     """Have glibc give back what is free in its heap, or steps would grow into it unseen."""
     import ctypes
 

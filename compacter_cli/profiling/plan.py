@@ -1,22 +1,25 @@
 """From options to the recipes that are measured: one a method, all else alike."""
 
 import copy
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
-from compacter_cli.errors import RecipeError, UsageError, did_you_mean
-from compacter_cli.methods import METHODS
+from compacter_cli.errors import RecipeError, UsageError, nearest_or_all
+from compacter_cli.methods import METHODS, method_named
 from compacter_cli.recipe.problems import problems_of
-from compacter_cli.recipe.recipe import OwnRecipe, Recipe, recipe_class
+from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.recipe.tables import override
 
-NO_TASK = (
-    "demo/smoke"  # a recipe has a task; this one needs no data, and without --task none is read
-)
+# A recipe has a task: this one needs no data, and without --task none is read.
+NO_TASK = "demo/smoke"
 
 
-def recipes_of(names, tables, overrides=()):
-    """The `Recipe` of every method in `names`, by name.
+def recipes_of(
+    names: Collection[str], tables: Mapping[str, Any], overrides: Iterable[str] = ()
+) -> dict[str, Recipe]:
+    """The recipe of every method in `names`, by name.
 
     Args:
         names: names of methods.
@@ -28,30 +31,29 @@ def recipes_of(names, tables, overrides=()):
         RecipeError: the recipe has problems.
     """
     for name in names:
-        if name not in METHODS:
-            hint = did_you_mean(name, METHODS) or "known: " + ", ".join(METHODS)
-            raise UsageError(f'unknown method "{name}"', hint)
-    tables = override({**copy.deepcopy(tables), "method": {}}, overrides)
-    settings = tables["method"]
+        method_named(name)
+    given = override({**copy.deepcopy(dict(tables)), "method": {}}, overrides)
+    settings = given["method"]
     _check_settings(settings, names)
-    return {name: _recipe(name, settings, tables) for name in names}
+    return {name: _recipe(name, settings, given) for name in names}
 
 
-def _check_settings(settings, names):
+def _check_settings(settings: Any, names: Iterable[str]) -> None:
+    """Refuse a [method] that is no table, or that holds what none of the methods has."""
     if not isinstance(settings, dict) or "name" in settings:
         raise UsageError("--set method: methods are chosen with --method", "--method compacterpp")
     known = {field for name in names for field in METHODS[name].model_fields} - {"name"}
     for key in settings:
         if key not in known:
-            hint = did_you_mean(key, known) or "they have: " + ", ".join(sorted(known))
+            hint = nearest_or_all(key, sorted(known), "they have")
             raise UsageError(f"--set method.{key}: none of the methods measured has it", hint)
 
 
-def _recipe(name, settings, tables):
+def _recipe(name: str, settings: dict[str, Any], tables: dict[str, Any]) -> Recipe:
+    """The recipe of a method, which takes of the settings what it has."""
     own = {key: value for key, value in settings.items() if key in METHODS[name].model_fields}
     tables = {**tables, "method": {"name": name, **own}}
-    kind = recipe_class(tables)
     try:
-        return kind.model_validate(tables).resolved()
+        return Recipe.model_validate(tables).resolved()
     except ValidationError as error:
-        raise RecipeError("profile", problems_of(error, kind, (Recipe, OwnRecipe))) from None
+        raise RecipeError("profile", problems_of(error, Recipe, tables)) from None

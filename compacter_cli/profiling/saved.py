@@ -1,11 +1,19 @@
 """The tensors that autograd keeps for the backward pass, counted by storage."""
 
+from __future__ import annotations
+
 import gc
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator
+
+    from torch import Tensor
 
 
-def live_storages():
+def live_storages() -> dict[int, int]:
     """Bytes of every tensor storage that Python reaches now, by address.
 
     Before a step these are weights, constants, optimizer state and the batch.
@@ -13,7 +21,7 @@ def live_storages():
     import torch
 
     gc.collect()  # what waits to be collected is not there for long
-    found = {}
+    found: dict[int, int] = {}
     for thing in gc.get_objects():
         # Not isinstance: it would ask lazy modules for their class, and load them.
         if issubclass(type(thing), torch.Tensor):
@@ -28,12 +36,12 @@ class Saved:
     storages: dict[int, int] = field(default_factory=dict)
 
     @property
-    def bytes(self):
+    def bytes(self) -> int:
         return sum(self.storages.values())
 
 
 @contextmanager
-def saved_tensors(known):
+def saved_tensors(known: Container[int]) -> Iterator[Saved]:
     """Count what a forward pass inside keeps for backward; yields a `Saved`.
 
     A storage counts once however many views of it are kept, and not at all if it is in `known`.
@@ -46,7 +54,7 @@ def saved_tensors(known):
 
     saved = Saved()
 
-    def pack(tensor):
+    def pack(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in known:
             _note(tensor, saved.storages)
         return tensor
@@ -55,7 +63,7 @@ def saved_tensors(known):
         yield saved
 
 
-def _note(tensor, found):
+def _note(tensor: Tensor, found: dict[int, int]) -> None:
     storage = tensor.untyped_storage()
     if storage.nbytes():
         found[storage.data_ptr()] = storage.nbytes()

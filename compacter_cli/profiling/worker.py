@@ -1,44 +1,57 @@
-"""The program of a child process: reads a job from stdin, writes what it measured to stdout."""
+"""The program of a child process: reads a question from stdin, writes its answer to stdout."""
 
+from __future__ import annotations
+
+import errno
 import json
 import os
 import sys
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.profiling.job import Job, Probe, of_plain
 from compacter_cli.training.memory import is_out_of_memory
 
+if TYPE_CHECKING:
+    from compacter_cli.profiling.rows import Costs, Failure, Machine
 
-def main():
-    """Measure the one job on stdin. Anything that fails as foreseen is a result too."""
+
+def main() -> None:
+    """Answer the one question on stdin. Anything that fails as foreseen is an answer too."""
     threading.Thread(target=end_with_parent, args=[os.getppid()], daemon=True).start()
-    job = json.load(sys.stdin)
-    results, sys.stdout = sys.stdout, sys.stderr  # libraries may print
-    json.dump(carry_out(job), results)
+    asked = of_plain(json.load(sys.stdin))
+    answers, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    json.dump(carry_out(asked), answers)
 
 
-def end_with_parent(parent, every=1.0):
+def end_with_parent(parent: int, every: float = 1.0) -> None:
     """End this process once its parent is gone: killed, it could not end its child itself."""
     while os.getppid() == parent:
         time.sleep(every)
     os._exit(1)
 
 
-def carry_out(job):
-    """The result of a job, `{"probe": device}` or plain data of a `Job`, failures included."""
-    from compacter_cli.profiling.job import Job
+def carry_out(asked: Probe | Job) -> Machine | Costs | Failure:
+    """The answer to a question, foreseen failures included."""
     from compacter_cli.profiling.measure import measure, probe
 
     try:
-        return probe(job["probe"], job["threads"]) if "probe" in job else measure(Job(**job))
+        return probe(asked) if isinstance(asked, Probe) else measure(asked)
     except CompacterError as error:
         usage = isinstance(error, UsageError)
         return {"failed": str(error), "hint": error.hint, "usage": usage}
     except Exception as error:
-        if not is_out_of_memory(error):
+        if not (is_out_of_memory(error) or _is_no_room_for_a_thread(error, asked)):
             raise
         return {"failed": "out of memory", "memory": True}
+
+
+def _is_no_room_for_a_thread(error: Exception, asked: Probe | Job) -> bool:
+    """Whether a thread got no stack within the budget, which libraries say in other words."""
+    limited = isinstance(asked, Job) and asked.budget is not None
+    return limited and os.strerror(errno.EAGAIN) in str(error)
 
 
 if __name__ == "__main__":

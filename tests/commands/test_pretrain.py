@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from compacter_cli.commands import pretrain as command
 from compacter_cli.commands.pretrain import pretrain
-from compacter_cli.commands.progress import Silent
 from compacter_cli.commands.train import train
 from compacter_cli.main import app
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.loading import load_backbone
+from compacter_cli.training.display import Display
 
 TINY = (
     "vocabulary.size=150", "vocabulary.sentinels=8", "backbone.hidden_dim=16",
@@ -74,7 +74,7 @@ def call(text):
     return run
 
 
-class Pressing(Silent):
+class Pressing(Display):
     """Presses Ctrl-C after a step."""
 
     def __init__(self, step):
@@ -90,7 +90,7 @@ def cut_after(step, **given):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt, match=f"interrupted after step {step} of 12"):
-            pretrain(**given, device="cpu", progress=Pressing(step))
+            pretrain(**given, device="cpu", display=Pressing(step))
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -238,10 +238,10 @@ def test_a_process_that_was_killed_goes_on_from_its_last_save(keras, recipe, fin
         if update.step == 6:
             raise Killed
 
-    killing, directory = Silent(), tmp_path / "cut"
+    killing, directory = Display(), tmp_path / "cut"
     killing.update = kill
     with pytest.raises(Killed):
-        pretrain(recipe=recipe, directory=directory, device="cpu", progress=killing)
+        pretrain(recipe=recipe, directory=directory, device="cpu", display=killing)
     assert sorted(files(directory)) == UNFINISHED
     assert json.loads((directory / "state" / "state.json").read_text())["step"] == 4
     assert '"step": 6' in (directory / "metrics.jsonl").read_text().splitlines()[-1]
@@ -284,8 +284,7 @@ def test_a_text_that_changed_meanwhile_is_not_gone_on_with(interrupted, recipe, 
 @pytest.fixture
 def world(monkeypatch, keras):
     """The demo world without the sentences of its tasks, which take long to make: the recipe."""
-    for module in ("text", "exercises"):
-        monkeypatch.setattr(f"compacter_cli.world.{module}.task_sentences", frozenset)
+    monkeypatch.setattr("compacter_cli.pretraining.corpus.demo_sentences", frozenset)
     sets = [*TINY, "text.world=100", "text.world_exercises=60", "train.exercise_share=0.4"]
     return load_pretraining("demo/pretrain", sets)
 
@@ -303,13 +302,14 @@ def test_exercises_are_said_and_train_the_weights(world, tmp_path):
     shown, prints = [], {}
     for share in (0.4, 0.0):
         train = world.train.model_copy(update={"exercise_share": share})
-        watching = Silent()
-        watching.opening = lambda lines: shown.append(" ".join(lines))
+        watching, lines = Display(), []
+        watching.line = lines.append
         result = pretrain(
             recipe=world.model_copy(update={"train": train}),
-            directory=tmp_path / str(share), device="cpu", progress=watching,
+            directory=tmp_path / str(share), device="cpu", display=watching,
         )  # fmt: skip
         prints[share] = result["fingerprint"]
+        shown.append(" ".join(lines))
         # 12 steps, 8 pieces a step or 5 of them
         pieces = 12 * (5 if share else 8) / result["text"]["times_seen"]
         assert pieces == pytest.approx(round(pieces))
@@ -359,7 +359,7 @@ def test_ctrl_c_in_the_command_exits_130_and_says_how_to_go_on(
     call, tmp_path, monkeypatch, finished
 ):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(command, "progress_for", lambda console: Pressing(2))
+    monkeypatch.setattr("compacter_cli.commands.progress.display_for", lambda quiet: Pressing(2))
     try:
         result = call("--output", tmp_path / "my preset")
     finally:

@@ -5,12 +5,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.commands import profile as command
 from compacter_cli.commands.console import err, out
-from compacter_cli.commands.profile import profile
 from compacter_cli.errors import CompacterError
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS
+from compacter_cli.profiling import comparison
 
 TINY = ("--backbone", "random/tiny", "--threads", "1", "--steps", "1", "--batch", "2")
 MACHINE = {"device": "cpu", "device_name": "cpu", "threads": 1, "torch": "2", "free_bytes": 10**9}
@@ -61,11 +60,9 @@ def children(monkeypatch):
     """Made-up children: what they measure depends on the method and nothing else."""
     jobs = []
 
-    def run_job(job, threads=None):
-        if "probe" in job:
-            return dict(MACHINE)
+    def run_job(job):
         jobs.append(job)
-        name = job["recipe"]["method"]["name"]
+        name = job.recipe["method"]["name"]
         if name == "said":
             return {"failed": "killed (SIGKILL), out of memory?", "memory": True}
         size = 10_000 + 1_000 * list(METHODS).index(name)
@@ -82,7 +79,8 @@ def children(monkeypatch):
             "epoch": None,
         }
 
-    monkeypatch.setattr(command, "run_job", run_job)
+    monkeypatch.setattr(comparison, "run_job", run_job)
+    monkeypatch.setattr(comparison, "run_probe", lambda probe: dict(MACHINE))
     return jobs
 
 
@@ -104,16 +102,6 @@ def test_the_tables_name_every_method_and_fit_100_columns(children, monkeypatch)
     assert len(children) == 12
 
 
-def test_a_child_that_fails_is_a_row_and_the_others_go_on(children):
-    found = profile(methods=["full", "said", "phm"], overrides=["method.n=5"])
-    full, said, phm = found["methods"]
-    assert "failed" not in full
-    assert said["failed"].startswith("killed")
-    assert said["paper_delta_percent"]["time"] == pytest.approx(241.82, abs=0.005)
-    assert phm["failed"] == "24 % 5"
-    assert len(children) == 2
-
-
 def test_where_every_method_fails_the_rows_are_shown_and_the_run_failed(children, tmp_path):
     result = call("--method", "said", "--plot", str(tmp_path / "p.png"))
     assert result.exit_code == 1
@@ -126,15 +114,10 @@ def test_a_picture_that_cannot_be_written_costs_no_figures(children, monkeypatch
     def save_plot(found, path):
         raise CompacterError("the disk is full")
 
-    monkeypatch.setattr(command, "save_plot", save_plot)
+    monkeypatch.setattr("compacter_cli.profiling.plot.save_plot", save_plot)
     result = call("--method", "full", "--json", "--plot", str(tmp_path / "p.png"))
     assert result.exit_code == 1
     assert json.loads(result.stdout)["methods"][0]["method"] == "full"
-
-
-def test_the_backbone_named_is_the_one_measured(children):
-    found = profile(methods=["full"], overrides=["backbone.preset=demo/t5"])
-    assert found["backbone"] == "demo/t5"
 
 
 def test_without_full_the_deltas_are_dashes(children, monkeypatch):
@@ -149,30 +132,17 @@ def test_without_full_the_deltas_are_dashes(children, monkeypatch):
 
 
 def test_options_reach_the_children(children):
-    profile(
-        methods=["phm"], batch=3, source=9, target=2, steps=7, threads=2, precision="bfloat16",
-        overrides=["train.dropout=0.0", "method.bottleneck=48"],
-    )  # fmt: skip
+    given = ("--method", "phm", "--batch", "3", "--source", "9", "--target", "2", "--steps", "7")
+    more = ("--threads", "2", "--precision", "bfloat16", "--set", "method.bottleneck=48")
+    assert call(*given, *more, "--set", "train.dropout=0.0").exit_code == 0
     (job,) = children
-    assert (job["target"], job["steps"], job["threads"]) == (2, 7, 2)
-    assert job["recipe"]["train"]["batch_size"] == 3
-    assert job["recipe"]["train"]["dropout"] == 0.0
-    assert job["recipe"]["data"]["source_length"] == 9
-    assert job["recipe"]["method"]["bottleneck"] == 48
-    assert job["recipe"]["backbone"] == {"preset": "t5_base_multi", "precision": "bfloat16"}
-    assert job["vocabulary"] is None
-
-
-def test_a_budget_is_searched_in_children_on_a_cpu_and_in_one_on_a_gpu(children, monkeypatch):
-    calls = []
-    monkeypatch.setattr(
-        command, "measured_within_budget", lambda job, threads: calls.append(job) or {"failed": "x"}
-    )
-    profile(methods=["full"], memory_budget=10**8)
-    assert [job["budget"] for job in calls] == [10**8]
-    monkeypatch.setitem(MACHINE, "device", "cuda")
-    profile(methods=["full"], memory_budget=10**8)
-    assert [job["search"] for job in children] == [True]
+    assert (job.target, job.steps, job.threads, job.device) == (2, 7, 2, "cpu")
+    assert job.recipe["train"]["batch_size"] == job.batch == 3
+    assert job.recipe["train"]["dropout"] == 0.0
+    assert job.recipe["data"]["source_length"] == 9
+    assert job.recipe["method"]["bottleneck"] == 48
+    assert job.recipe["backbone"] == {"preset": "t5_base_multi", "precision": "bfloat16"}
+    assert (job.vocabulary, job.budget, job.search) == (None, None, False)
 
 
 @pytest.mark.parametrize(
@@ -208,4 +178,4 @@ def test_a_task_needs_its_rows_and_a_vocabulary(children, rte_folder, tmp_path, 
     assert without.exit_code == 3
     assert "--vocabulary DIR" in without.stderr
     assert call(*rows, "--vocabulary", "random/tiny").exit_code == 0
-    assert children[-1]["vocabulary"] == "random/tiny"
+    assert children[-1].vocabulary == "random/tiny"

@@ -5,7 +5,7 @@ import pytest
 
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans, Visits
 from compacter_cli.pretraining.pieces import Pieces
-from compacter_cli.pretraining.recipe import CorruptionSection, TrainSection
+from compacter_cli.pretraining.sections import CorruptionSection, TrainSection
 
 SENTINELS = list(range(3, 13))
 
@@ -77,22 +77,22 @@ def test_what_is_held_out_comes_once_in_order_and_always_alike():
 
 
 @pytest.mark.parametrize(
-    ("size", "share", "read", "practised"),
+    ("size", "share", "pieces", "exercises"),
     [(32, 0.6, 13, 19), (10, 0.25, 8, 2), (4, 0.0, 4, 0), (4, 1.0, 0, 4), (1, 0.4, 1, 0)],
 )
-def test_a_batch_holds_the_share_of_exercises_pieces_first(size, share, read, practised):
+def test_a_batch_holds_the_share_of_exercises_pieces_first(size, share, pieces, exercises):
     made = batches(size, share, pairs())
-    assert (made.read, made.practised) == (read, practised)
+    assert (made.pieces, made.exercises) == (pieces, exercises)
     seen = rows(made.at(3))
     assert len(seen) == size
-    assert all(source[0] < 200 and target[0] < 200 for source, target in seen[:read])
-    asked = [source[0] - 200 for source, _ in seen[read:]]
-    assert seen[read:] == [([200 + number], [300 + number]) for number in asked]
+    assert all(source[0] < 200 and target[0] < 200 for source, target in seen[:pieces])
+    asked = [source[0] - 200 for source, _ in seen[pieces:]]
+    assert seen[pieces:] == [([200 + number], [300 + number]) for number in asked]
 
 
 def test_without_exercises_a_batch_is_all_pieces_whatever_the_share():
     made = batches(share=1.0)
-    assert (made.read, made.practised) == (4, 0)
+    assert (made.pieces, made.exercises) == (4, 0)
     assert len(pieces_in(made.at(0))) == 4
 
 
@@ -121,3 +121,4 @@ def test_an_epoch_is_of_the_text_alone(share, epochs):
     # 10 pieces, 4 or 2 or none a step: the last step of an epoch may begin the next.
     made = batches(4, share, pairs())
     assert [made.epoch(step) for step in range(6)] == epochs
+    assert made.epochs(6) == pytest.approx(6 * made.pieces / 10)

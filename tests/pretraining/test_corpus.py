@@ -6,7 +6,7 @@ import pytest
 
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.pretraining.corpus import check_text, read_corpus
-from compacter_cli.pretraining.recipe import TextSection
+from compacter_cli.pretraining.sections import TextSection
 
 
 @pytest.fixture
@@ -97,10 +97,10 @@ def test_one_passage_is_too_few(text, lines):
 def world(monkeypatch):
     """A demo world of numbered paragraphs and exercises, without end as the real one's."""
 
-    def paragraphs(seed):
+    def paragraphs(seed, without):
         return (f"paragraph {number} of {seed}" for number in itertools.count())
 
-    def exercises(seed):
+    def exercises(seed, without):
         return ((f"asked {number} of {seed}", f"told {number}") for number in itertools.count())
 
     monkeypatch.setattr("compacter_cli.world.text.paragraphs", paragraphs)
@@ -128,7 +128,7 @@ def test_the_demo_world_gives_as_many_paragraphs_and_exercises_as_asked_for():
 def test_the_vocabulary_is_made_of_all_that_is_trained_on_and_nothing_held_out():
     found = world_of(world_exercises=2)
     words = [*found.train, "asked 0 of 7 told 0", "asked 1 of 7 told 1"]
-    assert found.words() == words
+    assert found.trained_texts() == words
     assert len(found) == 50  # passages alone
 
 
@@ -140,7 +140,7 @@ def test_the_hash_is_over_passages_and_exercises():
 
 
 def test_the_hash_tells_sources_from_targets(world, monkeypatch):
-    def moved(seed):
+    def moved(seed, without):
         return ((f"asked {number} of {seed} told", f"{number}") for number in itertools.count())
 
     before = world_of(50, 2).sha256

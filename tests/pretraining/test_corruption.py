@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compacter_cli.pretraining.corruption import corrupt, noise_mask, sentinels_needed
-from compacter_cli.pretraining.recipe import CorruptionSection
+from compacter_cli.pretraining.sections import CorruptionSection
 from compacter_cli.t5.vocabulary import END
 
 SENTINELS = [900 + number for number in range(40)]

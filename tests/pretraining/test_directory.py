@@ -7,8 +7,9 @@ import pytest
 from compacter_cli.errors import UsageError
 from compacter_cli.pretraining.directory import check_resumable, check_vacant, cut_metrics
 from compacter_cli.pretraining.recipe import load_pretraining
+from compacter_cli.training.claim import claim
 from compacter_cli.training.run_directory import check_vacant as check_vacant_for_training
-from compacter_cli.training.run_directory import claim, is_run
+from compacter_cli.training.run_directory import is_run
 
 RECIPE = load_pretraining("demo/pretrain")
 
@@ -86,7 +87,7 @@ def test_resuming_elsewhere_says_how_to_go_on(tmp_path):
 def test_a_training_never_overwrites_a_pretraining(begun):
     assert not is_run(begun)
     for overwrite in (False, True):
-        assert "is not a run" in refused(check_vacant_for_training, begun, overwrite)
+        assert "is no run" in refused(check_vacant_for_training, begun, overwrite)
 
 
 def test_a_file_is_no_directory_to_write(tmp_path):

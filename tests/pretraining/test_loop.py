@@ -10,7 +10,7 @@ from compacter_cli.errors import CompacterError
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.loop import Pretrainer, mean_loss
 from compacter_cli.pretraining.pieces import Pieces
-from compacter_cli.pretraining.recipe import CorruptionSection, TrainSection
+from compacter_cli.pretraining.sections import CorruptionSection, TrainSection
 
 
 @pytest.fixture(autouse=True)

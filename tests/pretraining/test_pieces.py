@@ -8,11 +8,11 @@ from compacter_cli.errors import CompacterError
 from compacter_cli.pretraining.pieces import (
     Pieces,
     cut_into_pieces,
-    fixed_pieces,
     sentinel_ids,
+    smallest_vocabulary,
     train_vocabulary,
 )
-from compacter_cli.pretraining.recipe import VocabularySection
+from compacter_cli.pretraining.sections import VocabularySection
 from compacter_cli.t5.vocabulary import END, PAD, UNKNOWN
 
 SECTION = VocabularySection(size=160, sentinels=5)
@@ -69,7 +69,7 @@ def test_the_same_texts_make_the_same_vocabulary(vocabulary, texts):
 
 def test_a_text_of_few_words_makes_a_smaller_vocabulary():
     small = train_vocabulary(["one two", "two three"], VocabularySection(size=5_000, sentinels=5))
-    assert fixed_pieces(5) <= len(small) < 200
+    assert smallest_vocabulary(5) <= len(small) < 200
 
 
 def test_a_very_long_line_is_read_too():
@@ -79,7 +79,7 @@ def test_a_very_long_line_is_read_too():
 
 
 def test_the_least_size_is_enough_for_an_english_text(texts):
-    size = fixed_pieces(5)
+    size = smallest_vocabulary(5)
     assert len(train_vocabulary(texts, VocabularySection(size=size, sentinels=5))) == size
 
 

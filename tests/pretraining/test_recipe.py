@@ -5,7 +5,6 @@ import pytest
 from compacter_cli.errors import RecipeError, UsageError
 from compacter_cli.pretraining.recipe import load_any, load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.training.run_directory import recipe_text
 
 NAME = "demo/pretrain"
 
@@ -145,7 +144,7 @@ def test_any_kind_is_loaded_by_what_it_holds():
 def test_a_written_recipe_loads_to_an_equal_one(written):
     for change in ("train.steps=3", 'text.files=["a b.txt"]'):
         recipe = load_pretraining(NAME, [change])
-        assert load_pretraining(written(recipe_text(recipe))) == recipe
+        assert load_pretraining(written(recipe.toml())) == recipe
 
 
 def test_the_shape_is_the_backbone_sections():

@@ -4,6 +4,7 @@ import pytest
 
 from compacter_cli.profiling import budget
 from compacter_cli.profiling.budget import largest_batch, measured_within_budget
+from compacter_cli.profiling.job import Job
 
 
 def searched(largest, first):
@@ -33,7 +34,8 @@ def test_nothing_fits():
     assert searched(0, first=8)[0] == 0
 
 
-JOB = {"recipe": {"train": {"batch_size": 4, "epochs": 1}}, "steps": 5, "vocabulary": "dir"}
+RECIPE = {"train": {"batch_size": 4, "epochs": 1}}
+JOB = Job(RECIPE, target=3, steps=5, device="cpu", threads=1, vocabulary="dir", budget=10**9)
 
 
 @pytest.fixture
@@ -43,8 +45,9 @@ def run(monkeypatch):
     def put(answer):
         jobs = []
 
-        def run_job(job, threads):
-            jobs.append((job["recipe"]["train"]["batch_size"], job["steps"], job["vocabulary"]))
+        def run_job(job):
+            assert (job.recipe["train"]["epochs"], job.budget) == (1, 10**9)
+            jobs.append((job.recipe["train"]["batch_size"], job.steps, job.vocabulary))
             return answer(*jobs[-1])
 
         monkeypatch.setattr(budget, "run_job", run_job)
@@ -57,7 +60,7 @@ def test_trials_are_short_and_the_largest_is_measured_in_full(run):
     jobs = run(lambda size, *_: {"batch": size} if size < 7 else {"failed": "x", "memory": True})
     assert measured_within_budget(JOB) == {"batch": 6}
     assert jobs == [(4, 1, None), (8, 1, None), (6, 1, None), (7, 1, None), (6, 5, "dir")]
-    assert JOB["recipe"]["train"]["batch_size"] == 4
+    assert RECIPE["train"]["batch_size"] == 4
 
 
 def test_a_batch_that_fits_for_a_step_only_is_made_smaller(run):

@@ -1,28 +1,21 @@
 """Child processes: what they answer, and what is said of those that do not."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 import pytest
 
 from compacter_cli.profiling import children
-from compacter_cli.profiling.children import failure, run_job, shortened
+from compacter_cli.profiling.children import failure, run_job, run_probe, shortened
+from compacter_cli.profiling.job import Job, Probe
 
 
 def test_a_child_answers_a_probe():
-    found = run_job({"probe": "cpu", "threads": 1}, threads=1)
+    found = run_probe(Probe("cpu", threads=1))
     assert found["device"] == found["device_name"] == "cpu"
     assert found["threads"] == 1
     assert found["free_bytes"] is None or found["free_bytes"] > 0
 
 
 def test_what_cannot_be_asked_for_comes_back_with_a_hint():
-    found = run_job({"probe": "tpu", "threads": None})
+    found = run_probe(Probe("tpu"))
     assert found["usage"]
     assert "--device tpu" in found["failed"]
     assert found["hint"]
@@ -31,7 +24,7 @@ def test_what_cannot_be_asked_for_comes_back_with_a_hint():
 def test_a_child_that_breaks_says_its_last_line(monkeypatch):
     monkeypatch.setattr(children, "WORKER", "compacter_cli.no_such_module")
     monkeypatch.setattr(children, "LONGEST_REASON", 1_000)  # it begins with the program's path
-    assert "No module named compacter_cli" in run_job({})["failed"]
+    assert "No module named compacter_cli" in run_probe(Probe("cpu"))["failed"]
 
 
 @pytest.mark.parametrize(("code", "name"), [(-9, "SIGKILL"), (-6, "SIGABRT"), (-11, "SIGSEGV")])
@@ -59,39 +52,5 @@ def test_a_child_does_not_outlive_an_interrupted_command(monkeypatch):
 
     monkeypatch.setattr(children.subprocess, "Popen", Interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run_job({"probe": "cpu", "threads": None})
+        run_job(Job({}, 3, 2, "cpu"))
     assert started[0].returncode == -9
-
-
-def test_a_child_ends_when_its_parent_was_killed():
-    child = (
-        "import os, threading, time\n"
-        "from compacter_cli.profiling.worker import end_with_parent\n"
-        "threading.Thread(target=end_with_parent, args=[os.getppid(), 0.01]).start()\n"
-        "print(os.getpid(), flush=True)\n"
-        "time.sleep(600)"
-    )
-    parent = (
-        "import subprocess, sys, time\n"
-        f"subprocess.Popen([sys.executable, '-c', {child!r}])\n"
-        "time.sleep(600)"
-    )
-    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:
-        child_id = int(process.stdout.readline())
-        process.kill()
-    for _ in range(1000):
-        if not _runs(child_id):
-            return
-        time.sleep(0.05)
-    os.kill(child_id, signal.SIGKILL)
-    pytest.fail("the child still runs")
-
-
-def _runs(process_id):
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    with contextlib.suppress(OSError):  # ended, and not yet collected
-        return ") Z" not in Path(f"/proc/{process_id}/stat").read_text()
-    return False

@@ -4,7 +4,7 @@ import pytest
 
 from compacter_cli.methods import METHODS
 from compacter_cli.paper.tables import paper_tables
-from compacter_cli.profiling.deltas import add_deltas, delta, paper_deltas
+from compacter_cli.profiling.deltas import delta, paper_deltas, with_deltas
 
 
 def test_a_delta_is_of_full_fine_tunings_own_figure():
@@ -36,18 +36,24 @@ def test_the_printed_time_column_is_by_this_definition_and_the_memory_column_is_
         assert abs(paper_deltas(method)["memory"] - printed["memory_delta"]) > 5
 
 
+def test_a_method_that_is_not_in_the_paper_has_no_deltas_of_it():
+    assert paper_deltas("lora") == {"time": None, "memory": None}
+
+
 def row(method, milliseconds, size):
     return {"method": method, "example_ms": milliseconds, "example_bytes": size}
 
 
 def test_rows_get_deltas_against_full_wherever_it_stands():
-    compacter, full = add_deltas([row("compacter", 3.0, 50), row("full", 4.0, 200)])
+    given = [row("compacter", 3.0, 50), row("full", 4.0, 200)]
+    compacter, full = with_deltas(given)
     assert compacter["delta_percent"] == {"time": -25.0, "memory": -75.0}
     assert full["delta_percent"] == {"time": 0.0, "memory": 0.0}
-    assert compacter["paper_delta_percent"] == paper_deltas("compacter")
+    assert given == [row("compacter", 3.0, 50), row("full", 4.0, 200)]
 
 
 @pytest.mark.parametrize("others", [[], [{"method": "full", "failed": "out of memory"}]])
 def test_without_full_fine_tunings_figures_there_is_no_delta(others):
-    found = add_deltas([row("compacter", 3.0, 50), *others])
+    found = with_deltas([row("compacter", 3.0, 50), *others])
     assert found[0]["delta_percent"] is None
+    assert found[1:] == others

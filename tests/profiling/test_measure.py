@@ -78,7 +78,7 @@ def test_more_is_kept_for_more_examples_and_for_trained_weights(made):
 
 
 def test_an_epoch_is_scaled_from_the_examples_that_were_timed(made, monkeypatch):
-    stepper, recipe, job = made(vocabulary="random/tiny")
+    stepper, recipe, job = made()
     sizes = []
 
     def timed(groups, warm_up):
@@ -86,7 +86,7 @@ def test_an_epoch_is_scaled_from_the_examples_that_were_timed(made, monkeypatch)
         return [1.5] * len(sizes)
 
     monkeypatch.setattr(stepper, "timed", timed)
-    found = measure.epoch(stepper, recipe, job, size=4)
+    found = measure.epoch(stepper, recipe, job, size=4, vocabulary="random/tiny")
     assert sizes == [4, 4]
     assert found["timed_examples"] == 8
     assert found["seconds"] == pytest.approx(3.0 * found["examples"] / 8)

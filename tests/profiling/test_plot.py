@@ -101,7 +101,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
 
 
 def test_a_name_without_a_free_place_is_still_somewhere():
-    everywhere = [(-1000, -1000, 1000, 1000)]
+    everywhere = [plot.Box(-1000, -1000, 1000, 1000)]
     dx, dy, box = plot._free_place("phm", 50, 50, everywhere)
-    assert len(box) == 4
     assert (dx, dy) != (0, 0)
+    assert box.right - box.left == pytest.approx(2 * 3.2 * len("phm"))
+    assert (box.left + box.right) / 2 == pytest.approx(50 + dx)
