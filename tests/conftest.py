@@ -1,6 +1,7 @@
 """What the tests share: Keras on torch, tiny backbones, made-up original files, a trained run."""
 
 import dataclasses
+import json
 import os
 import runpy
 import shutil
@@ -19,27 +20,10 @@ os.environ["KERAS_BACKEND"] = "torch"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 hide_tensorflow()  # as the command line does
 
-_IMPORTED = {}  # TensorFlow, where a module of tests has imported it
-
 TINY = {
     "v1_0": {"activation": "relu", "use_gated_activation": False, "tie_embedding_weights": True},
     "gated": {"activation": "gelu", "use_gated_activation": True, "tie_embedding_weights": False},
 }
-
-
-# TFDS needs TensorFlow to write TFRECORD, and the tests hide it: another process.
-WRITE_TFRECORD = """
-import sys
-import tensorflow_datasets as tfds
-from compacter_cli.data.original_files import LocalFiles
-from compacter_cli.tasks import TASKS
-
-tfds.disable_progress_bar()
-root, data_dir = sys.argv[1:]
-builder = tfds.builder("glue/rte:2.0.0", data_dir=data_dir, file_format="tfrecord")
-builder._make_download_manager = lambda **_: LocalFiles(root, TASKS["glue/rte"], builder)
-builder.download_and_prepare()
-"""
 
 
 @pytest.fixture(scope="session")
@@ -130,25 +114,51 @@ def rte_archive(rte_folder, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def array_record(rte_archive, tmp_path_factory):
+def array_record(rte_folder, tmp_path_factory):
     """A data directory of the made-up RTE, prepared by the download path. Do not change it."""
     from compacter_cli.data import tfds_preparation as preparing
     from compacter_cli.tasks import TASKS
 
+    place = rte_folder / "glue" / "RTE"
+    store = _of("data", "made_up_tfds").store_rte
     data_dir = tmp_path_factory.mktemp("array_record")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(preparing, "_fetch", lambda *_: {"RTE.zip": rte_archive})
+        patch.setattr(
+            preparing, "download_and_prepare", lambda _, staging, __: store(place, staging)
+        )
         preparing.download(TASKS["glue/rte"], data_dir)
     return data_dir
 
 
 @pytest.fixture(scope="session")
-def tfrecord(rte_folder, tmp_path_factory):
+def tfds_apart(originals, rte_archive, tmp_path_factory):
+    """What TFDS itself makes of made-up files, in a process of its own, for it needs TensorFlow.
+
+    `array_record` is a data directory of the small originals, downloaded (from files put there by
+    hand) and prepared; `tfrecord` one of the made-up RTE; `facts` are what TFDS says of every
+    task; `refused` is what is said of a zip with other bytes than the registered ones; `printed`
+    what went to stdout and stderr. Do not change them.
+    """
+    work = tmp_path_factory.mktemp("tfds")
+    script = Path(__file__).with_name("data") / "tfds_apart.py"
+    rows = {name: task.rows for name, task in originals.tasks.items()}
+    given = [originals.folder, originals.archives, rte_archive, work, json.dumps(rows)]
+    done = subprocess.run(
+        [sys.executable, str(script), *map(str, given)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return SimpleNamespace(
+        array_record=work / "array_record",
+        tfrecord=work / "tfrecord",
+        printed=(done.stdout, done.stderr),
+        **json.loads((work / "told.json").read_text(encoding="utf-8")),
+    )
+
+
+@pytest.fixture(scope="session")
+def tfrecord(tfds_apart):
     """A data directory of the made-up RTE as TFRECORD, TFDS' default. Do not change it."""
-    data_dir = tmp_path_factory.mktemp("tfrecord")
-    command = [sys.executable, "-c", WRITE_TFRECORD, str(rte_folder / "glue"), str(data_dir)]
-    subprocess.run(command, check=True, capture_output=True)
-    return data_dir
+    return tfds_apart.tfrecord
 
 
 @pytest.fixture
@@ -163,41 +173,35 @@ def copied(tmp_path):
 
 
 @pytest.fixture
-def fetched(monkeypatch, rte_archive):
-    """Calls of the download; each gives the local zip. The network counts as there."""
-    from compacter_cli.data import sources
+def fetched(monkeypatch, array_record):
+    """Calls of TFDS' download; each gives the made-up RTE. The network counts as there."""
     from compacter_cli.data import tfds_preparation as preparing
 
     calls = []
-    monkeypatch.setattr(sources, "can_reach", lambda host: True)
-    monkeypatch.setattr(
-        preparing, "_fetch", lambda *given: calls.append(given) or {"RTE.zip": rte_archive}
-    )
+
+    def download_and_prepare(task, data_dir, downloads):
+        calls.append((task, data_dir, downloads))
+        made = Path("glue", "rte", "2.0.0")
+        without = shutil.ignore_patterns("compacter.json")
+        return Path(shutil.copytree(array_record / made, data_dir / made, ignore=without))
+
+    monkeypatch.setattr(preparing, "can_reach", lambda host: True)
+    monkeypatch.setattr(preparing, "download_and_prepare", download_and_prepare)
     return calls
-
-
-@pytest.fixture(scope="module")
-def tensorflow_apart():
-    """For modules that read SuperGLUE: its builders import TensorFlow, hidden again afterwards."""
-    sys.modules.update(_IMPORTED)
-    yield
-    for name in ("tensorflow", "tensorflow_text"):
-        if sys.modules.get(name) is not None:
-            _IMPORTED[name], sys.modules[name] = sys.modules[name], None
 
 
 @pytest.fixture(scope="session")
 def originals(tmp_path_factory):
     """Small made-up original files of all fourteen tasks. Do not change them.
 
-    `folder` and `archives` hold them as `data prepare` takes them; `tasks` are the tasks with the
+    `folder` and `archives` hold them as `data status` takes them; `tasks` are the tasks with the
     small files' numbers of rows; `rows` are the rows that must come of them, by hand.
     """
     from compacter_cli.tasks import TASKS
 
     folder, archives = (tmp_path_factory.mktemp(name) for name in ("small", "zips"))
     tasks, expected = {}, {}
-    for name, (files, rows) in _original_archives().items():
+    for name, (files, rows) in _of("data", "original_archives").ORIGINALS.items():
         task = dataclasses.replace(TASKS[name], rows={k: len(v) for k, v in rows.items()})
         place = folder / task.original.benchmark / task.original.folder
         place.mkdir(parents=True)
@@ -210,39 +214,34 @@ def originals(tmp_path_factory):
     return SimpleNamespace(folder=folder, archives=archives, tasks=tasks, rows=expected)
 
 
-def _original_archives():
-    path = Path(__file__).with_name("data") / "original_archives.py"  # the tests are no package
-    return runpy.run_path(str(path))["ORIGINALS"]
-
-
-def _of_world(name):
-    """What a helper of the demo world's tests defines, by name."""
-    path = Path(__file__).with_name("world") / f"{name}.py"
+def _of(folder, name):
+    """What a file of helpers beside the tests defines, by name: the tests are no package."""
+    path = Path(__file__).parent / folder / f"{name}.py"
     return SimpleNamespace(**runpy.run_path(str(path)))
 
 
 @pytest.fixture(scope="session")
 def is_english():
     """Whether a sentence is English, strictly or (`wide=True`) as readers are lenient."""
-    return _of_world("english").is_english
+    return _of("world", "english").is_english
 
 
 @pytest.fixture(scope="session")
 def models():
     """Finite models of the demo world: `random_model`, `Model` and `Thing`."""
-    return _of_world("models")
+    return _of("world", "models")
 
 
 @pytest.fixture(scope="session")
 def alike():
     """How words and sentences are alike by brute force: `relation`, `parsed`, `score`."""
-    return _of_world("alike")
+    return _of("world", "alike")
 
 
 @pytest.fixture(scope="session")
 def sounds_positive():
     """Whether an opinion sounds positive, by rules of its own."""
-    return _of_world("polarity").sounds_positive
+    return _of("world", "polarity").sounds_positive
 
 
 @pytest.fixture(scope="session")

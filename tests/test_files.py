@@ -2,7 +2,7 @@
 
 import pytest
 
-from compacter_cli.files import present, previous, swap_in, sync_tree, write_durably
+from compacter_cli.files import present, previous, size_text, swap_in, sync_tree, write_durably
 
 
 @pytest.fixture
@@ -49,3 +49,18 @@ def test_syncing_changes_nothing(directory):
     (place / "below").mkdir()
     sync_tree(place)
     assert sorted(path.name for path in place.iterdir()) == ["below", "file"]
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (999, "999 bytes"),
+        (1000, "1.00 kB"),
+        (11_056, "11.06 kB"),
+        (419_000_000, "419.00 MB"),
+        (1_500_000_000, "1.50 GB"),
+    ],
+)
+def test_bytes_as_people_read_them(count, text):
+    assert size_text(count) == text

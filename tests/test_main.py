@@ -6,7 +6,8 @@ import typer
 from typer.testing import CliRunner
 
 import compacter_cli
-from compacter_cli.commands import recipes, train, validate
+from compacter_cli import main
+from compacter_cli.commands import recipes
 from compacter_cli.errors import (
     CompacterError,
     MissingResourceError,
@@ -14,7 +15,7 @@ from compacter_cli.errors import (
     RecipeError,
     UsageError,
 )
-from compacter_cli.main import app
+from compacter_cli.main import app, load_command
 
 COMMANDS = [
     "train",
@@ -28,6 +29,9 @@ COMMANDS = [
     "data",
     "recipes",
 ]
+
+
+LOAD_RECIPE = "compacter_cli.recipe.recipe.load_recipe"
 
 
 def call(*args):
@@ -76,7 +80,47 @@ def test_every_command_has_a_help_with_an_example(name):
 
 
 def test_the_commands_are_exactly_those_documented():
-    assert sorted(typer.main.get_command(app).commands) == sorted(COMMANDS)
+    assert list(typer.main.get_command(app).commands) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_says_of_a_command_what_the_command_says_of_itself(name):
+    command = load_command(name)
+    assert command.name == name
+    assert command.help.partition("\n")[0] == main.COMMANDS[name]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["trian"]])
+def test_no_command_is_imported_to_list_them(words):
+    code = (
+        "import sys; from compacter_cli.main import main\n"
+        f"sys.argv = ['compacter', *{words!r}]\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "loaded = [name for name in sys.modules if name.startswith('compacter_cli.commands.')]\n"
+        "print(loaded, 'pydantic' in sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.endswith("[] False\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_a_command_imports_no_other_and_little_of_its_own(name):
+    code = (
+        "import sys; from compacter_cli.main import main\n"
+        f"sys.argv = ['compacter', {name!r}, '--help']\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        f"others = {COMMANDS!r}; others.remove({name!r})\n"
+        "heavy = ('pydantic', 'rich.table', 'rich.progress', 'compacter_cli.tasks', "
+        "'compacter_cli.methods', 'compacter_cli.recipe.recipe')\n"
+        "wanted = {'demo': ['train']}.get(sys.argv[1], [])  # the demo trains twice\n"
+        "names = [f'compacter_cli.commands.{n.replace(chr(45), chr(95))}' for n in others "
+        "if n not in wanted]\n"
+        "print([name for name in (*names, *heavy) if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr == "[]\n"
 
 
 @pytest.mark.parametrize(
@@ -107,7 +151,7 @@ def test_what_cannot_be_parsed_exits_2(args):
     ],
 )
 def test_a_known_error_is_one_line_with_the_next_step_and_a_code(monkeypatch, error, code):
-    monkeypatch.setattr(train, "load_recipe", raising(error))
+    monkeypatch.setattr(LOAD_RECIPE, raising(error))
     result = call("train", "--recipe", "x")
     assert result.exit_code == code
     assert isinstance(result.exception, SystemExit)
@@ -117,7 +161,7 @@ def test_a_known_error_is_one_line_with_the_next_step_and_a_code(monkeypatch, er
 
 
 def test_a_long_error_stays_on_its_line(monkeypatch):
-    monkeypatch.setattr(train, "load_recipe", raising(UsageError("x " * 300 + "end", "y " * 300)))
+    monkeypatch.setattr(LOAD_RECIPE, raising(UsageError("x " * 300 + "end", "y " * 300)))
     lines = call("train", "--recipe", "x").stderr.splitlines()
     assert len(lines) == 2
     assert lines[0].endswith("x end")
@@ -125,8 +169,8 @@ def test_a_long_error_stays_on_its_line(monkeypatch):
 
 def test_the_problems_of_a_recipe_are_a_table(monkeypatch):
     problems = [Problem("train.epoch", "unknown key", "epochs?"), Problem("method.n", "no divisor")]
-    monkeypatch.setattr(validate, "load_any", raising(RecipeError("my.toml", problems)))
-    result = call("validate", "--recipe", "my.toml")
+    monkeypatch.setattr(LOAD_RECIPE, raising(RecipeError("my.toml", problems)))
+    result = call("validate", "--recipe", "demo/smoke_compacterpp")
     assert result.exit_code == 2
     assert "error: 2 problems in my.toml" in result.stderr
     for text in ("train.epoch", "unknown key", "epochs?", "method.n", "no divisor"):
@@ -137,7 +181,7 @@ def test_the_problems_of_a_recipe_are_a_table(monkeypatch):
     ("message", "said"), [("", "interrupted"), ("interrupted; saved in x", None)]
 )
 def test_ctrl_c_exits_130_without_a_traceback(monkeypatch, message, said):
-    monkeypatch.setattr(train, "load_recipe", raising(KeyboardInterrupt(message)))
+    monkeypatch.setattr(LOAD_RECIPE, raising(KeyboardInterrupt(message)))
     result = call("train", "--recipe", "x")
     assert result.exit_code == 130
     assert isinstance(result.exception, SystemExit)
@@ -153,7 +197,7 @@ def test_errors_of_nested_commands_are_known_too(monkeypatch):
 
 
 def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch):
-    monkeypatch.setattr(train, "load_recipe", raising(ZeroDivisionError("a bug")))
+    monkeypatch.setattr(LOAD_RECIPE, raising(ZeroDivisionError("a bug")))
     result = call("train", "--recipe", "x")
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)

@@ -5,42 +5,35 @@ beside its place, made durable, and moved there whole; at every moment either th
 one before can be loaded.
 """
 
+from __future__ import annotations
+
 import hashlib
-import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import safetensors.torch
 import torch
-from pydantic import BaseModel, ValidationError
 
 import compacter_cli
+from compacter_cli.adapters.manifest import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    Manifest,
+    Unsigned,
+    hash_of,
+    read_manifest,
+)
 from compacter_cli.errors import CompacterError
-from compacter_cli.files import present, write_whole
+from compacter_cli.files import json_text, present, write_whole
 
-FORMAT, VERSION = "compacter-adapter", 1
-WEIGHTS, MANIFEST = "adapter.safetensors", "adapter.json"
+if TYPE_CHECKING:
+    from compacter_cli.t5.loading import Backbone
+    from compacter_cli.t5.shapes import T5Shape
 
-
-class _Backbone(BaseModel):
-    preset: str
-    fingerprint: str
-    vocabulary_sha256: str
-
-
-class _Tensor(BaseModel):
-    shape: list[int]
-
-
-class _Manifest(BaseModel):
-    """What a manifest must hold, and of which kind; it may hold more."""
-
-    task: str
-    method: dict
-    backbone: _Backbone
-    tensors: dict[str, _Tensor]
-    sha256: str
-    recipe: dict
+WEIGHTS = "adapter.safetensors"
 
 
 @dataclass(frozen=True)
@@ -48,19 +41,28 @@ class AdapterFile:
     """A verified adapter: where it was, its manifest, its float32 tensors by structural name."""
 
     directory: Path
-    manifest: dict
+    manifest: Manifest
     tensors: dict[str, torch.Tensor]
 
 
-def manifest_of(tensors, *, method, task, backbone, shape, recipe, metrics=None):
-    """Everything a manifest says but the hash of the weights, which `save_adapter` adds.
+def manifest_of(
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    method: dict[str, Any],
+    task: str,
+    backbone: Backbone,
+    shape: T5Shape,
+    recipe: dict[str, Any],
+    metrics: dict[str, float] | None = None,
+) -> Unsigned:
+    """Everything a manifest says but the hashes, which `save_adapter` adds.
 
     Args:
         tensors: the trained tensors by structural name.
         method: settings of the method, as plain data.
         task: name of the task.
-        backbone: the `Backbone` it was trained on.
-        shape: the backbone's `T5Shape`.
+        backbone: the backbone it was trained on.
+        shape: the backbone's dimensions.
         recipe: the whole recipe, as plain data.
         metrics: scores at the time of saving, if any.
     """
@@ -83,7 +85,9 @@ def manifest_of(tensors, *, method, task, backbone, shape, recipe, metrics=None)
     }
 
 
-def save_adapter(directory, tensors, manifest):
+def save_adapter(
+    directory: Path | str, tensors: Mapping[str, torch.Tensor], manifest: Unsigned
+) -> None:
     """Write an adapter to `directory`, whole or not at all.
 
     Raises:
@@ -91,9 +95,9 @@ def save_adapter(directory, tensors, manifest):
     """
     data = safetensors.torch.save({n: t.detach().cpu() for n, t in tensors.items()})
     signed = {**manifest, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    text = json.dumps(signed, indent=2, ensure_ascii=False) + "\n"
+    signed["manifest_sha256"] = hash_of(signed)
     try:
-        write_whole(Path(directory), {WEIGHTS: data, MANIFEST: text.encode()})
+        write_whole(Path(directory), {WEIGHTS: data, MANIFEST: json_text(signed).encode()})
     except OSError as error:
         raise CompacterError(
             f"cannot write the adapter to {directory}: {error.strerror or error}",
@@ -101,7 +105,7 @@ def save_adapter(directory, tensors, manifest):
         ) from error
 
 
-def load_adapter(directory):
+def load_adapter(directory: Path | str) -> AdapterFile:
     """Read and verify an adapter.
 
     Raises:
@@ -135,36 +139,7 @@ def load_adapter(directory):
     return AdapterFile(directory, manifest, tensors)
 
 
-def read_manifest(directory):
-    """The manifest of an adapter directory, checked for format, version and keys."""
-    path = present(directory) / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CompacterError(
-            f"no adapter in {directory}: {MANIFEST} is missing",
-            "give the best/ or last/ folder of a run",
-        ) from None
-    except (OSError, ValueError) as error:
-        raise CompacterError(f"{path} is damaged: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise CompacterError(f"{path} is not the manifest of a compacter adapter")
-    if manifest.get("version") != VERSION:
-        raise CompacterError(
-            f"{path} has format version {manifest.get('version')}, this compacter reads {VERSION}",
-            "install the version that wrote it: " + str(manifest.get("created_by", "unknown")),
-        )
-    try:
-        _Manifest.model_validate(manifest, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = f"it lacks {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
-        raise CompacterError(f"{path} is damaged: {what}") from error
-    return manifest
-
-
-def check_backbone(adapter, backbone):
+def check_backbone(adapter: AdapterFile, backbone: Backbone) -> None:
     """Raise `CompacterError` unless `adapter` was trained on `backbone`, weights and vocabulary."""
     trained_on = adapter.manifest["backbone"]
     pairs = (

@@ -1,11 +1,17 @@
 """`attach`: a method's layers inside KerasHub's own T5, for its `fit()` and `generate()`."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
+import torch
 
 from compacter_cli.adapters.adapter_file import load_adapter
-from compacter_cli.adapters.predictor import recipe_of_adapter
+from compacter_cli.adapters.restoring import recipe_of_manifest
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import Method
 from compacter_cli.t5.loading import fingerprint_of
@@ -32,12 +38,12 @@ class Attached:
         trained: every trained variable by structural name, as an adapter file names them.
     """
 
-    backbone: object
-    layers: dict
-    trained: dict
-    _originals: dict
+    backbone: Any  # keras_hub.models.T5Backbone
+    layers: dict[str, keras.layers.Layer]
+    trained: dict[str, keras.Variable]
+    _originals: dict[str, tuple[keras.Variable, Any]]  # backend tensors of what was there
 
-    def detach(self):
+    def detach(self) -> None:
         """Take the layers out again and give the backbone its own values back, all trainable."""
         for name in self.layers:
             if name.endswith(_SUFFIX):
@@ -48,7 +54,7 @@ class Attached:
             variable.trainable = True
 
 
-def attach(backbone, adapter, *, seed=0):
+def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Attached:
     """Put a method's layers into a KerasHub `T5Backbone`, around sub-layers' output projections.
 
     The backbone is frozen but for what the method trains (all layer norms); a `T5Seq2SeqLM` that
@@ -58,7 +64,7 @@ def attach(backbone, adapter, *, seed=0):
         backbone: KerasHub `T5Backbone`, any T5.
         adapter: settings of a method, for untrained layers; or the directory of a saved adapter,
             whose backbone must be this one.
-        seed: int. Seed of untrained layers' initial values.
+        seed: Seed of untrained layers' initial values.
 
     Returns:
         An `Attached`, with the trained variables by name and a `detach()`.
@@ -89,7 +95,12 @@ def attach(backbone, adapter, *, seed=0):
     return attached
 
 
-def _put_in(backbone, weights, layers, trained_names):
+def _put_in(
+    backbone: Any,
+    weights: Mapping[str, keras.Variable],
+    layers: dict[str, keras.layers.Layer],
+    trained_names: Sequence[str],
+) -> Attached:
     for name, layer in layers.items():
         if name.endswith(_SUFFIX):
             wrap_output(backbone, name.removesuffix(_SUFFIX), layer)
@@ -102,7 +113,9 @@ def _put_in(backbone, weights, layers, trained_names):
     return Attached(backbone, layers, trained, originals)
 
 
-def _loaded(directory, weights):
+def _loaded(
+    directory: Path | str, weights: Mapping[str, keras.Variable]
+) -> tuple[Method, dict[str, torch.Tensor]]:
     """`(method, its trained tensors)` of a saved adapter of the backbone of `weights`."""
     loaded = load_adapter(directory)
     wanted, found = loaded.manifest["backbone"]["fingerprint"], fingerprint_of(weights)
@@ -112,4 +125,4 @@ def _loaded(directory, weights):
             f"this one has {found[:12]}…",
             f"load it onto {loaded.manifest['backbone']['preset']}",
         )
-    return recipe_of_adapter(loaded).method, loaded.tensors
+    return recipe_of_manifest(loaded.manifest, loaded.directory).method, loaded.tensors

@@ -1,21 +1,42 @@
 """A trained adapter on its backbone, ready to answer: the Python side of `predict`."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from compacter_cli.errors import CompacterError, UsageError
+from typing import TYPE_CHECKING
+
+from compacter_cli.adapters.restoring import model_with, recipe_of_manifest
+from compacter_cli.errors import UsageError
 from compacter_cli.t5.vocabulary import END
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import torch
+
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.t5.forward import T5Forward
+    from compacter_cli.t5.loading import Backbone
+    from compacter_cli.tasks.base import Row
+
+Shares = dict[str, float] | None  # probability by label's name, none for free text
+States = tuple["torch.Tensor", "torch.Tensor"]  # of the encoder, with what of them is real
+Encoded = tuple["torch.Tensor", "torch.Tensor", States]  # ids, mask, and what is made of them
 
 
 class Predictor:
     """A backbone with one adapter at a time.
 
     Args:
-        backbone: `Backbone`, from `load_backbone`.
+        backbone: from `load_backbone`.
         adapter: directory of an adapter, such as `<run>/best`.
+        recipe: what it was trained by, with other values for its use now, as `recipe_with` makes
+            it; the adapter's own where left out.
 
     Attributes:
         task: the `Task` that the adapter was trained on.
         model: the `T5Model`.
+        recipe: the recipe by which it answers.
 
     Raises:
         CompacterError: the adapter is damaged, or was trained on another backbone.
@@ -28,21 +49,24 @@ class Predictor:
         >>> predictor.swap("runs/demo/other/best")  # the backbone stays loaded
     """
 
-    def __init__(self, backbone, adapter):
+    def __init__(
+        self, backbone: Backbone, adapter: Path | str, recipe: Recipe | None = None
+    ) -> None:
         self.backbone = backbone
-        self.swap(adapter)
+        self.swap(adapter, recipe)
 
-    def swap(self, adapter):
+    def swap(self, adapter: Path | str, recipe: Recipe | None = None) -> None:
         """Put another adapter onto the same backbone; the one before stays on an error."""
         from compacter_cli.adapters.adapter_file import load_adapter
         from compacter_cli.tasks import task_of
 
         loaded = load_adapter(adapter)
-        model, recipe = model_with(self.backbone, loaded)
-        self.task, self.model, self.recipe = task_of(recipe), model, recipe
-        self._made = None
+        recipe = recipe or recipe_of_manifest(loaded.manifest, loaded.directory)
+        model, task = model_with(self.backbone, loaded, recipe), task_of(recipe)
+        self.model, self.task, self.recipe = model, task, recipe
+        self._made: T5Forward | None = None
 
-    def predict(self, texts, batch_size=100):
+    def predict(self, texts: Iterable[str], batch_size: int = 100) -> list[str]:
         """The model's answer to each source text.
 
         Texts are read as they are, but for the task's name where the method puts it in front.
@@ -52,11 +76,11 @@ class Predictor:
         """
         return [self.task.label_of(answer) or answer for answer in self.answers(texts, batch_size)]
 
-    def predict_rows(self, rows, batch_size=100):
+    def predict_rows(self, rows: Iterable[Row], batch_size: int = 100) -> list[str]:
         """The model's answer to each row, a dict with the task's text fields."""
         return self.predict(self.sources(rows), batch_size)
 
-    def sources(self, rows):
+    def sources(self, rows: Iterable[Row]) -> list[str]:
         """The source text of each row, a dict with the task's text fields.
 
         Raises:
@@ -72,11 +96,11 @@ class Predictor:
                 )
         return [self.task.source(row) for row in rows]
 
-    def answers(self, texts, batch_size=100):
+    def answers(self, texts: Iterable[str], batch_size: int = 100) -> list[str]:
         """The target text that the model writes for each source text, such as "1"."""
         return [text for batch in self._encoded(texts, batch_size) for text in self._write(*batch)]
 
-    def probabilities(self, texts, batch_size=100):
+    def probabilities(self, texts: Iterable[str], batch_size: int = 100) -> list[Shares]:
         """`{label's name: probability}` for each source text; `None` for each of a free-text task.
 
         A label's probability is that of its whole target text, end token included, divided by
@@ -86,18 +110,22 @@ class Predictor:
             return [None] * len(_listed(texts))
         return [item for batch in self._encoded(texts, batch_size) for item in self._weigh(*batch)]
 
-    def predict_with_probabilities(self, texts, batch_size=100):
+    def predict_with_probabilities(
+        self, texts: Iterable[str], batch_size: int = 100
+    ) -> list[tuple[str, Shares]]:
         """A pair of `predict`'s and `probabilities`' answer to each source text, encoded once."""
         found = []
         for batch in self._encoded(texts, batch_size):
             answers = self._write(*batch)
-            shares = self._weigh(*batch) if self.task.targets else [None] * len(answers)
+            shares: list[Shares] = [None] * len(answers)
+            if self.task.targets:
+                shares = self._weigh(*batch)
             found += zip(
                 (self.task.label_of(text) or text for text in answers), shares, strict=True
             )
         return found
 
-    def _write(self, ids, mask, encoded):
+    def _write(self, ids: torch.Tensor, mask: torch.Tensor, encoded: States) -> list[str]:
         from compacter_cli.data.dataset import answer_length
 
         vocabulary = self.backbone.vocabulary
@@ -105,23 +133,22 @@ class Predictor:
         rows = self.model.greedy(ids, mask, longest, self._forward(), encoded).tolist()
         return [vocabulary.decode(row) for row in rows]
 
-    def _weigh(self, ids, mask, encoded):
+    def _weigh(self, ids: torch.Tensor, mask: torch.Tensor, encoded: States) -> list[Shares]:
         targets = self.task.targets
-        names = [self.task.label_of(target) for target in targets]
+        names = [self.task.label_of(target) or target for target in targets]
         labels = [[*tokens, END] for tokens in self.backbone.vocabulary.encode(targets)]
         scores = self.model.label_scores(ids, mask, labels, self._forward(), encoded)
         return [dict(zip(names, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]
 
-    def _encoded(self, texts, batch_size):
+    def _encoded(self, texts: Iterable[str], batch_size: int) -> Iterator[Encoded]:
         """`(ids, mask, encoded)` of source texts, batch by batch, on the model's device."""
         import torch
 
-        from compacter_cli.data.dataset import encode_sources
+        from compacter_cli.data.dataset import encode_sources, with_prefix
         from compacter_cli.t5.batch import pad
 
-        texts = _listed(texts)
-        if self.recipe.method.prefixes_task and self.task.prefix:
-            texts = [f"{self.task.prefix} {text}" for text in texts]
+        prefixed = self.recipe.method.prefixes_task
+        texts = [with_prefix(self.task, text, prefixed) for text in _listed(texts)]
         length = self.recipe.data.source_length
         sources, _ = encode_sources(texts, self.backbone.vocabulary, length)
         device = self.model.named_weights["embedding"].value.device
@@ -131,102 +158,19 @@ class Predictor:
                 encoded = self._forward().encode(ids, mask)
             yield ids, mask, encoded
 
-    def _forward(self):
+    def _forward(self) -> T5Forward:
         """The forward pass with the adapter's weights, made once: some methods compute them all."""
         import torch
 
-        if self._made is None:
+        made = self._made
+        if made is None:
             with torch.no_grad():
-                self._made = self.model.forward_pass()
-        return self._made
+                made = self._made = self.model.forward_pass()
+        return made
 
 
-def _listed(texts):
+def _listed(texts: Iterable[str]) -> list[str]:
     """`texts` as a list; one text alone is refused, for its letters would be answered."""
     if isinstance(texts, str):
         raise UsageError("expected a list of texts, got one text", "predict([text])")
     return list(texts)
-
-
-def model_with(backbone, adapter, precision=None):
-    """`(T5Model with a loaded adapter, its recipe)`; everything about the two is checked.
-
-    `precision` is that of the computation; the recipe's own where left out.
-
-    Raises:
-        CompacterError: another backbone, or tensors that are not those of the adapter's method.
-    """
-    from compacter_cli.adapters.adapter_file import check_backbone
-    from compacter_cli.t5.model import T5Model
-
-    check_backbone(adapter, backbone)
-    recipe = recipe_of_adapter(adapter)
-    try:
-        model = T5Model(
-            backbone.keras,
-            recipe.method,
-            seed=recipe.seed,
-            compute_dtype=precision or recipe.backbone.precision,
-            exact=backbone.exact,
-            execution=recipe.train.execution,
-        )
-        model.assign(adapter.tensors)
-    except ValueError as error:
-        raise _undescribed(adapter, error) from error
-    return model, recipe
-
-
-def recipe_of_adapter(adapter):
-    """The `Recipe` in a loaded adapter's manifest.
-
-    Raises:
-        CompacterError: it is none, or its method is not the manifest's.
-    """
-    from compacter_cli.recipe.recipe import recipe_class
-
-    try:
-        tables = adapter.manifest["recipe"]
-        recipe = recipe_class(tables).model_validate(tables)
-    except ValueError as error:
-        raise _undescribed(adapter, error) from error
-    if recipe.task != adapter.manifest["task"]:
-        raise _undescribed(adapter, "its task is not its recipe's")
-    if recipe.method.settings() != adapter.manifest["method"]:
-        raise _undescribed(adapter, "its method is not its recipe's")
-    return recipe
-
-
-def _undescribed(adapter, why):
-    first_line = str(why).partition("\n")[0]
-    return CompacterError(
-        f"{adapter.directory}: the manifest does not describe this adapter ({first_line})"
-    )
-
-
-def check_recipe(adapter, recipe):
-    """Raise `UsageError` unless a loaded adapter is of a recipe's task and method."""
-    method = recipe.method.settings()
-    pairs = (("task", adapter.manifest["task"], recipe.task),
-             ("method", adapter.manifest["method"], method))  # fmt: skip
-    for what, trained, asked in pairs:
-        if trained != asked:
-            raise UsageError(
-                f"{adapter.directory}: the adapter's {what} is {trained}, the recipe's {asked}",
-                "leave task and method as the run has them",
-            )
-
-
-def adapter_of_run(run, which="best"):
-    """The adapter directory of a run.
-
-    Raises:
-        UsageError: `run` is no run directory, or the run has saved nothing yet.
-    """
-    from compacter_cli.training.run_directory import is_run
-
-    if not is_run(run):
-        raise UsageError(f"{run} is no run directory", "give the directory that train printed")
-    directory = Path(run) / which
-    if not directory.is_dir() and not directory.with_name(f"{which}.previous").is_dir():
-        raise UsageError(f"{run} has no {which} adapter: the run ended before its first epoch")
-    return directory

@@ -1,22 +1,39 @@
 """`compacter demo`: the story in one go, with nothing but what is installed."""
 
-import shlex
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json, start_frameworks
 from compacter_cli.commands.options import DeviceOption, JsonOption
-from compacter_cli.commands.progress import Silent, progress_for
 from compacter_cli.commands.train import check_before_training, train
-from compacter_cli.files import size_text
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.tasks import task_of
-from compacter_cli.training.report import bar_chart
+
+if TYPE_CHECKING:
+    from compacter_cli.data.sources import RowSource
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.training.display import Display
+    from compacter_cli.training.records import Result
 
 METHODS = ("compacterpp", "full")  # the first one answers
 ANSWERED = 3  # rows of the test split that are shown with their answers
+
+
+class AnsweredRow(TypedDict):
+    """A test row's source text, the adapter's answer, and the right one."""
+
+    text: str
+    answer: str
+    right: str | None
+
+
+class Story(TypedDict):
+    """Both runs' results, and what the small adapter answers."""
+
+    compacterpp: Result
+    full: Result
+    answers: list[AnsweredRow]
 
 
 def command(
@@ -28,11 +45,14 @@ def command(
         bool, typer.Option("--overwrite", help="Replace an earlier demo there.")
     ] = False,
     json_: JsonOption = False,
-):
+) -> None:
     """Adapt a small pretrained T5 by Compacter++ and by full fine-tuning, and compare.
 
     Example: compacter demo
     """
+    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.progress import display_for
+
     recipes = demo_recipes()
     check_before_telling(recipes, output, overwrite)
     start_frameworks(quiet=json_)
@@ -41,80 +61,97 @@ def command(
         directory=output,
         device=device,
         overwrite=overwrite,
-        progress=Silent() if json_ else progress_for(err),
+        display=display_for(json_),
     )
     print_json(told) if json_ else show(told)
 
 
-def demo_recipes():
+def demo_recipes() -> dict[str, Recipe]:
     """The recipes of the story by method: one task, one backbone, one seed."""
+    from compacter_cli.recipe.recipe import load_recipe
+
     return {method: load_recipe(f"demo/entailment_{method}") for method in METHODS}
 
 
-def check_before_telling(recipes, directory, overwrite=False):
+def check_before_telling(
+    recipes: dict[str, Recipe], directory: Path, overwrite: bool = False
+) -> dict[str, RowSource]:
     """Everything that can be known to fail before one of the runs is trained."""
-    for method, recipe in recipes.items():
-        check_before_training(recipe, directory / method, offline=True, overwrite=overwrite)
+    return {
+        method: check_before_training(recipe, directory / method, True, overwrite)
+        for method, recipe in recipes.items()
+    }
 
 
-def tell(*, recipes, directory, device=None, overwrite=False, progress=None):
+def tell(
+    *,
+    recipes: dict[str, Recipe],
+    directory: Path,
+    device: str | None = None,
+    overwrite: bool = False,
+    display: Display | None = None,
+) -> Story:
     """Train a run a method into `directory` and let the adapter answer some of the test rows.
 
     Args:
-        recipes: resolved `Recipe`s by method, those of `METHODS`.
-        directory: path of the folder for the runs; taken ones are refused without `overwrite`.
+        recipes: resolved recipes by method, those of `METHODS`.
+        directory: folder for the runs; taken ones are refused without `overwrite`.
         device: "cpu" or "cuda"; a GPU where there is one.
-        overwrite: bool. Replace runs that are there already.
-        progress: display, see `compacter_cli.commands.progress`; silent by default.
-
-    Returns:
-        Both runs' results by method and the `answers`, as plain data.
+        overwrite: replace runs that are there already.
+        display: what is told while they go on; silent by default.
 
     Raises:
         CompacterError: a run cannot be started, or fails.
     """
-    check_before_telling(recipes, directory, overwrite)
-    results = {
-        method: train(
-            recipe=recipe,
+    sources = check_before_telling(recipes, directory, overwrite)
+    adapted, whole = (
+        train(
+            recipe=recipes[method],
             directory=directory / method,
             device=device,
             offline=True,
             overwrite=overwrite,
-            progress=progress or Silent(),
+            display=display,
+            source=sources[method],
         )
-        for method, recipe in recipes.items()
-    }
-    adapted = METHODS[0]
-    return {**results, "answers": answered(recipes[adapted], directory / adapted, device)}
+        for method in METHODS
+    )
+    answers = answered(recipes[METHODS[0]], directory / METHODS[0], device)
+    return {"compacterpp": adapted, "full": whole, "answers": answers}
 
 
-def answered(recipe, run, device=None):
-    """Test rows with the run's answer and the right one: a dict each of three texts."""
+def answered(recipe: Recipe, run: Path, device: str | None = None) -> list[AnsweredRow]:
+    """Some test rows with the run's answer and the right one."""
     from compacter_cli.adapters.predictor import Predictor
+    from compacter_cli.adapters.restoring import backbone_of
     from compacter_cli.data.sources import load_rows
-    from compacter_cli.t5.loading import load_backbone
     from compacter_cli.t5.runtime import on_device
+    from compacter_cli.tasks import task_of
 
     task = task_of(recipe)
     rows = task.split.apply(load_rows(task, recipe.data).splits, recipe.data.seed)["test"]
     rows = rows[:ANSWERED]
     with on_device(device):
-        predictor = Predictor(load_backbone(recipe.backbone.preset), run / "best")
-        answers = predictor.predict_rows(rows)
+        answers = Predictor(backbone_of(recipe), run / "best").predict_rows(rows)
     return [
         {"text": task.source(row), "answer": answer, "right": task.label_of(task.target(row))}
         for row, answer in zip(rows, answers, strict=True)
     ]
 
 
-def show(told):
+def show(told: Story) -> None:
     """Print the story: scores as bars, what each method trained and wrote, and the answers."""
-    small, full = (told[method] for method in METHODS)
+    import shlex
+
+    from compacter_cli.commands.console import out
+    from compacter_cli.commands.words import bar_chart
+    from compacter_cli.files import size_text
+
+    small, full = told["compacterpp"], told["full"]
     (metric,) = small["test"]["metrics"]
     out.print(f"\n{small['task']}: test {metric}, {small['test']['count']} examples\n")
     bars = {
-        "untrained": small["before"]["metrics"][metric],
+        "untrained": small["before"]["metrics"][metric] if small["before"] else 0.0,
         "majority class": small["test"]["majority"][metric],
         "Compacter++": small["test"]["metrics"][metric],
         "full fine-tuning": full["test"]["metrics"][metric],

@@ -1,52 +1,78 @@
 """`compacter evaluate`: score a run's adapter again, in a fresh process."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, NotRequired
 
 import typer
 
-from compacter_cli.adapters.predictor import adapter_of_run, check_recipe, model_with
-from compacter_cli.commands.console import out, print_json, show_note
 from compacter_cli.commands.options import (
-    AdapterOption,
     DeviceOption,
+    FormerWhichOption,
     JsonOption,
     OfflineOption,
     RunOption,
-    SetOption,
     SplitName,
+    UseOption,
+    WhichOption,
 )
-from compacter_cli.data.sources import check_rows, load_rows
-from compacter_cli.paper.tables import paper_scores
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_preset
-from compacter_cli.t5.runtime import hide_tensorflow, start_keras
-from compacter_cli.tasks import task_of
-from compacter_cli.training.report import scores_table, warnings_of
-from compacter_cli.training.run_directory import RECIPE, read_result
+from compacter_cli.training.records import Result, ScoresRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from compacter_cli.data.rows import Origin
+    from compacter_cli.data.sources import RowSource
+    from compacter_cli.recipe.recipe import Recipe
+
+
+class Evaluation(ScoresRecord):
+    """Scores of an adapter on a split; `recorded` are those that the run wrote down itself."""
+
+    task: str
+    method: str
+    adapter: str
+    split: str
+    data: Origin
+    paper: list[float] | None
+    recorded: NotRequired[dict[str, float] | None]
 
 
 def command(
     run: RunOption,
     split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
-    adapter: AdapterOption = "best",
-    set_: SetOption = None,
+    which: WhichOption = "best",
+    set_: UseOption = None,
     device: DeviceOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
-):
+    former_which: FormerWhichOption = None,
+) -> None:
     """Score a run's adapter on a split, beside what the run itself recorded.
 
     Example: compacter evaluate --run runs/glue/rte/compacterpp/t5_mini-s42-0a1b2c3d --split test
     """
-    directory = adapter_of_run(run, adapter)
-    recipe = load_recipe(str(run / RECIPE), set_ or [])
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.commands.console import print_json, show_note
+    from compacter_cli.data.sources import find_rows
+    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+    from compacter_cli.tasks import task_of
+    from compacter_cli.training.run_directory import adapter_of_run, read_result
+
+    directory = adapter_of_run(run, which)
+    recipe = recipe_with(read_manifest(directory), directory, set_ or [])
     check_preset(recipe.backbone.preset, offline)
-    check_rows(task_of(recipe), recipe.data, offline)
+    source = find_rows(task_of(recipe), recipe.data, offline)
     hide_tensorflow()
     start_keras()
-    found = evaluate(adapter=directory, recipe=recipe, split=split, device=device, offline=offline)
-    recorded = read_result(run) if adapter == "best" else None
-    found["recorded"] = recorded and recorded.get(split, {}).get("metrics")
+    found = evaluate(
+        adapter=directory, recipe=recipe, split=split, device=device, offline=offline, source=source
+    )
+    recorded = read_result(run) if which == "best" else None
+    before = _recorded_scores(recorded, split)
+    found["recorded"] = before and before["metrics"]
     if recorded and data_changed(found, recorded, split):
         show_note(
             "the data is not what the run was trained on: its files or their number of rows differ"
@@ -54,69 +80,89 @@ def command(
     print_json(found) if json_ else show(found)
 
 
-def evaluate(*, adapter, recipe, split="test", device=None, offline=False):
+def evaluate(
+    *,
+    adapter: Path | str,
+    recipe: Recipe,
+    split: str = "test",
+    device: str | None = None,
+    offline: bool = False,
+    source: RowSource | None = None,
+) -> Evaluation:
     """Score an adapter.
 
     Args:
         adapter: directory of the adapter.
-        recipe: `Recipe` that names backbone, task and data.
+        recipe: the one it was trained by, or with other places of backbone and rows.
         split: "test", "validation" or "train", as the paper splits.
         device: "cpu" or "cuda"; a GPU where there is one.
-        offline: bool. Fetch nothing.
-
-    Returns:
-        The scores as plain data.
+        offline: fetch nothing.
+        source: where the rows are, if that was found out already.
 
     Raises:
+        UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone, or the data is not there.
     """
     from compacter_cli.adapters.adapter_file import load_adapter
+    from compacter_cli.adapters.restoring import backbone_of, check_use, model_with
     from compacter_cli.data.dataset import build_dataset
-    from compacter_cli.t5.loading import load_backbone
+    from compacter_cli.data.sources import find_rows
+    from compacter_cli.paper.tables import paper_scores
     from compacter_cli.t5.runtime import on_device
+    from compacter_cli.tasks import task_of
     from compacter_cli.training.scoring import evaluate as score_split
 
     task = task_of(recipe)
     loaded = load_adapter(adapter)
-    check_recipe(loaded, recipe)
-    rows = load_rows(task, recipe.data, offline)
-    with on_device(device) as device:
-        precision = recipe.backbone.precision
-        backbone = load_backbone(recipe.backbone.preset, precision, recipe.method.trains_in_place)
-        model, _ = model_with(backbone, loaded, precision)
+    check_use(loaded.manifest, loaded.directory, recipe)
+    rows = (source or find_rows(task, recipe.data, offline)).load()
+    with on_device(device) as device_name:
+        backbone = backbone_of(recipe)
+        model = model_with(backbone, loaded, recipe)
         dataset = build_dataset(
             task, rows, backbone.vocabulary, recipe.data, recipe.seed, recipe.method.prefixes_task
         )
         size = recipe.train.eval_batch_size
-        scores, _ = score_split(model, backbone.vocabulary, task, dataset, split, size, device)
+        scores, _ = score_split(model, backbone.vocabulary, task, dataset, split, size, device_name)
     return {
         "task": recipe.task,
         "method": recipe.method.name,
         "adapter": str(adapter),
         "split": split,
         "data": dataset.origin,
-        **scores.as_dict(),
+        **scores.record(),
         "paper": paper_scores(task, recipe.method.name, getattr(recipe.method, "n", None)),
     }
 
 
-def data_changed(found, recorded, split):
+def _recorded_scores(recorded: Result | None, split: str) -> ScoresRecord | None:
+    if recorded is None or split == "train":
+        return None
+    return recorded["test"] if split == "test" else recorded["validation"]
+
+
+def data_changed(found: Evaluation, recorded: Result, split: str) -> bool:
     """Whether the rows cannot be those that a run recorded; a split drawn anew may overlap."""
-    counted = recorded.get(split, {}).get("count")
+    scored = _recorded_scores(recorded, split)
     before, now = (origin.get("sha256", {}) for origin in (recorded.get("data", {}), found["data"]))
-    return counted not in (None, found["count"]) or any(
+    return (scored is not None and scored["count"] != found["count"]) or any(
         now[name] != digest for name, digest in before.items() if name in now
     )
 
 
-def show(found):
+def show(found: Evaluation) -> None:
     """Print scores, and whether they are those that the run recorded."""
+    from compacter_cli.commands.console import out, show_note
+    from compacter_cli.commands.score_tables import scores_table
+    from compacter_cli.commands.words import warnings_of
+
     out.print(f"{found['task']}, {found['split']}: {found['count']} examples")
-    out.print(scores_table(found))
+    out.print(scores_table(found, found["paper"]))
     for warning in warnings_of(found):
         show_note(warning)
-    if found["recorded"] is not None:
-        same = found["recorded"] == found["metrics"]
-        figures = ", ".join(f"{name} {value:.2f}" for name, value in found["recorded"].items())
+    recorded = found.get("recorded")
+    if recorded is not None:
+        same = recorded == found["metrics"]
+        figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.items())
         verdict = "exactly as the run recorded" if same else f"the run recorded {figures}"
         out.print(verdict)

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from compacter_cli.errors import UsageError
+
 RecipeOption = Annotated[
     str, typer.Option("--recipe", "-r", help="Path of a recipe, or a shipped name (recipes list).")
 ]
@@ -22,7 +24,23 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout a
 RunOption = Annotated[
     Path, typer.Option("--run", help="Run directory, as train printed it.", show_default=False)
 ]
-SplitName = Literal["test", "validation", "train"]
-AdapterOption = Annotated[
-    Literal["best", "last"], typer.Option("--adapter", help="Which of the run's adapters.")
+UseOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change where backbone or rows are, or how it is computed: "
+        "backbone.preset, backbone.precision, data.*, train.eval_batch_size. Repeatable.",
+    ),
 ]
+SplitName = Literal["test", "validation", "train"]
+WhichOption = Annotated[
+    str, typer.Option("--which", help="Which of the run's adapters: best or last.")
+]
+
+
+def _renamed(value: str | None) -> None:
+    if value is not None:
+        raise UsageError("--adapter is called --which now", f"--which {value}")
+
+
+FormerWhichOption = Annotated[str | None, typer.Option("--adapter", hidden=True, callback=_renamed)]

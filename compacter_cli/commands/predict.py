@@ -1,31 +1,44 @@
 """`compacter predict`: a run's adapter answers texts, a file of rows, or a split of its data."""
 
-import json
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
 import typer
 
-from compacter_cli.adapters.predictor import Predictor, adapter_of_run
-from compacter_cli.commands.console import err, out, print_json, show_note, table_of
 from compacter_cli.commands.options import (
-    AdapterOption,
     DeviceOption,
+    FormerWhichOption,
     JsonOption,
     OfflineOption,
     RunOption,
-    SetOption,
     SplitName,
+    UseOption,
+    WhichOption,
 )
-from compacter_cli.data.sources import check_rows, load_rows
-from compacter_cli.data.text_files import read_rows, read_text
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_preset
-from compacter_cli.t5.runtime import hide_tensorflow, start_keras
-from compacter_cli.tasks import task_of
-from compacter_cli.tasks.own import FORMATS
-from compacter_cli.training.run_directory import RECIPE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from compacter_cli.data.sources import RowSource
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.tasks.base import Row, Task
+
+
+class Answer(TypedDict):
+    """An answer to a source text.
+
+    `prediction` is a label's name, or the text that the model wrote where it is no label;
+    `probabilities` are those of all labels by name, `None` for free text; `right` are all right
+    answers, where they are known.
+    """
+
+    text: str
+    prediction: str
+    probabilities: dict[str, float] | None
+    right: NotRequired[list[str]]
 
 
 def command(
@@ -48,35 +61,44 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="JSONL file to write; one that is there stays."),
     ] = None,
-    adapter: AdapterOption = "best",
-    set_: SetOption = None,
+    which: WhichOption = "best",
+    set_: UseOption = None,
     device: DeviceOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
-):
+    former_which: FormerWhichOption = None,
+) -> None:
     """Answer texts with a run's adapter, with every label's probability.
 
     Example: compacter predict --run RUN --file pairs.jsonl --output answers.jsonl
     """
-    directory = adapter_of_run(run, adapter)
-    recipe = load_recipe(str(run / RECIPE), set_ or [])
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.commands.console import err, print_json, show_note
+    from compacter_cli.data.sources import find_rows
+    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+    from compacter_cli.tasks import task_of
+    from compacter_cli.training.run_directory import adapter_of_run
+
+    directory = adapter_of_run(run, which)
+    recipe = recipe_with(read_manifest(directory), directory, set_ or [])
     task = task_of(recipe)
     check_inputs(text, file, split, output)
-    if split:
-        check_rows(task, recipe.data, offline)
-        texts, right = None, None
-    else:
-        texts = text or read_sources(task, file)
-        for warning in odd_texts(task, texts):
-            show_note(warning)
+    source = find_rows(task, recipe.data, offline) if split else None
+    texts = [] if split else text or read_sources(task, file)
+    for warning in odd_texts(task, texts):
+        show_note(warning)
     check_preset(recipe.backbone.preset, offline)
     hide_tensorflow()
     start_keras()
-    if split:
-        texts, right = texts_of_split(recipe, split, offline)
+    right = None
+    if split and source:
+        texts, right = texts_of_split(recipe, split, source)
     found = predict(adapter=directory, recipe=recipe, texts=texts, device=device)
-    if split:
-        found = [{**item, "right": answers} for item, answers in zip(found, right, strict=True)]
+    if right:
+        for item, answers in zip(found, right, strict=True):
+            item["right"] = answers
     if output:
         write_lines(output, found)
         err.print(f"wrote {len(found):,} answers to {output}", soft_wrap=True)
@@ -86,39 +108,43 @@ def command(
         show(found)
 
 
-def predict(*, adapter, recipe, texts, device=None):
+def predict(
+    *,
+    adapter: Path | str,
+    recipe: Recipe,
+    texts: Sequence[str],
+    device: str | None = None,
+) -> list[Answer]:
     """Answers of an adapter to source texts.
 
     Args:
         adapter: directory of the adapter.
-        recipe: `Recipe` that names the backbone.
+        recipe: the one it was trained by, or with another place or precision of the backbone.
         texts: source texts, written as the task writes them.
         device: "cpu" or "cuda"; a GPU where there is one.
 
-    Returns:
-        For each text a dict: `prediction` is a label's name, or the text that the model wrote
-        where it is no label; `probabilities` those of all labels by name, `None` for free text.
-
     Raises:
+        UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone.
     """
-    from compacter_cli.t5.loading import load_backbone
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.adapters.predictor import Predictor
+    from compacter_cli.adapters.restoring import backbone_of, check_use
     from compacter_cli.t5.runtime import on_device
 
-    size = recipe.train.eval_batch_size
+    check_use(read_manifest(adapter), Path(adapter), recipe)
     with on_device(device):
-        backbone = load_backbone(
-            recipe.backbone.preset, recipe.backbone.precision, recipe.method.trains_in_place
-        )
-        predictor = Predictor(backbone, adapter)
-        answers = predictor.predict_with_probabilities(texts, size)
+        predictor = Predictor(backbone_of(recipe), adapter, recipe)
+        answers = predictor.predict_with_probabilities(texts, recipe.train.eval_batch_size)
     return [
         {"text": text, "prediction": answer, "probabilities": share}
         for text, (answer, share) in zip(texts, answers, strict=True)
     ]
 
 
-def check_inputs(texts, file, split, output=None):
+def check_inputs(
+    texts: Sequence[str] | None, file: Path | None, split: str | None, output: Path | None = None
+) -> None:
     """Raise `UsageError` unless there is one kind of input, and room for the output."""
     given = [name for name, value in (("--text", texts), ("--file", file), ("--split", split))
              if value]  # fmt: skip
@@ -133,12 +159,17 @@ def check_inputs(texts, file, split, output=None):
         raise UsageError(f"there is no folder {output.parent} for --output", "make it first")
 
 
-def read_sources(task, file):
+def read_sources(task: Task, file: Path | None) -> list[str]:
     """Source texts of a file: of its rows by the task's fields, or its lines as they are.
 
     Raises:
         UsageError: the file cannot be read, is empty, or a row lacks a field.
     """
+    from compacter_cli.data.text_files import read_rows, read_text
+    from compacter_cli.tasks.own import FORMATS
+
+    if file is None:
+        return []
     form = file.suffix.removeprefix(".")
     try:
         if form in FORMATS:
@@ -153,22 +184,26 @@ def read_sources(task, file):
     return lines
 
 
-def _source_of(task, row, where):
+def _source_of(task: Task, row: Row, where: str) -> str:
     try:
         return task.source(row)
     except (TypeError, AttributeError) as error:
         raise UsageError(f"{where}: no row of {task.name}: {error}") from error
 
 
-def texts_of_split(recipe, split, offline=False):
+def texts_of_split(
+    recipe: Recipe, split: str, source: RowSource
+) -> tuple[list[str], list[list[str]]]:
     """`(source texts, right answers)` of a split of the recipe's data, a list of answers a text."""
+    from compacter_cli.tasks import task_of
+
     task = task_of(recipe)
-    rows = task.split.apply(load_rows(task, recipe.data, offline).splits, recipe.data.seed)[split]
+    rows = task.split.apply(source.load().splits, recipe.data.seed)[split]
     right = [[task.label_of(text) or text for text in task.references(row)] for row in rows]
     return [task.source(row) for row in rows], right
 
 
-def odd_texts(task, texts):
+def odd_texts(task: Task, texts: Sequence[str]) -> list[str]:
     """A sentence where texts are not written as the task's training texts were."""
     begin, shape = task.shape
     odd = [text for text in texts if not text.startswith(begin)]
@@ -177,12 +212,14 @@ def odd_texts(task, texts):
     return [f"{len(odd)} of {len(texts)} texts are not written as in training: {shape}"]
 
 
-def write_lines(path, found):
+def write_lines(path: Path, found: Sequence[Answer]) -> None:
     """Write answers as JSONL to a new file.
 
     Raises:
         UsageError: it cannot be written, or is there already.
     """
+    import json
+
     try:
         with open(path, "x", encoding="utf-8") as file:
             file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in found)
@@ -190,8 +227,10 @@ def write_lines(path, found):
         raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
-def show(found):
+def show(found: Sequence[Answer]) -> None:
     """Print each text with its answer and how probable it is among the labels."""
+    from compacter_cli.commands.console import out, table_of
+
     columns = ("prediction", "probability", *(["right"] if "right" in found[0] else []), "text")
     table = table_of(*columns, numbers=("probability",))
     for item in found:

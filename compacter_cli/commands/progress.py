@@ -1,91 +1,95 @@
 """What a training run shows while it goes on: a bar on a terminal, plain lines elsewhere."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from compacter_cli.training.report import scores_line
+from compacter_cli.commands.console import err
+from compacter_cli.commands.words import opening_lines, scores_line
+from compacter_cli.training.display import Display, Opening
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from compacter_cli.training.loop import Epoch, Update
+    from compacter_cli.training.scoring import Scores
 
 
-class Silent:
-    """Shows nothing; what the other displays extend."""
-
-    def line(self, text):
-        """Something worth a line of its own."""
-
-    def opening(self, lines):
-        """What the run is, before it begins."""
-
-    def start(self, updates, done=0):
-        """The run begins: its number of updates, and how many are done already."""
-
-    def update(self, update):
-        """One optimizer step is done."""
-
-    def epoch(self, epoch):
-        """One epoch is done and scored."""
-
-    def stop(self):
-        """The run ends, well or not."""
-
-
-class Plain(Silent):
+class Plain(Display):
     """A line for every epoch, and one for about every tenth of the updates."""
 
-    def __init__(self, console):
+    def __init__(self, console: Console) -> None:
         self._console = console
+        self._updates = 0
 
-    def line(self, text):
+    def line(self, text: str) -> None:
         self._console.print(text, soft_wrap=True)
 
-    def opening(self, lines):
-        for line in lines:
+    def opening(self, opening: Opening) -> None:
+        for line in opening_lines(opening):
             self.line(line)
 
-    def start(self, updates, done=0):
+    def scoring_before(self) -> None:
+        self.line("scoring the test set before training ...")
+
+    def scored_before(self, scores: Scores) -> None:
+        self.line(f"before training: test {scores_line(scores)}")
+
+    def start(self, updates: int, done: int = 0) -> None:
         self._updates = updates
 
-    def update(self, update):
+    def update(self, update: Update) -> None:
         if update.step % max(1, self._updates // 10) == 0:
             self.line(f"step {update.step}/{self._updates}  {_step_line(update)}")
 
-    def epoch(self, epoch):
+    def epoch(self, epoch: Epoch) -> None:
         self.line(_epoch_line(epoch))
 
 
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    def start(self, updates, done=0):
-        super().start(updates)
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
         self._bar = Progress(
             TextColumn("training"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[latest]}"),
-            console=self._console,
+            console=console,
             transient=True,
         )
+
+    def start(self, updates: int, done: int = 0) -> None:
+        super().start(updates)
         self._task = self._bar.add_task("", total=updates, completed=done, latest="")
         self._bar.start()
 
-    def update(self, update):
+    def update(self, update: Update) -> None:
         self._bar.update(self._task, completed=update.step, latest=_step_line(update))
 
-    def stop(self):
-        if hasattr(self, "_bar"):
-            self._bar.stop()
+    def stop(self) -> None:
+        self._bar.stop()
 
 
-def progress_for(console):
+def display_for(quiet: bool = False) -> Display:
+    """The display of a command: on stderr, or one that shows nothing if `quiet`."""
+    return Display() if quiet else progress_for(err)
+
+
+def progress_for(console: Console) -> Plain:
     """The display that fits a console."""
     return Live(console) if console.is_terminal else Plain(console)
 
 
-def _step_line(update):
+def _step_line(update: Update) -> str:
     return f"loss {update.loss:.4f}  rate {update.learning_rate:.2e}"
 
 
-def _epoch_line(epoch):
+def _epoch_line(epoch: Epoch) -> str:
     best = "  best so far" if epoch.best else ""
     return (
         f"epoch {epoch.number}: loss {epoch.loss:.4f}, validation "

@@ -1,12 +1,12 @@
 """`compacter train`: from a recipe to a trained, saved, tested adapter."""
 
-import shlex
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict
 
 import typer
 
-from compacter_cli.commands.console import err, out, print_json, show_note, start_frameworks
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -14,15 +14,24 @@ from compacter_cli.commands.options import (
     RecipeOption,
     SetOption,
 )
-from compacter_cli.commands.progress import Silent, progress_for
-from compacter_cli.data.sources import check_rows, split_sizes
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import check_preset
-from compacter_cli.t5.shapes import shape_of
-from compacter_cli.tasks import task_of
-from compacter_cli.training import run_directory as runs
-from compacter_cli.training.memory import memory_advice
-from compacter_cli.training.report import ending_lines, method_lines, result_table, warnings_of
+
+if TYPE_CHECKING:
+    from compacter_cli.data.sources import RowSource
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.training.display import Display
+    from compacter_cli.training.records import Result
+
+
+class Plan(TypedDict):
+    """What a recipe would do: `run` is the directory, `taken` whether something is there."""
+
+    run: str
+    taken: bool
+    method: list[str]
+    rows: dict[str, int]
+    splits: str
+    updates: int
+    recipe: dict[str, Any]
 
 
 def command(
@@ -41,18 +50,24 @@ def command(
         bool, typer.Option("--overwrite", help="Replace a run that is there already.")
     ] = False,
     json_: JsonOption = False,
-):
+) -> None:
     """Train an adapter from a recipe, keep the best epoch, and test it.
 
     Example: compacter train --recipe glue/rte_compacterpp.toml --set data.folder=my_glue
     """
+    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.progress import display_for
+    from compacter_cli.recipe.recipe import load_recipe
+    from compacter_cli.training.run_directory import run_directory
+
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     resolved = load_recipe(recipe, overrides)
-    directory = runs.run_directory(resolved, output)
+    directory = run_directory(resolved, output)
     if dry_run:
-        show_plan(plan(recipe=resolved, directory=directory, offline=offline), json_)
+        found = plan(recipe=resolved, directory=directory, offline=offline)
+        print_json(found) if json_ else show_plan(found)
         return
-    check_before_training(resolved, directory, offline, overwrite)
+    source = check_before_training(resolved, directory, offline, overwrite)
     start_frameworks(quiet=json_)
     result = train(
         recipe=resolved,
@@ -60,58 +75,84 @@ def command(
         device=device,
         offline=offline,
         overwrite=overwrite,
-        progress=Silent() if json_ else progress_for(err),
+        display=display_for(json_),
+        source=source,
     )
-    if json_:
-        print_json(result)
-    else:
-        show_result(result)
+    print_json(result) if json_ else show_result(result)
 
 
-def check_before_training(recipe, directory, offline=False, overwrite=False):
-    """Everything that can be known to fail without a framework, within seconds."""
-    runs.check_vacant(directory, overwrite)
+def check_before_training(
+    recipe: Recipe, directory: Path, offline: bool = False, overwrite: bool = False
+) -> RowSource:
+    """Everything that can be known to fail without a framework, within seconds.
+
+    Returns:
+        Where the rows are, looked over.
+    """
+    from compacter_cli.data.sources import find_rows
+    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.tasks import task_of
+    from compacter_cli.training.run_directory import check_vacant
+
+    check_vacant(directory, overwrite)
     check_preset(recipe.backbone.preset, offline)
-    check_rows(task_of(recipe), recipe.data, offline)
+    return find_rows(task_of(recipe), recipe.data, offline)
 
 
-def train(*, recipe, directory, device=None, offline=False, overwrite=False, progress=None):
+def train(
+    *,
+    recipe: Recipe,
+    directory: Path,
+    device: str | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    display: Display | None = None,
+    source: RowSource | None = None,
+) -> Result:
     """Train a recipe into a run directory.
 
     Args:
-        recipe: resolved `Recipe`.
+        recipe: resolved recipe.
         directory: run directory to write; taken ones are refused without `overwrite`.
         device: "cpu" or "cuda"; a GPU where there is one.
-        offline: bool. Fetch nothing.
-        overwrite: bool. Replace a run that is there already.
-        progress: display, see `compacter_cli.commands.progress`; silent by default.
+        offline: fetch nothing.
+        overwrite: replace a run that is there already.
+        display: what is told while it goes on; silent by default.
+        source: what `check_before_training` found, to save looking again.
 
     Returns:
-        The result as plain data, as in the run's `result.json`.
+        The result, as in the run's `result.json`.
 
     Raises:
         CompacterError: the run cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; what was trained is in `last/`.
     """
+    from compacter_cli.training.memory import memory_advice
     from compacter_cli.training.session import Session
 
-    check_before_training(recipe, directory, offline, overwrite)
+    source = source or check_before_training(recipe, directory, offline, overwrite)
     with (
         memory_advice(recipe.train, directory),
-        Session(recipe, directory, device, offline, progress or Silent()) as session,
+        Session(recipe, Path(directory), device, source, display) as session,
     ):
         session.start(overwrite)
         session.train()
         return session.finish()
 
 
-def plan(*, recipe, directory, offline=False):
-    """What a recipe would do, as plain data, found without a framework.
+def plan(*, recipe: Recipe, directory: Path, offline: bool = False) -> Plan:
+    """What a recipe would do, found without a framework.
 
     Raises:
         CompacterError: the run could not be started.
     """
     import math
+
+    from compacter_cli.commands.words import method_lines
+    from compacter_cli.data.sources import split_sizes
+    from compacter_cli.t5.shapes import shape_of
+    from compacter_cli.tasks import task_of
+    from compacter_cli.training.claim import is_vacant
 
     check_before_training(recipe, directory, offline, overwrite=True)
     task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
@@ -120,24 +161,22 @@ def plan(*, recipe, directory, offline=False):
     size = recipe.train.batch_size * recipe.train.accumulate
     return {
         "run": str(directory),
-        "taken": not runs.is_vacant(Path(directory)),
+        "taken": not is_vacant(Path(directory)),
         "method": method_lines(recipe.method, shape),
         "rows": sizes,
         "splits": task.split.words,
         "updates": math.ceil(examples / size) * recipe.train.epochs,
-        "recipe": runs.plain_recipe(recipe),
+        "recipe": recipe.plain(),
     }
 
 
-def show_plan(found, as_json):
+def show_plan(found: Plan) -> None:
     """Print a plan: the resolved recipe and what it comes to."""
-    if as_json:
-        print_json(found)
-        return
     import tomli_w
 
-    recipe = found["recipe"]
-    out.print(tomli_w.dumps(recipe), soft_wrap=True)
+    from compacter_cli.commands.console import out
+
+    out.print(tomli_w.dumps(found["recipe"]), soft_wrap=True)
     for line in found["method"]:
         out.print(line, soft_wrap=True)
     sizes = ", ".join(f"{size:,} {split}" for split, size in found["rows"].items())
@@ -148,8 +187,14 @@ def show_plan(found, as_json):
     )
 
 
-def show_result(result):
+def show_result(result: Result) -> None:
     """Print a result: scores, what it took, and the next command."""
+    import shlex
+
+    from compacter_cli.commands.console import out, show_note
+    from compacter_cli.commands.score_tables import result_table
+    from compacter_cli.commands.words import ending_lines, warnings_of
+
     out.print()
     out.print(result_table(result))
     for warning in warnings_of(result["test"]):

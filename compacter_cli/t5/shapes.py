@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from compacter_cli.errors import MissingResourceError, UsageError, did_you_mean, user_path
+from compacter_cli.errors import MissingResourceError, UsageError, nearest_or_all, user_path
 
 RELATIVE_BUCKETS = 32  # of T5's relative position bias, in every size
 PAPER_ROWS = 32_100  # rows of the embedding in the paper's T5, cut from 32,128 to its vocabulary
@@ -97,7 +97,7 @@ def shape_of(preset: str) -> T5Shape:
     if directory is None:
         raise UsageError(
             f'backbone.preset: "{preset}" is no KerasHub T5 preset and no directory',
-            did_you_mean(preset, PRESETS) or "known names: " + ", ".join(PRESETS),
+            nearest_or_all(preset, PRESETS, "known names"),
         )
     return _read_shape(directory / "config.json")
 

@@ -2,13 +2,20 @@
 
 import gc
 import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import torch
 
-from compacter_cli.data.dataset import batches, shuffled_order
+from compacter_cli.data.dataset import Dataset, batches, shuffled_order
 from compacter_cli.errors import NotFiniteError
+from compacter_cli.recipe.sections import TrainSection
+from compacter_cli.t5.batch import Batch
+from compacter_cli.t5.model import T5Model
+from compacter_cli.t5.vocabulary import Vocabulary
+from compacter_cli.tasks.base import Task
+from compacter_cli.training.records import EpochLine, UpdateLine
 from compacter_cli.training.scoring import Scores, evaluate
 
 
@@ -22,6 +29,17 @@ class Update:
     learning_rate: float
     gradient_norm: float
 
+    def record(self) -> UpdateLine:
+        """The line of metrics.jsonl."""
+        return {
+            "kind": "update",
+            "step": self.step,
+            "epoch": self.epoch,
+            "loss": self.loss,
+            "learning_rate": self.learning_rate,
+            "gradient_norm": self.gradient_norm,
+        }
+
 
 @dataclass(frozen=True)
 class Epoch:
@@ -33,20 +51,40 @@ class Epoch:
     validation: Scores
     best: bool
 
+    def record(self) -> EpochLine:
+        """The line of metrics.jsonl."""
+        return {
+            "kind": "epoch",
+            "number": self.number,
+            "step": self.step,
+            "loss": self.loss,
+            "validation": self.validation.record(),
+            "best": self.best,
+        }
 
-def updates_per_epoch(examples, section):
+
+def updates_per_epoch(examples: int, section: TrainSection) -> int:
     """Optimizer steps of an epoch: the last may hold fewer examples."""
     return math.ceil(examples / (section.batch_size * section.accumulate))
 
 
-def rate_at(step, warmup, total):
+def rate_at(step: int, warmup: int, total: int) -> float:
     """Factor on the learning rate at `step` (0 first): linear up over `warmup`, then down to 0."""
     if step < warmup:
         return step / warmup
     return max(0.0, (total - step) / max(1, total - warmup))
 
 
-def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda: False):
+def train(
+    model: T5Model,
+    dataset: Dataset,
+    task: Task,
+    vocabulary: Vocabulary,
+    section: TrainSection,
+    seeds: tuple[int, int],
+    device: str,
+    stop: Callable[[], bool] = lambda: False,
+) -> Iterator[Update | Epoch]:
     """Train a model, yielding an `Update` after every step and an `Epoch` after every epoch.
 
     A generator, so that the caller saves, logs and shows; when it resumes it, training goes on.
@@ -65,7 +103,7 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         NotFiniteError: the loss or the gradient is not finite.
     """
     parameters = list(model.trained_tensors().values())
-    optimizer = optimizer_of(parameters, section.learning_rate)
+    optimizer = optimizer_of(parameters, section.peak_rate)
     per_epoch = updates_per_epoch(len(dataset.train), section)
     total = per_epoch * section.epochs
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -73,11 +111,11 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
     )
     step, best = 0, -math.inf
     for epoch in range(1, section.epochs + 1):
-        order = shuffled_order(len(dataset.train), *seeds, epoch)
+        order = shuffled_order(len(dataset.train), seeds[0], seeds[1], epoch)
         stream = batches(dataset.train, section.batch_size, device, order)
         losses = []
         while group := list(islice(stream, section.accumulate)):
-            rate = schedule.get_last_lr()[0]
+            rate = float(schedule.get_last_lr()[0])
             loss, norm = take_step(model, group, parameters, optimizer, section.clip_norm, step + 1)
             schedule.step()
             step += 1
@@ -94,7 +132,7 @@ def train(model, dataset, task, vocabulary, section, seeds, device, stop=lambda:
         yield Epoch(epoch, step, sum(losses) / len(losses), scores, improved)
 
 
-def optimizer_of(parameters, learning_rate):
+def optimizer_of(parameters: Iterable[torch.Tensor], learning_rate: float) -> torch.optim.AdamW:
     """The paper's AdamW over `parameters`."""
     return torch.optim.AdamW(
         parameters,
@@ -106,7 +144,14 @@ def optimizer_of(parameters, learning_rate):
     )
 
 
-def take_step(model, group, parameters, optimizer, clip_norm, step):
+def take_step(
+    model: T5Model,
+    group: Sequence[Batch],
+    parameters: Sequence[torch.Tensor],
+    optimizer: torch.optim.Optimizer,
+    clip_norm: float,
+    step: int,
+) -> tuple[float, float]:
     """One optimizer step over a group of batches: (its token-mean loss, its gradient norm).
 
     Raises:

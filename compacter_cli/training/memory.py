@@ -1,15 +1,24 @@
 """Memory of this process: its peak, and advice where there is not enough of it."""
 
+from __future__ import annotations
+
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from compacter_cli.recipe.sections import TrainSection
 
 # What torch, its CPU allocator, its libraries and C++ say.
 _SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
 _SIGNS += ("not enough memory", "status_alloc_failed", "could not create a memory object")
 
 
-def peak_memory(device):
+def peak_memory(device: str) -> int:
     """Peak bytes so far: of torch's CUDA allocator on a GPU, of the whole process on a CPU."""
     if device.startswith("cuda"):
         import torch
@@ -22,7 +31,7 @@ def peak_memory(device):
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def is_out_of_memory(error):
+def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory, of the machine or of a GPU, has run out.
 
     Of another type too: Keras raises what happens inside a layer again as a ValueError.
@@ -33,7 +42,7 @@ def is_out_of_memory(error):
 
 
 @contextmanager
-def memory_advice(section, directory):
+def memory_advice(section: TrainSection, directory: Path) -> Iterator[None]:
     """Turn running out of memory inside, while a run trains, into an error that says what to do.
 
     Args:
@@ -57,13 +66,13 @@ def memory_advice(section, directory):
         ) from error
 
 
-def _less_memory(section):
+def _less_memory(section: TrainSection) -> str:
     """The settings that need less, as `--set` takes them, the ones that change nothing first."""
     size, times = section.batch_size, section.accumulate
     ways = []
     if size % 2 == 0:
         ways.append(f"--set train.batch_size={size // 2} --set train.accumulate={2 * times}")
-    if getattr(section, "remat", True) is False:
+    if not section.remat:
         ways.append("--set train.remat=true, which is slower")
     if section.eval_batch_size > 1:
         ways.append(f"--set train.eval_batch_size={section.eval_batch_size // 2}")

@@ -1,9 +1,21 @@
 """Predictions to scores, beside what always giving the most frequent answer scores."""
 
+from __future__ import annotations
+
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from compacter_cli.tasks.metrics import METRICS, Answers
+from compacter_cli.training.records import ScoresRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from compacter_cli.data.dataset import Dataset, Split
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.vocabulary import Vocabulary
+    from compacter_cli.tasks.base import Row, Task
 
 DIGITS = 10  # of a score: 57.0 rather than 56.99999999999999
 
@@ -27,24 +39,30 @@ class Scores:
     beside: dict[str, float] = field(default_factory=dict)
 
     @property
-    def mean(self):
+    def mean(self) -> float:
         """Mean of the metrics: what the best epoch is chosen by."""
         return sum(self.metrics.values()) / len(self.metrics)
 
     @property
-    def constant(self):
+    def constant(self) -> bool:
         """Whether no metric differs from the most frequent answer's."""
         return self.metrics == self.majority
 
-    def as_dict(self):
+    def record(self) -> ScoresRecord:
         """The scores as plain data; `beside` only where the task has such metrics."""
-        plain = {**asdict(self), "mean": self.mean}
-        if not self.beside:
-            del plain["beside"]
-        return plain
+        found: ScoresRecord = {
+            "metrics": self.metrics,
+            "majority": self.majority,
+            "count": self.count,
+            "invalid": self.invalid,
+            "mean": self.mean,
+        }
+        if self.beside:
+            found["beside"] = self.beside
+        return found
 
 
-def score(task, rows, predicted):
+def score(task: Task, rows: list[Row], predicted: list[str]) -> Scores:
     """The `Scores` of `predicted` texts, one for each of a split's `rows`."""
     given = Answers(task, rows, predicted)
     most_frequent, _ = Counter(given.gold).most_common(1)[0]
@@ -59,11 +77,18 @@ def score(task, rows, predicted):
     )
 
 
-def _measured(names, answers):
+def _measured(names: Iterable[str], answers: Answers) -> dict[str, float]:
     return {name: round(100 * METRICS[name](answers), DIGITS) for name in names}
 
 
-def answer(model, vocabulary, split, batch_size, max_tokens, device):
+def answer(
+    model: T5Model,
+    vocabulary: Vocabulary,
+    split: Split,
+    batch_size: int,
+    max_tokens: int,
+    device: str,
+) -> list[str]:
     """The model's greedy answers to a split, as text, in the split's order."""
     import torch
 
@@ -78,7 +103,15 @@ def answer(model, vocabulary, split, batch_size, max_tokens, device):
     return answers
 
 
-def evaluate(model, vocabulary, task, dataset, split_name, batch_size, device):
+def evaluate(
+    model: T5Model,
+    vocabulary: Vocabulary,
+    task: Task,
+    dataset: Dataset,
+    split_name: str,
+    batch_size: int,
+    device: str,
+) -> tuple[Scores, list[str]]:
     """`(Scores, predicted texts)` of a model on one split of a dataset."""
     split = dataset.split(split_name)
     predicted = answer(model, vocabulary, split, batch_size, dataset.answer_length, device)

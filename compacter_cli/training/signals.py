@@ -2,18 +2,20 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 
 @contextmanager
-def deferred_interrupt():
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Yields a function that is true once Ctrl-C was pressed; a second press interrupts at once."""
     pressed = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield pressed.is_set  # only the main thread may handle signals
         return
 
-    def handle(_signal, _frame):
+    def handle(_signal: int, _frame: FrameType | None) -> None:
         if pressed.is_set():
             raise KeyboardInterrupt
         pressed.set()

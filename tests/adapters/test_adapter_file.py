@@ -71,8 +71,11 @@ def adapter(tmp_path):
 
 
 def change_manifest(directory, **changes):
+    """Other values in a manifest that has no hash of itself, as the first versions wrote it."""
     path = directory / "adapter.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    manifest = {**json.loads(path.read_text()), **changes}
+    manifest.pop("manifest_sha256", None)
+    path.write_text(json.dumps(manifest))
 
 
 def write_weights(directory, data):
@@ -621,3 +624,32 @@ def test_the_fingerprint_changes_when_two_weights_of_one_shape_are_exchanged(tin
     query, key = "encoder.0.self_attention.query", "encoder.0.self_attention.key"
     exchanged = {**weights, query: weights[key], key: weights[query]}
     assert fingerprint_of(exchanged) != tiny.fingerprint
+
+
+# The manifest's own hash.
+
+
+@pytest.mark.parametrize("key", ["task", "metrics", "recipe", "created_by"])
+def test_a_manifest_that_says_something_else_than_was_written_is_damaged(adapter, key):
+    path = adapter / "adapter.json"
+    manifest = json.loads(path.read_text())
+    manifest[key] = {"epoch": 99} if isinstance(manifest[key], dict) else "another"
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(CompacterError, match="what it says is not what was written"):
+        load_adapter(adapter)
+
+
+def test_a_manifests_hash_is_of_its_content_whatever_its_layout(adapter):
+    path = adapter / "adapter.json"
+    manifest = json.loads(path.read_text())
+    assert manifest["manifest_sha256"] == hashlib.sha256(
+        json.dumps({k: v for k, v in sorted(manifest.items()) if k != "manifest_sha256"},
+                   sort_keys=True).encode()
+    ).hexdigest()  # fmt: skip
+    path.write_text(json.dumps(dict(reversed(manifest.items()))))
+    load_adapter(adapter)
+
+
+def test_a_manifest_without_a_hash_of_its_own_still_loads(adapter):
+    change_manifest(adapter, metrics={"epoch": 4})
+    assert load_adapter(adapter).manifest["metrics"] == {"epoch": 4}

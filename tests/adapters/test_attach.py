@@ -231,6 +231,7 @@ def test_a_manifest_that_does_not_describe_the_adapter_is_refused(smoke_run, tmp
     path = tmp_path / "best" / "adapter.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["recipe"]["method"] |= changes
+    del manifest["manifest_sha256"]
     path.write_text(json.dumps(manifest), encoding="utf-8")
     with pytest.raises(CompacterError, match="the manifest does not describe this adapter"):
         Predictor(load_backbone("random/tiny"), tmp_path / "best")

@@ -7,14 +7,20 @@ import pytest
 import safetensors.torch
 import torch
 
-from compacter_cli.adapters.adapter_file import load_adapter, manifest_of, save_adapter
-from compacter_cli.adapters.predictor import Predictor, adapter_of_run, model_with
+from compacter_cli.adapters.adapter_file import (
+    load_adapter,
+    manifest_of,
+    read_manifest,
+    save_adapter,
+)
+from compacter_cli.adapters.predictor import Predictor
+from compacter_cli.adapters.restoring import recipe_with
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import recipe_of
 from compacter_cli.t5.lean.forward import LeanForward
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.tasks import TASKS
-from compacter_cli.training.run_directory import plain_recipe, read_result
+from compacter_cli.training.run_directory import read_result
 
 SMOKE = TASKS["demo/smoke"]
 TEXTS = [
@@ -62,7 +68,7 @@ def untrained(backbone, tmp_path):
             task=recipe.task,
             backbone=backbone,
             shape=model.shape,
-            recipe=plain_recipe(recipe),
+            recipe=recipe.plain(),
         )
         save_adapter(tmp_path / folder, tensors, manifest)
         return tmp_path / folder
@@ -90,8 +96,11 @@ def logits_of(predictor):
 
 
 def change_manifest(directory, **changes):
+    """Other values in a manifest that has no hash of itself, as the first versions wrote it."""
     path = directory / "adapter.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    manifest = {**json.loads(path.read_text()), **changes}
+    manifest.pop("manifest_sha256", None)
+    path.write_text(json.dumps(manifest))
 
 
 # Answers.
@@ -176,9 +185,11 @@ def test_probabilities_of_labels_of_several_lengths_are_those_written_anew(
         written, score = [0], 0.0
         for token in [*backbone.vocabulary.encode([label])[0], 1]:
             with torch.no_grad():
-                states, mask = predictor.model.encode(ids, ids > 0)
+                forward = predictor.model.forward_pass()
+                states, mask = forward.encode(ids, ids > 0)
                 inputs = torch.tensor([written])
-                logits = predictor.model.decode(inputs, inputs >= 0, states, mask)[0, -1]
+                hidden = forward.decode(inputs, inputs >= 0, states, mask)
+                logits = forward.logits(hidden)[0, -1]
             score += float(logits[token] - logits.exp().sum().log())
             written.append(token)
         scores.append(score)
@@ -325,9 +336,12 @@ def test_a_bfloat16_backbone_takes_an_adapter_of_its_float32_self(smoke_run):
 def test_an_adapter_computes_in_the_precision_of_its_recipe_unless_told(backbone, untrained):
     adapter = untrained("rounded", precision="bfloat16")
     assert Predictor(backbone, adapter).model.compute_dtype == "bfloat16"
-    model, recipe = model_with(backbone, load_adapter(adapter), "float32")
-    assert model.compute_dtype == "float32"
-    assert recipe.backbone.precision == "bfloat16"
+    told = recipe_with(read_manifest(adapter), adapter, ["backbone.precision=float32"])
+    predictor = Predictor(backbone, adapter, told)
+    assert predictor.model.compute_dtype == "float32"
+    assert predictor.recipe.backbone.precision == "float32"
+    predictor.swap(adapter)
+    assert predictor.model.compute_dtype == "bfloat16"
 
 
 # Swaps that fail.
@@ -416,31 +430,4 @@ def test_a_swap_that_fails_leaves_the_adapter_before_it(backbone, best, untraine
 def test_renamed_tensors_are_named(backbone, best):
     with_renamed_tensors(best)
     with pytest.raises(CompacterError, match=r"encoder\.9\.layer_norm"):
-        model_with(backbone, load_adapter(best))
-
-
-# The adapters of a run.
-
-
-def test_the_adapters_of_a_run_are_found(smoke_run):
-    assert adapter_of_run(smoke_run) == smoke_run / "best"
-    assert adapter_of_run(smoke_run, "last") == smoke_run / "last"
-
-
-def test_an_adapter_that_was_set_aside_is_found(smoke_run, tmp_path):
-    run = shutil.copytree(smoke_run, tmp_path / "run")
-    (run / "best").rename(run / "best.previous")
-    found = load_adapter(adapter_of_run(run))
-    assert found.manifest == load_adapter(smoke_run / "best").manifest
-
-
-def test_a_directory_that_is_no_run_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="is no run directory") as caught:
-        adapter_of_run(tmp_path)
-    assert str(tmp_path) in str(caught.value)
-
-
-def test_a_run_that_saved_nothing_is_refused(tmp_path):
-    (tmp_path / "recipe.toml").write_text("")
-    with pytest.raises(UsageError, match="has no best adapter: the run ended before its first"):
-        adapter_of_run(tmp_path)
+        Predictor(backbone, best)

@@ -7,7 +7,8 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.adapters.adapter_file import read_manifest
+from compacter_cli.adapters.manifest import read_manifest
+from compacter_cli.commands import evaluate as command
 from compacter_cli.commands.evaluate import evaluate
 from compacter_cli.commands.train import train
 from compacter_cli.main import app
@@ -97,7 +98,7 @@ def test_scores_that_differ_from_the_record_are_said_to(run):
 
 
 def test_the_last_adapter_has_no_record_to_compare_with(smoke_run):
-    result = call("--run", smoke_run, "--adapter", "last", "--split", "validation", "--json")
+    result = call("--run", smoke_run, "--which", "last", "--split", "validation", "--json")
     found = json.loads(result.stdout)
     epochs = [
         json.loads(line)
@@ -160,16 +161,41 @@ def test_an_unknown_device_exits_2(smoke_run):
     assert "--device tpu" in assert_one_line(result, 2)
 
 
-def test_an_unknown_adapter_exits_2_and_names_it(smoke_run):
-    result = call("--run", smoke_run, "--adapter", "frist")
-    assert result.exit_code == 2
-    assert "'frist' is not one of 'best', 'last'" in " ".join(result.stderr.split())
+def test_an_unknown_adapter_exits_2_and_says_which_there_are(smoke_run):
+    line = assert_one_line(call("--run", smoke_run, "--which", "frist"), 2)
+    assert line.startswith(f"error: --which frist: the adapters of {smoke_run} are best and last")
 
 
-def test_a_recipe_of_another_method_exits_2(run):
-    line = assert_one_line(call("--run", run, "--set", "method.n=2"), 2)
-    assert "'n': 4" in line
-    assert "'n': 2" in line
+def test_the_former_name_of_which_exits_2_and_names_the_new_one(smoke_run):
+    result = call("--run", smoke_run, "--adapter", "last")
+    assert "--adapter is called --which now" in assert_one_line(result, 2)
+    assert "next: --which last" in result.stderr
+
+
+CHANGES = [
+    ("method.n=2", "method.n = 2", "4"),
+    ("method.bottleneck=12", "method.bottleneck = 12", "24"),
+    ("task=demo/entailment", "task = demo/entailment", "demo/smoke"),
+    ("seed=7", "seed = 7", "42"),
+    ("train.epochs=9", "train.epochs = 9", "2"),
+    ("train.learning_rate=1e-5", "train.learning_rate = 1e-05", "0.01"),
+]
+
+
+@pytest.mark.parametrize(("change", "said", "trained"), CHANGES)
+def test_what_would_be_another_adapter_exits_2_before_anything_loads(
+    run, monkeypatch, change, said, trained
+):
+    monkeypatch.setattr(command, "evaluate", lambda **_: pytest.fail("loaded it"))
+    line = assert_one_line(call("--run", run, "--set", change), 2)
+    assert line.startswith(
+        f"error: {said}: the adapter in {run / 'best'} was trained with {trained},"
+    )
+
+
+def test_a_value_that_is_the_trained_one_is_no_change(run):
+    changes = ["--set", "method.n=4", "--set", "train.epochs=2", "--set", "seed=42"]
+    assert "exactly as the run recorded" in call("--run", run, *changes).stdout
 
 
 def test_a_corrupt_adapter_exits_1_in_one_line(run):
@@ -187,9 +213,10 @@ def test_a_corrupt_manifest_exits_1_in_one_line(run):
     assert "adapter.json is damaged" in assert_one_line(call("--run", run), 1)
 
 
-def test_a_corrupt_recipe_exits_2_in_one_line(run):
-    (run / "recipe.toml").write_text("task = ")
-    assert "recipe.toml: not TOML" in assert_one_line(call("--run", run), 2)
+@pytest.mark.parametrize("text", ["", "task = "])
+def test_a_run_with_a_damaged_recipe_is_scored_by_the_adapters_own(run, text):
+    (run / "recipe.toml").write_text(text)
+    assert "exactly as the run recorded" in call("--run", run).stdout
 
 
 def test_a_corrupt_record_exits_1_in_one_line(run):

@@ -10,7 +10,6 @@ from compacter_cli.errors import RecipeError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.tasks import TASKS, task_of
-from compacter_cli.training.run_directory import plain_recipe
 
 SMOKE = TASKS["demo/smoke"]  # its words are those that the tiny T5 knows
 TABLES = {
@@ -70,7 +69,7 @@ def test_labels_from_training_to_answers(keras, folder):
     assert sum(answer["probabilities"].values()) == pytest.approx(1)
     assert set(answer["probabilities"]) == {"0", "1"}
     again = load_recipe(str(run / "recipe.toml"))
-    assert plain_recipe(again)["data"]["train"] == str(folder / "train.jsonl")
+    assert again.plain()["data"]["train"] == str(folder / "train.jsonl")
 
 
 def test_data_that_changed_since_the_training_is_noted(keras, folder):

@@ -233,6 +233,45 @@ def test_a_preset_that_is_missing_offline_exits_3(smoke_run, tmp_path, monkeypat
     assert "t5_small_multi" in assert_one_line(result, 3)
 
 
+# What may be set once an adapter is trained.
+
+
+@pytest.mark.parametrize("change", ["method.bottleneck=12", "task=demo/entailment", "seed=7"])
+def test_what_would_be_another_adapter_exits_2(smoke_run, unloaded, change):
+    result = call("--run", smoke_run, "--text", "sentence: iron", "--set", change)
+    line = assert_one_line(result, 2)
+    assert line.startswith(f"error: {change.replace('=', ' = ')}: the adapter in ")
+    assert "backbone.precision" in result.stderr
+
+
+def test_a_precision_that_is_set_is_that_of_the_computation(keras, smoke_run, monkeypatch):
+    from compacter_cli.t5.model import T5Model
+
+    made = []
+    real = T5Model.forward_pass
+
+    def forward_pass(self, training=False):
+        made.append((self.compute_dtype, self.backbone.compute_dtype))
+        return real(self, training)
+
+    monkeypatch.setattr(T5Model, "forward_pass", forward_pass)
+    result = call(
+        "--run", smoke_run, "--text", "sentence: iron", "--set", "backbone.precision=bfloat16"
+    )
+    assert result.exit_code == 0
+    assert set(made) == {("bfloat16", "bfloat16")}
+
+
+def test_a_source_length_that_is_set_cuts_the_sources(smoke_run):
+    texts = ["--text", "sentence: iron zinc apple", "--text", "sentence: iron zinc copper"]
+    whole = json.loads(call("--run", smoke_run, *texts, "--json").stdout)
+    cut = json.loads(
+        call("--run", smoke_run, *texts, "--json", "--set", "data.source_length=3").stdout
+    )
+    assert whole[0]["probabilities"] != whole[1]["probabilities"]
+    assert cut[0]["probabilities"] == cut[1]["probabilities"]  # the words that differ are cut off
+
+
 # Probabilities, files of answers, splits.
 
 
@@ -258,10 +297,12 @@ def test_a_labels_probability_is_that_of_its_whole_text(keras, smoke_run):
                 tokens, written, score = [*vocabulary.encode([target])[0], 1], [0], 0.0
                 for token in tokens:  # one step at a time, everything anew
                     with torch.no_grad():
-                        states, source_mask = model.encode(ids, mask)
+                        forward = model.forward_pass()
+                        states, source_mask = forward.encode(ids, mask)
                         inputs = torch.tensor([written])
                         seen = torch.ones_like(inputs, dtype=torch.bool)
-                        logits = model.decode(inputs, seen, states, source_mask)[0, -1]
+                        hidden = forward.decode(inputs, seen, states, source_mask)
+                        logits = forward.logits(hidden)[0, -1]
                     score += logits.log_softmax(-1)[token].item()
                     written.append(token)
                 scores.append(score)

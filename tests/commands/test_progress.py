@@ -1,9 +1,14 @@
 import io
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from compacter_cli.commands.progress import Live, Plain, Silent, progress_for
+from compacter_cli.commands.progress import Live, Plain, display_for, progress_for
+from compacter_cli.commands.words import opening_lines
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.shapes import shape_of
+from compacter_cli.training.display import Opening
 from compacter_cli.training.loop import Epoch, Update
 from compacter_cli.training.scoring import Scores
 
@@ -31,7 +36,8 @@ def plain():
     def make(updates, lines=("opening",)):
         screen = console(terminal=False)
         display = progress_for(screen)
-        display.opening(list(lines))
+        for line in lines:
+            display.line(line)
         display.start(updates)
         return display, lambda: screen.file.getvalue().splitlines()
 
@@ -43,15 +49,37 @@ def test_a_terminal_gets_a_bar_and_a_file_plain_lines():
     assert type(progress_for(console(terminal=False))) is Plain
 
 
-def test_silent_shows_nothing(capsys):
-    display = Silent()
-    display.opening(["opening"])
+def test_a_quiet_command_shows_nothing(capsys):
+    display = display_for(quiet=True)
+    display.opening(None)
+    display.scoring_before()
+    display.scored_before(None)
     display.start(10)
     display.line("a line")
     display.update(update(1))
     display.epoch(epoch())
     display.stop()
     assert capsys.readouterr() == ("", "")
+
+
+def test_the_opening_is_shown_line_by_line(plain):
+    recipe = load_recipe("demo/smoke_compacterpp")
+    sizes = {"train": 600, "validation": 100, "test": 100}
+    opening = Opening(recipe, shape_of("random/tiny"), sizes, 0, 300, "cpu", Path("runs/x"))
+    display, lines = plain(300, [])
+    display.opening(opening)
+    assert lines() == opening_lines(opening)
+    assert lines()[-1] == "writing to runs/x"
+
+
+def test_a_score_before_training_is_announced_and_shown(plain):
+    display, lines = plain(10, [])
+    display.scoring_before()
+    display.scored_before(Scores({"accuracy": 12.0}, {"accuracy": 54.0}, 100, 99))
+    assert lines() == [
+        "scoring the test set before training ...",
+        "before training: test accuracy 12.00 (majority 54.00), 99 of 100 answers invalid",
+    ]
 
 
 def test_plain_lines_are_not_wrapped_or_read_as_markup(plain):
@@ -97,7 +125,7 @@ def test_an_epoch_line_gives_loss_scores_majority_and_what_was_best(plain):
 def test_a_bar_shows_how_far_it_is_and_ends():
     screen = console(terminal=True)
     display = progress_for(screen)
-    display.opening(["opening"])
+    display.line("opening")
     display.start(8)
     for step in (1, 2, 3):
         display.update(update(step, loss=9.8765))
@@ -116,7 +144,7 @@ def test_a_bar_shows_how_far_it_is_and_ends():
 def test_a_bar_can_begin_where_a_run_goes_on():
     screen = console(terminal=True)
     display = progress_for(screen)
-    display.opening(["opening"])
+    display.line("opening")
     display.start(8, done=5)
     display.line("a line")
     display._bar.refresh()

@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.commands import train as command
 from compacter_cli.commands.evaluate import evaluate
-from compacter_cli.commands.progress import Silent
 from compacter_cli.commands.train import plan, train
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
+from compacter_cli.training.display import Display
 from compacter_cli.training.run_directory import is_run, run_directory
 
 DEMO = "demo/smoke_compacterpp"
@@ -236,7 +236,7 @@ def test_an_overwrite_that_cannot_begin_leaves_the_run_before_it(run):
 def test_a_directory_that_is_no_run_is_refused_even_with_overwrite(tmp_path, untrained):
     (tmp_path / "thesis.tex").write_text("years of work")
     line = assert_one_line(call("--output", tmp_path, "--overwrite"), 2)
-    assert "is not a run" in line
+    assert "is no run" in line
     assert files(tmp_path) == {"thesis.tex": b"years of work"}
 
 
@@ -436,11 +436,11 @@ def test_ctrl_c_exits_130_with_what_was_trained_in_last(tmp_path):
 def test_ctrl_c_in_the_command_exits_130_without_a_traceback(tmp_path, monkeypatch):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    class Pressing(Silent):
+    class Pressing(Display):
         def update(self, update):
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(command, "progress_for", lambda console: Pressing())
+    monkeypatch.setattr("compacter_cli.commands.progress.display_for", lambda quiet: Pressing())
     try:
         result = call("--output", tmp_path / "run", "--device", "cpu")
     finally:

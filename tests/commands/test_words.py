@@ -1,44 +1,38 @@
 """What a run says: every figure by hand."""
 
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
-from compacter_cli.commands.console import err
-from compacter_cli.files import size_text
-from compacter_cli.methods import METHODS
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.shapes import PRESETS
-from compacter_cli.training.report import (
-    COMPONENTS,
+from compacter_cli.commands.words import (
     bar_chart,
     ending_lines,
     method_lines,
     opening_lines,
-    result_of,
-    result_table,
     scores_line,
-    scores_table,
-    truncation_line,
     warmup_note,
     warnings_of,
 )
+from compacter_cli.methods import METHODS
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.shapes import PRESETS
+from compacter_cli.training.display import Opening
 from compacter_cli.training.scoring import Scores
 
 BASE = PRESETS["t5_base_multi"]
 
 
-class Sized(SimpleNamespace):
-    """A split of which only its size and its cut sources are asked."""
-
-    def __len__(self):
-        return self.size
-
-
-def _dataset(*cut):
-    sizes = (2490, 138, 139)
-    splits = [Sized(size=size, truncated=n) for size, n in zip(sizes, cut, strict=True)]
-    return SimpleNamespace(**dict(zip(("train", "validation", "test"), splits, strict=True)))
+def opening(*overrides, truncated=4):
+    """What a run of the paper's RTE says first."""
+    return Opening(
+        recipe=load_recipe("glue/rte_compacterpp", overrides),
+        shape=BASE,
+        sizes={"train": 2490, "validation": 138, "test": 139},
+        truncated=truncated,
+        updates=500,
+        device="cpu",
+        directory=Path("runs/x"),
+    )
 
 
 def _scores(value, majority=50.0, invalid=0):
@@ -46,8 +40,7 @@ def _scores(value, majority=50.0, invalid=0):
 
 
 def test_the_opening_lines_of_the_papers_rte_run():
-    recipe = load_recipe("glue/rte_compacterpp")
-    lines = opening_lines(recipe, BASE, _dataset(3, 1, 0), 500, "cpu", "runs/x")
+    lines = opening_lines(opening())
     assert lines[0] == (
         "Compacter++ on glue/rte, t5_base_multi (222,903,552 parameters), float32 on cpu"
     )
@@ -61,8 +54,8 @@ def test_the_opening_lines_of_the_papers_rte_run():
 
 
 def test_the_updates_batch_counts_accumulation():
-    recipe = load_recipe("glue/rte_compacterpp", ["train.batch_size=50", "train.accumulate=2"])
-    assert "of 100 examples" in opening_lines(recipe, BASE, _dataset(0, 0, 0), 500, "cpu", "x")[6]
+    lines = opening_lines(opening("train.batch_size=50", "train.accumulate=2"))
+    assert "of 100 examples" in lines[6]
 
 
 def test_what_is_added_trained_and_frozen_adds_up():
@@ -93,23 +86,20 @@ def test_a_method_that_only_adds_freezes_the_whole_backbone():
     assert lines[2] == "freezes  222,903,552 of the backbone's 222,903,552"
 
 
-def test_cut_sources_of_all_splits_are_counted():
-    section = SimpleNamespace(source_length=128)
-    assert truncation_line(_dataset(1000, 20, 3), section) == "1,023 sources cut at 128 tokens"
-    assert truncation_line(_dataset(0, 0, 0), section) == "no source cut"
+def test_cut_sources_are_counted():
+    assert opening_lines(opening(truncated=1_023))[4].endswith("; 1,023 sources cut at 128 tokens")
+    assert opening_lines(opening(truncated=0))[4].endswith("; no source cut")
 
 
 def test_a_warmup_that_is_the_whole_run_says_how_far_the_rate_comes():
-    train = SimpleNamespace(warmup_steps=500, learning_rate=3e-3)
     # The first update has rate 0, the 500th 499/500 of the peak.
-    assert warmup_note(train, 500).endswith("so the rate only rises, to 0.003")
+    assert warmup_note(500, 3e-3, updates=500).endswith("so the rate only rises, to 0.003")
     # 101 updates: 100/500 of 3e-3
-    assert warmup_note(train, 101).endswith("so the rate only rises, to 0.0006")
+    assert warmup_note(500, 3e-3, updates=101).endswith("so the rate only rises, to 0.0006")
 
 
 def test_a_warmup_that_ends_is_followed_by_decay():
-    train = SimpleNamespace(warmup_steps=500, learning_rate=3e-3)
-    assert warmup_note(train, 501) == "; 500 warm-up steps, then linear decay"
+    assert warmup_note(500, 3e-3, updates=501) == "; 500 warm-up steps, then linear decay"
 
 
 def test_a_score_stands_beside_the_majoritys():
@@ -120,88 +110,21 @@ def test_a_score_stands_beside_the_majoritys():
 
 
 def test_warnings_name_what_looks_better_than_it_is():
-    assert warnings_of(_scores(60.0).as_dict()) == []
-    (sentence,) = warnings_of(_scores(50.0).as_dict())
+    assert warnings_of(_scores(60.0).record()) == []
+    (sentence,) = warnings_of(_scores(50.0).record())
     assert "most frequent answer" in sentence
-    (sentence,) = warnings_of(_scores(60.0, invalid=3).as_dict())
+    (sentence,) = warnings_of(_scores(60.0, invalid=3).record())
     assert "3 of 139" in sentence
-    assert len(warnings_of(_scores(50.0, invalid=3).as_dict())) == 2
+    assert len(warnings_of(_scores(50.0, invalid=3).record())) == 2
 
 
 @pytest.fixture
-def result():
-    best = SimpleNamespace(number=7, validation=_scores(80.0))
-    recipe = load_recipe("glue/rte_compacterpp")
-    return result_of(recipe, BASE, 20, best, _scores(75.5, 51.0), run="runs/x")
-
-
-def test_a_result_holds_what_was_run_and_what_came_of_it(result):
-    assert result["task"] == "glue/rte"
-    assert result["method"] == "compacterpp"
-    assert (result["preset"], result["seed"]) == ("t5_base_multi", 42)
-    assert result["trained_parameters"] == 104_704
-    assert result["trained_percent"] == pytest.approx(100 * 104_704 / 222_903_552)
-    assert result["backbone_parameters"] == 222_903_552
-    assert (result["epochs"], result["best_epoch"]) == (20, 7)
-    assert result["validation"]["metrics"] == {"accuracy": 80.0}
-    assert result["test"]["metrics"] == {"accuracy": 75.5}
-    assert result["paper"] == [74.82]
-    assert result["run"] == "runs/x"
-
-
-def _columns(table):
-    """{header: cells}"""
-    return {column.header: list(column.cells) for column in table.columns}
-
-
-PLAIN = {
-    "metric": ["accuracy"],
-    "validation": ["80.00"],
-    "test": ["75.50"],
-    "majority (test)": ["51.00"],
-}
-
-
-def test_a_result_as_a_table(result):
-    assert _columns(result_table(result)) == {**PLAIN, "paper (T5-base)": ["74.82"]}
-
-
-def test_a_table_without_a_figure_of_the_paper_has_no_such_column(result):
-    assert _columns(result_table({**result, "paper": None})) == PLAIN
-
-
-def test_scores_before_training_stand_first(result):
-    before = _scores(12.345, 51.0).as_dict()
-    columns = _columns(result_table({**result, "paper": None, "before": before}))
-    assert list(columns) == ["metric", "untrained", "validation", "test", "majority (test)"]
-    assert columns["untrained"] == ["12.35"]
-    assert _columns(result_table({**result, "paper": None, "before": None})) == PLAIN
-
-
-def test_full_fine_tuning_stands_beside_where_it_was_measured(result):
-    measured = {"seeds": 3, "full": {"accuracy": 93.456}}
-    table = result_table({**result, "paper": None, "measured": measured})
-    assert _columns(table) == {**PLAIN, "full fine-tuning": ["93.46"]}
-    assert list(_columns(table))[-1] == "full fine-tuning"
-    assert _columns(result_table({**result, "paper": None, "measured": None})) == PLAIN
-
-
-def test_every_metric_has_a_row_and_a_dash_where_a_column_lacks_it(result):
-    both = {"metrics": {"f1": 70.0}, "beside": {"per_group": 60.0}, "majority": {"f1": 50.0}}
-    measured = {"seeds": 3, "full": {"f1": 80.0}}
-    given = {**result, "test": both, "validation": both, "paper": None, "measured": measured}
-    columns = _columns(result_table(given))
-    assert columns["metric"] == ["f1", "per_group"]
-    assert columns["test"] == ["70.00", "60.00"]
-    assert columns["majority (test)"] == ["50.00", "-"]
-    assert columns["full fine-tuning"] == ["80.00", "-"]
-
-
-@pytest.fixture
-def ended(result):
+def ended():
     return {
-        **result, "training_seconds": 41.6, "peak_memory_bytes": 1_500_000_000,
-        "adapter_bytes": 419_000,
+        "trained_parameters": 104_704, "backbone_parameters": 222_903_552,
+        "trained_percent": 100 * 104_704 / 222_903_552, "best_epoch": 7, "epochs": 20,
+        "training_seconds": 41.6, "peak_memory_bytes": 1_500_000_000, "adapter_bytes": 419_000,
+        "run": "runs/x",
     }  # fmt: skip
 
 
@@ -232,36 +155,6 @@ def test_a_chart_has_a_bar_a_value_of_its_share_of_the_width():
     assert bar_chart({"half": 50.0}, width=4) == ["half  ██     50.00"]
 
 
-def test_scores_as_a_table():
-    found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
-    plain = {"metric": ["accuracy"], "score": ["75.50"], "majority": ["51.00"]}
-    assert _columns(scores_table(found)) == {**plain, "paper (T5-base)": ["74.82"]}
-    assert _columns(scores_table({**found, "paper": None})) == plain
-
-
-def test_tables_of_results_fit_a_plain_terminal(result):
-    found = {**_scores(75.5, 51.0).as_dict(), "paper": [74.82]}
-    measured = {"seeds": 3, "full": {"accuracy": 93.0}}
-    demo = {**result, "paper": None, "before": found, "measured": measured}
-    for table in (result_table(result), result_table(demo), scores_table(found)):
-        assert err.measure(table).maximum <= 80
-
-
-@pytest.mark.parametrize(
-    ("count", "text"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.00 kB"),
-        (11_056, "11.06 kB"),
-        (419_000_000, "419.00 MB"),
-        (1_500_000_000, "1.50 GB"),
-    ],
-)
-def test_bytes_as_people_read_them(count, text):
-    assert size_text(count) == text
-
-
 @pytest.mark.parametrize("method", METHODS.values())
 def test_every_component_that_a_method_counts_has_a_name(method):
-    assert set(method().count(BASE)) <= set(COMPONENTS)
+    assert set(method().count(BASE)) <= set(method.components)

@@ -1,20 +1,21 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
+from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import write_json
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.run_directory import (
+    adapter_of_run,
     append_metrics,
     check_vacant,
     environment,
     is_run,
-    plain_recipe,
     read_result,
-    recipe_text,
     run_directory,
     start_run,
 )
@@ -106,12 +107,12 @@ def test_the_recipe_of_a_run_reloads_to_the_same_recipe(tmp_path, overrides):
 
 def test_the_recipe_of_a_run_leaves_nothing_to_defaults(tmp_path):
     recipe = load_recipe("glue/rte_full", ["backbone.preset=random/tiny"])
-    text = recipe_text(recipe)
+    text = recipe.toml()
     assert "learning_rate = 0.0003" in text
     for line in ("accumulate = 1", "eval_batch_size = 100", "target_length = 16"):
         assert line in text
     assert "max_train_samples" not in text  # TOML has no null
-    assert "folder" not in plain_recipe(recipe)["data"]
+    assert "folder" not in recipe.plain()["data"]
 
 
 def test_an_empty_directory_is_taken(tmp_path):
@@ -161,16 +162,16 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, overwrite):
         lambda: check_vacant(thesis, overwrite),
         lambda: start_run(thesis, demo(), ENVIRONMENT, overwrite),
     ):
-        with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+        with pytest.raises(UsageError, match="is no run, so it is never overwritten"):
             refuse()
     assert files(tmp_path) == {"thesis/chapter.tex": b"years of work"}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_recipe_by_hand_makes_no_run_to_overwrite(tmp_path, overwrite):
-    (tmp_path / "recipe.toml").write_text(recipe_text(demo()))
+    (tmp_path / "recipe.toml").write_text(demo().toml())
     (tmp_path / "best.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+    with pytest.raises(UsageError, match="is no run, so it is never overwritten"):
         check_vacant(tmp_path, overwrite)
 
 
@@ -202,7 +203,7 @@ def test_an_overwrite_that_is_killed_leaves_what_can_be_overwritten(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_in_the_way_is_refused_and_kept(tmp_path, overwrite):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(UsageError, match="run exists and is not a run"):
+    with pytest.raises(UsageError, match="run exists and is no run"):
         start_run(tmp_path / "run", demo(), ENVIRONMENT, overwrite)
     assert (tmp_path / "run").read_text() == "a file"
 
@@ -314,3 +315,43 @@ def test_the_environment_names_versions_machine_and_command(monkeypatch):
     assert found["threads"] == torch.get_num_threads()
     assert found["command"] == ["train", "--recipe", "x"]
     json.dumps(found)
+
+
+# The adapters of a run.
+
+
+def test_the_adapters_of_a_run_are_found(smoke_run):
+    assert adapter_of_run(smoke_run) == smoke_run / "best"
+    assert adapter_of_run(smoke_run, "last") == smoke_run / "last"
+
+
+def test_an_adapter_that_was_set_aside_is_found(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run, tmp_path / "run")
+    (run / "best").rename(run / "best.previous")
+    found = load_adapter(adapter_of_run(run))
+    assert found.manifest == load_adapter(smoke_run / "best").manifest
+
+
+def test_a_directory_that_is_no_run_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="is no run directory") as caught:
+        adapter_of_run(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_run_that_saved_nothing_is_refused(tmp_path):
+    (tmp_path / "recipe.toml").write_text("")
+    with pytest.raises(UsageError, match="has no best adapter: the run ended before its first"):
+        adapter_of_run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("there", "said"), [(["best", "last"], "best and last"), (["last"], "last"), ([], "none yet")]
+)
+def test_an_adapter_that_no_run_has_is_refused_with_those_it_has(tmp_path, there, said):
+    (tmp_path / "recipe.toml").write_text("")
+    for name in there:
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError) as caught:
+        adapter_of_run(tmp_path, "lst")
+    assert str(caught.value) == f"--which lst: the adapters of {tmp_path} are {said}"
+    assert caught.value.hint == 'did you mean "last"?'

@@ -90,7 +90,7 @@ def test_stsb_is_chosen_by_rounded_scores_with_raw_ones_beside():
     assert scores.mean == sum(scores.metrics.values()) / 2
     assert scores.majority == {"pearson": 0.0, "spearman": 0.0}
     assert scores.invalid == 1
-    assert scores.as_dict()["beside"] == scores.beside
+    assert scores.record()["beside"] == scores.beside
 
 
 def test_records_answers_are_invalid_where_the_passage_has_no_such_entity():
@@ -105,7 +105,7 @@ def test_records_answers_are_invalid_where_the_passage_has_no_such_entity():
 def test_the_mean_is_over_all_metrics():
     scores = Scores({"a": 50.0, "b": 100.0}, {"a": 0.0, "b": 0.0}, count=2, invalid=0)
     assert scores.mean == 75.0
-    assert scores.as_dict() == {
+    assert scores.record() == {
         "metrics": {"a": 50.0, "b": 100.0},
         "majority": {"a": 0.0, "b": 0.0},
         "count": 2,

@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from compacter_cli.adapters.adapter_file import load_adapter
-from compacter_cli.commands.progress import Silent
+from compacter_cli.data.sources import find_rows
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.loading import fingerprint_of
+from compacter_cli.tasks import task_of
 from compacter_cli.training import loop as training
-from compacter_cli.training import run_directory as runs
+from compacter_cli.training.display import Display
+from compacter_cli.training.records import Result
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.session import Session
 
@@ -27,17 +29,20 @@ def recipe_of(*overrides):
     return load_recipe("demo/smoke_compacterpp", [*small, *overrides])
 
 
-class Watching(Silent):
+class Watching(Display):
     """A display that remembers, and calls `on_update(step)` and `on_epoch(number)`."""
 
     def __init__(self, on_update=lambda step: None, on_epoch=lambda number: None):
         self.seen, self.on_update, self.on_epoch = [], on_update, on_epoch
 
-    def opening(self, lines):
-        self.lines = lines
+    def opening(self, opening):
+        self.opened = opening
 
-    def line(self, text):
-        self.seen.append(text)
+    def scoring_before(self):
+        self.seen.append("scoring before")
+
+    def scored_before(self, scores):
+        self.seen.append(("before", scores.metrics))
 
     def start(self, updates):
         self.updates = updates
@@ -55,9 +60,14 @@ class Watching(Silent):
         self.seen.append("stop")
 
 
-def run(directory, recipe=None, progress=None):
+def session_of(directory, recipe=None, display=None, device="cpu"):
+    recipe = recipe or recipe_of()
+    return Session(recipe, directory, device, find_rows(task_of(recipe), recipe.data), display)
+
+
+def run(directory, recipe=None, display=None):
     """A session from its start to the end of its training."""
-    with Session(recipe or recipe_of(), directory, "cpu", progress=progress) as session:
+    with session_of(directory, recipe, display) as session:
         session.start(overwrite=False)
         session.train()
         return session
@@ -92,7 +102,7 @@ def test_a_score_before_training_changes_nothing_of_the_run(tmp_path):
     for name in ("without", "with"):
         directory = tmp_path / name
         recipe = recipe_of("train.dropout=0.1", f"train.score_before={str(name == 'with').lower()}")
-        with Session(recipe, directory, "cpu") as session:
+        with session_of(directory, recipe) as session:
             session.start(overwrite=False)
             session.train()
             session.finish()
@@ -117,14 +127,13 @@ def test_the_score_before_is_of_the_test_split_and_taken_before_the_first_update
 
     monkeypatch.setattr("compacter_cli.training.scoring.evaluate", evaluate)
     session = run(tmp_path / "run", recipe_of("train.score_before=true"), watching)
-    assert scored == [("test", ["scoring the test set before training ..."])]
+    assert scored == [("test", ["scoring before"])]
     assert session.before.metrics == {"accuracy": 12.0}
-    shown = "before training: test accuracy 12.00 (majority 54.00), 99 of 100 answers invalid"
-    assert watching.seen[1:3] == [shown, "start"]
+    assert watching.seen[1:3] == [("before", {"accuracy": 12.0}), "start"]
 
 
 def test_nothing_is_written_before_the_start(tmp_path):
-    with Session(recipe_of(), tmp_path / "run", "cpu") as session:
+    with session_of(tmp_path / "run") as session:
         assert not (tmp_path / "run").exists()
         assert len(session.dataset.train) == 40
         assert session.updates == 4
@@ -133,12 +142,15 @@ def test_nothing_is_written_before_the_start(tmp_path):
 
 def test_the_display_sees_everything_in_order(tmp_path):
     watching = Watching()
-    run(tmp_path / "run", progress=watching)
+    run(tmp_path / "run", display=watching)
     assert watching.seen == [
         "start", "update 1", "update 2", "epoch 1", "update 3", "update 4", "epoch 2", "stop",
     ]  # fmt: skip
     assert watching.updates == 4
-    assert any(str(tmp_path / "run") in line for line in watching.lines)
+    opened = watching.opened
+    assert (opened.directory, opened.device, opened.updates) == (tmp_path / "run", "cpu", 4)
+    assert opened.sizes == {"train": 40, "validation": 100, "test": 100}
+    assert opened.shape.parameters() == 173_056
 
 
 def test_an_epoch_is_saved_before_the_display_hears_of_it(tmp_path):
@@ -149,7 +161,7 @@ def test_an_epoch_is_saved_before_the_display_hears_of_it(tmp_path):
         assert manifest["metrics"]["epoch"] == number
         epochs.append(number)
 
-    run(tmp_path / "run", progress=Watching(on_epoch=look))
+    run(tmp_path / "run", display=Watching(on_epoch=look))
     assert epochs == [1, 2]
 
 
@@ -159,7 +171,7 @@ def test_metrics_are_written_while_it_runs(tmp_path):
     def count(_):
         counts.append(len(metrics_of(tmp_path / "run")))
 
-    run(tmp_path / "run", progress=Watching(on_update=count, on_epoch=count))
+    run(tmp_path / "run", display=Watching(on_update=count, on_epoch=count))
     assert counts == [1, 2, 3, 4, 5, 6]
 
 
@@ -182,7 +194,7 @@ def test_ties_of_all_epochs_keep_the_first(tmp_path, monkeypatch):
 
 def test_the_test_is_taken_with_the_best_adapter_from_its_file(tmp_path, monkeypatch):
     script_validation(monkeypatch, 90.0, 20.0)
-    with Session(recipe_of(), tmp_path / "run", "cpu") as session:
+    with session_of(tmp_path / "run") as session:
         session.start(overwrite=False)
         session.train()
         # A mark that only reading the file can bring back.
@@ -204,13 +216,32 @@ def test_the_test_is_taken_with_the_best_adapter_from_its_file(tmp_path, monkeyp
     assert result == json.loads((tmp_path / "run" / "result.json").read_text())
 
 
+def test_a_result_holds_what_was_run_and_what_came_of_it(tmp_path, monkeypatch):
+    script_validation(monkeypatch, 60.0, 80.0)
+    with session_of(tmp_path / "run") as session:
+        session.start(overwrite=False)
+        session.train()
+        result = session.finish()
+    assert (result["task"], result["method"]) == ("demo/smoke", "compacterpp")
+    assert (result["preset"], result["seed"]) == ("random/tiny", 42)
+    # By hand, below: 1,888 of the 173,056 of random/tiny.
+    assert result["trained_parameters"] == 1_888
+    assert result["trained_percent"] == pytest.approx(100 * 1_888 / 173_056)
+    assert result["backbone_parameters"] == 173_056
+    assert (result["epochs"], result["best_epoch"]) == (2, 2)
+    assert result["validation"]["metrics"] == {"accuracy": 80.0}
+    assert (result["test"]["count"], result["paper"]) == (100, None)
+    assert result["run"] == str(tmp_path / "run")
+    assert set(result) == set(Result.__annotations__)
+
+
 def test_a_manifest_names_backbone_method_task_and_recipe(tmp_path):
     recipe = recipe_of("train.epochs=1")
     session = run(tmp_path / "run", recipe)
     manifest = load_adapter(tmp_path / "run" / "best").manifest
     assert manifest["task"] == "demo/smoke"
     assert manifest["method"] == recipe.method.settings()
-    assert manifest["recipe"] == runs.plain_recipe(recipe)
+    assert manifest["recipe"] == recipe.plain()
     assert manifest["backbone"] == {
         "preset": "random/tiny",
         "fingerprint": session.backbone.fingerprint,
@@ -246,13 +277,13 @@ def test_a_backbone_that_is_not_there_leaves_no_directory(tmp_path):
     recipe = recipe_of()
     backbone = recipe.backbone.model_copy(update={"preset": str(tmp_path / "missing")})
     broken = recipe.model_copy(update={"backbone": backbone})
-    with pytest.raises(MissingResourceError), Session(broken, tmp_path / "run", "cpu"):
+    with pytest.raises(MissingResourceError), session_of(tmp_path / "run", broken):
         pytest.fail("the session began")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_that_is_not_there_leaves_no_directory(tmp_path):
-    with pytest.raises(UsageError, match="tpu"), Session(recipe_of(), tmp_path / "run", "tpu"):
+    with pytest.raises(UsageError, match="tpu"), session_of(tmp_path / "run", device="tpu"):
         pytest.fail("the session began")
     assert list(tmp_path.iterdir()) == []
 
@@ -260,7 +291,7 @@ def test_a_device_that_is_not_there_leaves_no_directory(tmp_path):
 def test_a_taken_directory_is_refused_at_the_start(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "mine.txt").write_text("mine")
-    with Session(recipe_of(), tmp_path / "run", "cpu") as session, pytest.raises(UsageError):
+    with session_of(tmp_path / "run") as session, pytest.raises(UsageError):
         session.start(overwrite=False)
     assert files(tmp_path) == {"run/mine.txt"}
 
@@ -282,7 +313,7 @@ def test_a_loss_that_is_not_finite_leaves_the_saved_adapters_as_they_were(tmp_pa
     monkeypatch.setattr(T5Model, "summed_loss", summed_loss)
     watching = Watching(on_epoch=keep)
     with pytest.raises(CompacterError, match="step 4"):
-        run(tmp_path / "run", progress=watching)
+        run(tmp_path / "run", display=watching)
     assert watching.seen[-1] == "stop"
     assert sorted(kept) == ["best", "last"]
     for which, data in kept.items():
@@ -309,7 +340,7 @@ def press_at(*steps):
 @pytest.mark.usefixtures("python_handler")
 def test_ctrl_c_ends_the_step_and_saves_last(tmp_path):
     watching = Watching(on_update=press_at(1))
-    with Session(recipe_of(), tmp_path / "run", "cpu", progress=watching) as session:
+    with session_of(tmp_path / "run", display=watching) as session:
         session.start(overwrite=False)
         with pytest.raises(KeyboardInterrupt) as caught:
             session.train()
@@ -325,7 +356,7 @@ def test_ctrl_c_ends_the_step_and_saves_last(tmp_path):
 @pytest.mark.usefixtures("python_handler")
 def test_ctrl_c_in_a_later_epoch_keeps_the_best_of_before(tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", progress=Watching(on_update=press_at(3)))
+        run(tmp_path / "run", display=Watching(on_update=press_at(3)))
     assert load_adapter(tmp_path / "run" / "best").manifest["metrics"]["epoch"] == 1
     last, best = (load_adapter(tmp_path / "run" / which).tensors for which in ("last", "best"))
     assert not any(torch.equal(last[name], best[name]) for name in best)
@@ -336,7 +367,7 @@ def test_ctrl_c_in_a_later_epoch_keeps_the_best_of_before(tmp_path):
 def test_ctrl_c_during_the_last_evaluation_is_not_forgotten(tmp_path):
     press = Watching(on_epoch=press_at(2))
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", progress=press)
+        run(tmp_path / "run", display=press)
     load_adapter(tmp_path / "run" / "last")
 
 
@@ -348,6 +379,6 @@ def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
 
     watching = Watching(on_update=press_twice)
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "run", progress=watching)
+        run(tmp_path / "run", display=watching)
     assert watching.seen == ["start", "update 1", "stop"]
     assert not (tmp_path / "run" / "last").exists()

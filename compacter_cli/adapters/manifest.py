@@ -1,0 +1,100 @@
+"""An adapter's manifest, adapter.json: its schema, its version, and reading it verified."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, cast
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from compacter_cli.errors import CompacterError
+from compacter_cli.files import present
+
+FORMAT, VERSION = "compacter-adapter", 1
+MANIFEST = "adapter.json"
+
+
+class TrainedOn(TypedDict):
+    """The backbone of an adapter: an adapter loads where fingerprint and vocabulary agree."""
+
+    preset: str
+    fingerprint: str
+    vocabulary_sha256: str
+    parameters: NotRequired[int]
+
+
+class TensorEntry(TypedDict):
+    """What adapter.safetensors holds under a name."""
+
+    shape: list[int]
+    dtype: NotRequired[str]
+
+
+class Unsigned(TypedDict):
+    """A manifest before it is written; it may hold more than this."""
+
+    format: str
+    version: int
+    created_by: NotRequired[str]
+    method: dict[str, Any]
+    task: str
+    backbone: TrainedOn
+    trained_parameters: NotRequired[int]
+    metrics: NotRequired[dict[str, float]]
+    tensors: dict[str, TensorEntry]
+    recipe: dict[str, Any]
+
+
+class Manifest(Unsigned):
+    """A manifest as it is read: `sha256` is of the weights, `manifest_sha256` of all else in it."""
+
+    sha256: str
+    bytes: NotRequired[int]
+    manifest_sha256: NotRequired[str]
+
+
+def hash_of(manifest: Mapping[str, Any]) -> str:
+    """sha256 over a manifest's content but its own hash, whatever its order and layout."""
+    content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(directory: Path | str) -> Manifest:
+    """The manifest of an adapter directory, checked for format, version, keys and its own hash.
+
+    Raises:
+        CompacterError: there is none, it is damaged, or comes from a newer version.
+    """
+    path = present(directory) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CompacterError(
+            f"no adapter in {directory}: {MANIFEST} is missing",
+            "give the best/ or last/ folder of a run",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise CompacterError(f"{path} is damaged: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise CompacterError(f"{path} is not the manifest of a compacter adapter")
+    if manifest.get("version") != VERSION:
+        raise CompacterError(
+            f"{path} has format version {manifest.get('version')}, this compacter reads {VERSION}",
+            "install the version that wrote it: " + str(manifest.get("created_by", "unknown")),
+        )
+    try:
+        TypeAdapter(Manifest).validate_python(manifest, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        what = f"it lacks {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
+        raise CompacterError(f"{path} is damaged: {what}") from error
+    # The first adapters have no such hash.
+    if manifest.get("manifest_sha256", found := hash_of(manifest)) != found:
+        raise CompacterError(
+            f"{path} is damaged: what it says is not what was written (by its own sha256)",
+            "copy the adapter again from where it was trained",
+        )
+    return cast(Manifest, manifest)

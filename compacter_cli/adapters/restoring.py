@@ -1,0 +1,123 @@
+"""From an adapter's file to a model that answers: its recipe, its backbone, its method's layers."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.recipe.recipe import Recipe, recipe_of
+from compacter_cli.recipe.tables import override
+from compacter_cli.t5.loading import Backbone, load_backbone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from compacter_cli.adapters.adapter_file import AdapterFile
+    from compacter_cli.adapters.manifest import Manifest
+    from compacter_cli.t5.model import T5Model
+
+# What may differ from the recipe that an adapter was trained by: where its backbone and its rows
+# are, and how it is computed. A dot stands for all keys of a section.
+CHANGEABLE = (
+    "backbone.preset", "backbone.precision", "data.", "train.eval_batch_size", "train.execution",
+)  # fmt: skip
+
+
+def backbone_of(recipe: Recipe) -> Backbone:
+    """The backbone of a recipe, loaded in the precision in which its method wants it stored."""
+    section = recipe.backbone
+    return load_backbone(section.preset, section.precision, recipe.method.trains_in_place)
+
+
+def recipe_of_manifest(manifest: Manifest, directory: Path) -> Recipe:
+    """The `Recipe` in the manifest of the adapter in `directory`.
+
+    Raises:
+        CompacterError: it is none, or its task or method is not the manifest's.
+    """
+    try:
+        tables = manifest["recipe"]
+        recipe = Recipe.model_validate(tables)
+    except ValueError as error:
+        raise _undescribed(directory, error) from error
+    if recipe.task != manifest["task"]:
+        raise _undescribed(directory, "its task is not its recipe's")
+    if recipe.method.settings() != manifest["method"]:
+        raise _undescribed(directory, "its method is not its recipe's")
+    return recipe
+
+
+def recipe_with(manifest: Manifest, directory: Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe that an adapter was trained by, with the `--set` values of its use now.
+
+    Raises:
+        UsageError: a value would make it another adapter, or means nothing to a trained one.
+        RecipeError: a value does not fit.
+        CompacterError: the manifest does not describe the adapter.
+    """
+    tables = override(copy.deepcopy(manifest["recipe"]), overrides)
+    recipe = recipe_of(tables, str(directory))
+    check_use(manifest, directory, recipe)
+    return recipe
+
+
+def check_use(manifest: Manifest, directory: Path, recipe: Recipe) -> None:
+    """Refuse a recipe by which an adapter would be another, or that changes what has no effect.
+
+    Raises:
+        UsageError: it differs from the adapter's own in more than `CHANGEABLE`.
+        CompacterError: the manifest does not describe the adapter.
+    """
+    trained = recipe_of_manifest(manifest, directory).resolved()
+    before, now = (dict(_flat(one.plain())) for one in (trained, recipe))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not key.startswith(CHANGEABLE):
+            raise UsageError(
+                f"{key} = {now.get(key, 'none')}: the adapter in {directory} was trained with "
+                f"{before.get(key, 'none')}, which cannot be changed any more",
+                "can be changed: "
+                + ", ".join(name + "*" * name.endswith(".") for name in CHANGEABLE),
+            )
+
+
+def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested tables under its dotted key."""
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Model:
+    """A model with a loaded adapter, computed as `recipe` says; what the two hold is checked.
+
+    Raises:
+        CompacterError: another backbone, or tensors that are not those of the adapter's method.
+    """
+    from compacter_cli.adapters.adapter_file import check_backbone
+    from compacter_cli.t5.model import T5Model
+
+    check_backbone(adapter, backbone)
+    try:
+        model = T5Model(
+            backbone.keras,
+            recipe.method,
+            seed=recipe.seed,
+            compute_dtype=recipe.backbone.precision,
+            exact=backbone.exact,
+            execution=recipe.train.execution,
+        )
+        model.assign(adapter.tensors)
+    except ValueError as error:
+        raise _undescribed(adapter.directory, error) from error
+    return model
+
+
+def _undescribed(directory: Path, why: object) -> CompacterError:
+    first_line = str(why).partition("\n")[0]
+    return CompacterError(
+        f"{directory}: the manifest does not describe this adapter ({first_line})"
+    )

@@ -1,0 +1,109 @@
+"""Taking a directory for a run or a pretraining: nothing else that is in it is ever overwritten."""
+
+import shutil
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from compacter_cli.errors import UsageError
+from compacter_cli.files import place_of
+from compacter_cli.recipe.tables import is_pretraining
+from compacter_cli.section import Section
+
+RECIPE, METRICS = "recipe.toml", "metrics.jsonl"  # in either kind
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What takes a directory: a training run or a pretraining.
+
+    Attributes:
+        name: what it is called.
+        own: all names that it writes; one that a killed process left half written counts as it.
+        pretrains: whether its recipe is one of pretraining.
+    """
+
+    name: str
+    own: frozenset[str]
+    pretrains: bool
+
+    def may_take(self, directory: Path, overwrite: bool) -> bool:
+        """Whether a new one may be written to `directory`; if not, one of its kind is there.
+
+        Raises:
+            UsageError: it holds what is none of its kind, or anything else beside one.
+        """
+        if is_vacant(directory):
+            return True
+        if not self.holds(directory):
+            raise UsageError(
+                f"{directory} exists and is no {self.name}, so it is never overwritten",
+                "choose another --output",
+            )
+        if overwrite:
+            self._check_nothing_else(directory)
+        return overwrite
+
+    def holds(self, directory: Path) -> bool:
+        """Whether `directory` holds what one of its kind has written.
+
+        A recipe alone is not enough: people write recipes too.
+        """
+        if not directory.is_dir() or (pretraining_in(directory) is not None) != self.pretrains:
+            return False
+        written = (entry for entry in directory.iterdir() if entry.name != RECIPE)
+        return any(place_of(entry) in self.own for entry in written)
+
+    def _check_nothing_else(self, directory: Path) -> None:
+        for entry in sorted(directory.iterdir()):
+            if place_of(entry) not in self.own:
+                raise UsageError(
+                    f"{directory} also holds {entry.name}, which compacter did not write, so it is "
+                    "not overwritten",
+                    f"move {entry.name} away, or choose another --output",
+                )
+
+
+def is_vacant(directory: Path) -> bool:
+    """Whether `directory` is not there, or empty."""
+    return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+
+
+def pretraining_in(directory: Path) -> dict[str, Any] | None:
+    """The plain recipe of the pretraining in `directory`, `None` where there is none."""
+    try:
+        tables = tomllib.loads((directory / RECIPE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return tables if is_pretraining(tables) else None
+
+
+def claim(directory: Path, recipe: Section, overwrite: bool = False) -> None:
+    """Make `directory` and write the recipe into it, in the place of all it held if `overwrite`.
+
+    Raises:
+        UsageError: another run took it, or it cannot be written.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if overwrite:
+            _clear(directory)
+        with open(directory / RECIPE, "x", encoding="utf-8") as file:
+            file.write(recipe.toml())
+    except FileExistsError:
+        raise UsageError(f"{directory} was taken by another run just now") from None
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {directory}: {error.strerror or error}", "choose another --output"
+        ) from error
+
+
+def _clear(directory: Path) -> None:
+    """Delete what an earlier run left; the directory itself may be a link or the working one."""
+    # The recipe comes last, so that what is left of it if killed is still a run.
+    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == RECIPE):
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,65 @@
+"""What a run tells while it goes on, to whoever shows it: a display that shows nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.t5.shapes import T5Shape
+    from compacter_cli.training.loop import Epoch, Update
+    from compacter_cli.training.scoring import Scores
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a run is about to do.
+
+    Attributes:
+        recipe: resolved recipe.
+        shape: dimensions of its backbone.
+        sizes: examples of each split.
+        truncated: sources cut to the source length, of all splits.
+        updates: optimizer steps of the whole run.
+        device: torch device name.
+        directory: the run directory.
+    """
+
+    recipe: Recipe
+    shape: T5Shape
+    sizes: dict[str, int]
+    truncated: int
+    updates: int
+    device: str
+    directory: Path
+
+
+class Display:
+    """Shows nothing: what the displays of the command line, and anyone's own, extend."""
+
+    def line(self, text: str) -> None:
+        """Something worth a line of its own."""
+
+    def opening(self, opening: Opening) -> None:
+        """What the run is, before it begins."""
+
+    def scoring_before(self) -> None:
+        """The untrained model is about to be scored on the test split."""
+
+    def scored_before(self, scores: Scores) -> None:
+        """What the untrained model scores."""
+
+    def start(self, updates: int, done: int = 0) -> None:
+        """The run begins: its number of updates, and how many are done already."""
+
+    def update(self, update: Update) -> None:
+        """One optimizer step is done."""
+
+    def epoch(self, epoch: Epoch) -> None:
+        """One epoch is done and scored."""
+
+    def stop(self) -> None:
+        """The run ends, well or not."""
