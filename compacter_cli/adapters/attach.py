@@ -71,8 +71,8 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
 
     Raises:
         CompacterError: the adapter is damaged, or was trained on another backbone.
-        ValueError: the method is not made of layers (full fine-tuning), its sizes do not fit,
-            or an adapter is attached already.
+        ValueError: the method adds no bottleneck adapters, its sizes do not fit, or an adapter is
+            attached already.
 
     Example:
         >>> lm = keras_hub.models.T5Seq2SeqLM.from_preset("path/to/preset")
@@ -84,7 +84,7 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     layers = method.build(shape_of_backbone(backbone), seed, policy, weights)
     if not any(name.endswith(_SUFFIX) for name in layers):
-        raise ValueError(f"only adapters can be attached; {method.name} adds no layers")
+        raise ValueError(f"only bottleneck adapters can be attached; {method.name} adds none")
     if "head" in method.trains and "head" not in weights:
         raise ValueError("a tied output head cannot be trained in KerasHub's own model")
     if taken := adapted_sites(backbone):

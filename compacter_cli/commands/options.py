@@ -28,8 +28,8 @@ UseOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
-        help="Change where backbone or rows are, or how it is computed: "
-        "backbone.preset, backbone.precision, data.*, train.eval_batch_size. Repeatable.",
+        help="Change where backbone or rows are, or how it is computed, such as backbone.preset, "
+        "backbone.precision, data.folder, train.eval_batch_size. Repeatable.",
     ),
 ]
 SplitName = Literal["test", "validation", "train"]

@@ -81,14 +81,6 @@ def _downloaded(task: PublishedTask, root: Path) -> Rows:
     return rows_in(task, download(task, root).directory)
 
 
-def check_rows(task: Task, section: ExamplesSection, offline: bool = False) -> None:
-    """Say at once, before a framework is imported, that a task's rows cannot be had.
-
-    Raises as `find_rows`.
-    """
-    find_rows(task, section, offline)
-
-
 def load_rows(task: Task, section: ExamplesSection, offline: bool = False) -> Rows:
     """The rows of `task` from where the recipe's data `section` points.
 

@@ -17,11 +17,11 @@ from compacter_cli.pretraining.sections import (
     VocabularySection,
 )
 from compacter_cli.recipe.problems import problems_of
-from compacter_cli.recipe.tables import is_pretraining, override, read_tables
+from compacter_cli.recipe.tables import override, read_tables
 from compacter_cli.section import Section
 
 if TYPE_CHECKING:
-    from compacter_cli.recipe.recipe import Recipe
+    pass
 
 
 class PretrainingRecipe(Section):
@@ -65,14 +65,6 @@ def load_pretraining(name: str, overrides: Iterable[str] = ()) -> PretrainingRec
     if problems := _cross_checks(recipe):
         raise RecipeError(source, problems)
     return recipe
-
-
-def load_any(name: str, overrides: Iterable[str] = ()) -> "Recipe | PretrainingRecipe":
-    """The checked recipe of either kind, by what it holds."""
-    from compacter_cli.recipe.recipe import load_recipe
-
-    _, tables = read_tables(name)
-    return (load_pretraining if is_pretraining(tables) else load_recipe)(name, overrides)
 
 
 def _without_the_other_text(tables: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:

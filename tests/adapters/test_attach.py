@@ -172,7 +172,7 @@ def test_a_second_adapter_is_refused_and_changes_nothing(tiny_backbone, first, s
 
 def test_full_fine_tuning_is_refused_and_changes_nothing(tiny_backbone):
     backbone = tiny_backbone(num_layers=1)
-    with pytest.raises(ValueError, match="only adapters can be attached; full adds no layers"):
+    with pytest.raises(ValueError, match="only bottleneck adapters can be attached"):
         attach(backbone, settings("full"))
     assert len(backbone.trainable_variables) == len(backbone.weights)
 

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from compacter_cli.data.own_files import own_files, rows_from_own_files
-from compacter_cli.data.sources import check_rows, load_rows, split_sizes
+from compacter_cli.data.sources import find_rows, load_rows, split_sizes
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
 from compacter_cli.recipe.sections import OwnDataSection
 from compacter_cli.tasks.own import OwnTask
@@ -90,7 +90,7 @@ def test_a_file_that_is_not_there_is_a_missing_resource(here, split):
         if name != split:
             write(here / f"{name}.jsonl", ROWS)
     given = section(validation="validation.jsonl", test="test.jsonl")
-    for call in (own_files, lambda given: check_rows(task(given), given)):
+    for call in (own_files, lambda given: find_rows(task(given), given)):
         with pytest.raises(MissingResourceError) as caught:
             call(given)
         assert str(caught.value).startswith(f"data.{split}: there is no file")

@@ -9,7 +9,7 @@ import pytest
 
 from compacter_cli.data import tfds_directory as directories
 from compacter_cli.data import tfds_preparation as preparing
-from compacter_cli.data.sources import check_rows, find_rows, load_rows
+from compacter_cli.data.sources import find_rows, load_rows
 from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.recipe.sections import DataSection, OwnDataSection
 from compacter_cli.tasks import TASKS
@@ -67,17 +67,17 @@ def test_nothing_is_written_where_nothing_can_be_had(asked, tmp_path):
 
 def test_a_reachable_host_passes_the_check(monkeypatch, tmp_path):
     monkeypatch.setattr(preparing, "can_reach", lambda host: True)
-    check_rows(RTE, DataSection(data_dir=str(tmp_path)))
+    find_rows(RTE, DataSection(data_dir=str(tmp_path)))
 
 
 def test_the_default_data_directory_is_tfds_own(asked, tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "mine"))
     with pytest.raises(MissingResourceError, match="mine and"):
-        check_rows(RTE, DataSection())
+        find_rows(RTE, DataSection())
     monkeypatch.delenv("TFDS_DATA_DIR")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(MissingResourceError) as caught:
-        check_rows(RTE, DataSection())
+        find_rows(RTE, DataSection())
     assert str(tmp_path / "tensorflow_datasets") in str(caught.value)
 
 
@@ -89,25 +89,25 @@ def test_what_is_on_this_disk_needs_no_network(asked, tmp_path, rte_folder, prep
         DataSection(archive=str(archive)),
         DataSection(data_dir=str(prepared)),
     ):
-        check_rows(RTE, section, offline=True)
-        check_rows(RTE, section)
+        find_rows(RTE, section, offline=True)
+        find_rows(RTE, section)
     monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
-    check_rows(RTE, DataSection())
+    find_rows(RTE, DataSection())
     assert asked == []
 
 
 def test_a_generated_task_is_always_there(asked):
-    check_rows(TASKS["demo/smoke"], DataSection(folder="/nowhere"), offline=True)
+    find_rows(TASKS["demo/smoke"], DataSection(folder="/nowhere"), offline=True)
     assert asked == []
 
 
 def test_mrpc_is_never_said_to_be_a_zip(asked, tmp_path):
     with pytest.raises(MissingResourceError) as caught:
-        check_rows(TASKS["glue/mrpc"], DataSection(data_dir=str(tmp_path)), offline=True)
+        find_rows(TASKS["glue/mrpc"], DataSection(data_dir=str(tmp_path)), offline=True)
     assert "data.archive" not in caught.value.hint
     assert "glue/MRPC/msr_paraphrase_train.txt" in caught.value.hint
     with pytest.raises(MissingResourceError, match="plain files, not as a zip"):
-        check_rows(TASKS["glue/mrpc"], DataSection(archive=str(tmp_path / "MRPC.zip")))
+        find_rows(TASKS["glue/mrpc"], DataSection(archive=str(tmp_path / "MRPC.zip")))
 
 
 @pytest.mark.parametrize("way", ["folder", "archive"])

@@ -3,7 +3,7 @@
 import pytest
 
 from compacter_cli.errors import RecipeError, UsageError
-from compacter_cli.pretraining.recipe import load_any, load_pretraining
+from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
 
 NAME = "demo/pretrain"
@@ -133,12 +133,6 @@ def test_a_recipe_of_the_other_kind_says_which_command(written):
     with pytest.raises(UsageError, match="recipe of pretraining") as caught:
         load_recipe(NAME)
     assert caught.value.hint == f"compacter pretrain --recipe {NAME} --output DIR"
-
-
-def test_any_kind_is_loaded_by_what_it_holds():
-    assert load_any(NAME) == load_pretraining(NAME)
-    assert load_any("demo/smoke_compacterpp") == load_recipe("demo/smoke_compacterpp")
-    assert load_any(NAME, ["train.steps=3"]).train.steps == 3
 
 
 def test_a_written_recipe_loads_to_an_equal_one(written):

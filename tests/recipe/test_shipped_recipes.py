@@ -37,7 +37,7 @@ TRAINING = [name for name in FILES if name not in PRETRAINING]
 WORLD = [name for name in TRAINING if name.startswith(tuple(f"{t.name}_" for t in DEMO_TASKS))]
 PAPER_TOTAL = 222_882_048  # what the paper's percentages are of
 
-# protocol.md, "Training"
+# as the paper trained
 TRAIN = {"warmup_steps": 500, "clip_norm": 1.0, "dropout": 0.1}
 OF_THREE_EPOCHS = {"sst2", "qqp", "mnli", "qnli", "record", "multirc"}
 RATES = {

@@ -11,7 +11,7 @@ from compacter_cli.data.sources import load_rows
 from compacter_cli.recipe.sections import DataSection
 from compacter_cli.tasks import TASKS
 
-# File, columns of the fields, and row numbers with which protocol.md says that validation begins.
+# File, columns of the fields, and row numbers with which the paper's runs begin validation.
 FILES = {
     "glue/rte": (
         "glue/RTE/dev.tsv",
