@@ -17,12 +17,15 @@ _FRESH, _PREVIOUS = ".new-", ".previous"
 def beside(path: Path) -> Iterator[Path]:
     """A place beside `path`, for a file that takes its place once the context ends well.
 
-    What is left there where the context fails is removed, and `path` stays as it was.
+    What is left there where the context fails is removed, and `path` stays as it was. Both the
+    file and the move are on the disk at the end: a loss of power leaves the one before or this.
     """
     fresh = fresh_place(path)
     try:
         yield fresh
+        sync(fresh)
         os.replace(fresh, path)
+        sync(path.parent)
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -99,6 +102,7 @@ def write_whole(directory: Path, files: Mapping[str, bytes]) -> None:
         fresh.mkdir(parents=True)
         for name, data in files.items():
             write_durably(fresh / name, data)
+        sync(fresh)
         swap_in(fresh, directory)
     except OSError:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -122,7 +126,7 @@ def swap_in(fresh: Path, directory: Path) -> None:
         shutil.rmtree(set_aside, ignore_errors=True)
         directory.rename(set_aside)
     fresh.rename(directory)
-    _sync(directory.parent)
+    sync(directory.parent)
     shutil.rmtree(set_aside, ignore_errors=True)
 
 
@@ -138,16 +142,33 @@ def previous(directory: Path) -> Path:
     return directory.with_name(f"{directory.name}{_PREVIOUS}")
 
 
+def make_directory(directory: Path) -> None:
+    """Make a directory that may be there already, and those above it, and wait for their names."""
+    above = [folder for folder in directory.absolute().parents if not folder.is_dir()]
+    directory.mkdir(parents=True, exist_ok=True)
+    for folder in (directory.absolute(), *above):
+        sync(folder.parent)
+
+
 def sync_tree(directory: Path) -> None:
     """Wait until every file below `directory` is on the disk."""
     for folder, _, names in os.walk(directory):
         for name in names:
-            _sync(os.path.join(folder, name))
-        _sync(folder)
+            sync(os.path.join(folder, name))
+        sync(folder)
 
 
-def _sync(path: Path | str) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def sync(path: Path | str) -> None:
+    """Wait until a file, or the names in a directory, are on the disk.
+
+    A directory that may be written but not read is left to the system.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if os.path.isdir(path):
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compacter_cli.files import beside
+
 if TYPE_CHECKING:
     from compacter_cli.t5.vocabulary import Vocabulary
 
@@ -66,16 +68,12 @@ def _read(path: Path, count: int) -> list[list[int]] | None:
 
 
 def _write(path: Path, encoded: Sequence[Sequence[int]]) -> None:
-    """Write beside the place and move there; a disk that is full or locked costs the cache only."""
+    """Write the file whole; a disk that is full or locked costs the cache only."""
     import numpy as np
 
-    fresh = path.with_name(f"{path.stem}.new-{os.getpid()}.npz")
     ids = np.fromiter((token for row in encoded for token in row), dtype=np.int32)
     ends = np.cumsum([len(row) for row in encoded], dtype=np.int64)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            np.savez(fresh, ids=ids, ends=ends)
-            os.replace(fresh, path)
-        finally:
-            fresh.unlink(missing_ok=True)
+        with beside(path) as fresh, open(fresh, "wb") as file:
+            np.savez(file, ids=ids, ends=ends)

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compacter_cli.files import sync_tree
+from compacter_cli.files import sync, sync_tree
 
 if TYPE_CHECKING:
     from keras_hub.models import T5Backbone
@@ -57,12 +57,14 @@ def rounded_copy(backbone: T5Backbone, precision: str) -> T5Backbone:
 def move_into(directory: Path, fresh: Path) -> None:
     """Move a preset's files from `fresh` to `directory`, its config last: it makes a preset."""
     sync_tree(fresh)
-    names = {path.name for path in fresh.iterdir()} - {CONFIG}
-    for name in (*sorted(names), CONFIG):
+    for name in sorted({path.name for path in fresh.iterdir()} - {CONFIG}):
         place = directory / name
         if place.is_dir():  # of an attempt that was killed while it moved them
             shutil.rmtree(place)
         os.replace(fresh / name, place)
+    sync(directory)  # a preset is whole before it is one, and is one before its state is deleted
+    os.replace(fresh / CONFIG, directory / CONFIG)
+    sync(directory)
     fresh.rmdir()
 
 

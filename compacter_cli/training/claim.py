@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from compacter_cli.errors import UsageError
-from compacter_cli.files import place_of
+from compacter_cli.files import make_directory, place_of, sync
 from compacter_cli.recipe.tables import is_pretraining
 from compacter_cli.section import Section
 
@@ -86,11 +86,13 @@ def claim(directory: Path, recipe: Section, overwrite: bool = False) -> None:
         UsageError: another run took it, or it cannot be written.
     """
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        make_directory(directory)
         if overwrite:
             _clear(directory)
         with open(directory / RECIPE, "x", encoding="utf-8") as file:
             file.write(recipe.toml())
+        sync(directory / RECIPE)
+        sync(directory)
     except FileExistsError:
         raise UsageError(f"{directory} was taken by another run just now") from None
     except OSError as error:

@@ -216,7 +216,7 @@ def test_a_directory_that_cannot_be_written_costs_only_the_cache(tmp_path, monke
 
 def test_a_full_disk_costs_only_the_cache_and_leaves_nothing(cache, monkeypatch):
     def full(path, **_):
-        path.write_bytes(b"half")
+        path.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
