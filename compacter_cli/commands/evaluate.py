@@ -136,7 +136,7 @@ def evaluate(
 
 
 def _recorded_scores(recorded: Result | None, split: str) -> ScoresRecord | None:
-    if recorded is None or split == "train":
+    if recorded is None or split not in recorded:  # of train, none is written down
         return None
     return recorded["test"] if split == "test" else recorded["validation"]
 

@@ -51,28 +51,29 @@ class Plain(Display):
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._bar = Progress(
+    _bar: Progress | None = None
+
+    def start(self, updates: int, done: int = 0) -> None:
+        super().start(updates)
+        self._bar = Progress(  # a new one each time: one display may see several runs
             TextColumn("training"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[latest]}"),
-            console=console,
+            console=self._console,
             transient=True,
         )
-
-    def start(self, updates: int, done: int = 0) -> None:
-        super().start(updates)
         self._task = self._bar.add_task("", total=updates, completed=done, latest="")
         self._bar.start()
 
     def update(self, update: Update) -> None:
-        self._bar.update(self._task, completed=update.step, latest=_step_line(update))
+        if self._bar is not None:
+            self._bar.update(self._task, completed=update.step, latest=_step_line(update))
 
     def stop(self) -> None:
-        self._bar.stop()
+        if self._bar is not None:
+            self._bar.stop()
 
 
 def display_for(quiet: bool = False) -> Display:

@@ -15,7 +15,7 @@ from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretr
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
 PRETRAINING = Kind(
-    "pretraining", frozenset({RECIPE, METRICS, SUMMARY, STATE, PRESET, *FILES}), True
+    "is no pretraining", frozenset({RECIPE, METRICS, SUMMARY, STATE, PRESET, *FILES}), True
 )
 
 

@@ -1,7 +1,7 @@
 """TOML and `--set` to a frozen `PretrainingRecipe`, checked before a framework is imported."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError
 
@@ -19,9 +19,6 @@ from compacter_cli.pretraining.sections import (
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.tables import override, read_tables
 from compacter_cli.section import Section
-
-if TYPE_CHECKING:
-    pass
 
 
 class PretrainingRecipe(Section):

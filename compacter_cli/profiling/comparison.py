@@ -134,7 +134,7 @@ def row_of(recipe: Recipe, job: Job) -> Row:
         problem = counted.problems[0]
         return {**named, "failed": problem.short or problem.message}
     counts: Counts = {
-        "trained": counted.own[0],
+        "trained": counted.own.trained,
         "percent": counted.percent(),
         "percent_own": counted.percent_own(),
     }

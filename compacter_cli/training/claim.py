@@ -19,12 +19,12 @@ class Kind:
     """What takes a directory: a training run or a pretraining.
 
     Attributes:
-        name: what it is called.
+        refused: what is said of a directory that holds none, such as "is not a run".
         own: all names that it writes; one that a killed process left half written counts as it.
         pretrains: whether its recipe is one of pretraining.
     """
 
-    name: str
+    refused: str
     own: frozenset[str]
     pretrains: bool
 
@@ -38,7 +38,7 @@ class Kind:
             return True
         if not self.holds(directory):
             raise UsageError(
-                f"{directory} exists and is no {self.name}, so it is never overwritten",
+                f"{directory} exists and {self.refused}, so it is never overwritten",
                 "choose another --output",
             )
         if overwrite:

@@ -23,7 +23,7 @@ from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT = "result.json", "environment.json"
 ADAPTERS = ("best", "last")
-RUN = Kind("run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, *ADAPTERS}), False)
+RUN = Kind("is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, *ADAPTERS}), False)
 
 
 def run_directory(recipe: Recipe, output: Path | None = None) -> Path:
@@ -90,7 +90,7 @@ def adapter_of_run(run: Path, which: str = "best") -> Path:
 
 
 def append_metrics(directory: Path, **entry: Any) -> None:
-    """Add one line to the run's metrics.jsonl: an `UpdateLine` or `EpochLine`."""
+    """Add a line to metrics.jsonl: an `UpdateLine`, an `EpochLine`, or pretraining's own."""
     append_json(Path(directory) / METRICS, entry)
 
 

@@ -19,6 +19,9 @@ from compacter_cli.training.display import Display, Opening
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
+    from keras_hub.models import T5Backbone
+
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.model import T5Model
@@ -73,10 +76,11 @@ class Session:
         from compacter_cli.training.loop import updates_per_epoch
 
         recipe = self.recipe
+        rows = self._source.load()  # first: a bad line is told in seconds
         self.backbone = backbone_of(recipe)
         self.dataset = build_dataset(
             self.task,
-            self._source.load(),
+            rows,
             self.backbone.vocabulary,
             recipe.data,
             recipe.seed,
@@ -214,7 +218,7 @@ class Session:
         return scores
 
 
-def model_of(keras_backbone: Any, exact: dict[str, Any], recipe: Recipe) -> T5Model:
+def model_of(keras_backbone: T5Backbone, exact: dict[str, torch.Tensor], recipe: Recipe) -> T5Model:
     """The `T5Model` that a recipe trains, on a KerasHub backbone and its `exact` layer norms."""
     from compacter_cli.t5.model import T5Model
 

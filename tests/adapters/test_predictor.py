@@ -287,7 +287,7 @@ def test_a_swap_changes_the_answers_and_keeps_the_backbone_loaded(
     predictor = Predictor(backbone, smoke_run / "best")
     first = logits_of(predictor)
     monkeypatch.setattr(
-        "compacter_cli.t5.loading.load_backbone", lambda *_: pytest.fail("loaded again")
+        "compacter_cli.adapters.restoring.load_backbone", lambda *_: pytest.fail("loaded again")
     )
     predictor.swap(untrained("other", seed=5, shift=0.2))
     assert predictor.backbone is backbone

@@ -194,7 +194,7 @@ def test_a_run_that_is_there_is_refused_before_anything_is_trained(story, tmp_pa
 def test_what_is_no_run_is_never_overwritten(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    assert_refused(call("--output", tmp_path, "--overwrite"), "is no run")
+    assert_refused(call("--output", tmp_path, "--overwrite"), "is not a run")
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.txt"]
 
 

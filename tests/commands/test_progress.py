@@ -155,3 +155,11 @@ def test_a_bar_can_begin_where_a_run_goes_on():
 
 def test_a_bar_that_never_started_can_be_stopped():
     progress_for(console(terminal=True)).stop()
+
+
+def test_a_second_run_has_a_bar_of_its_own_alone():
+    display = progress_for(console(terminal=True))
+    for updates in (10, 20):
+        display.start(updates)
+        display.stop()
+    assert [task.total for task in display._bar.tasks] == [20]

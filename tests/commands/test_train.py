@@ -236,7 +236,7 @@ def test_an_overwrite_that_cannot_begin_leaves_the_run_before_it(run):
 def test_a_directory_that_is_no_run_is_refused_even_with_overwrite(tmp_path, untrained):
     (tmp_path / "thesis.tex").write_text("years of work")
     line = assert_one_line(call("--output", tmp_path, "--overwrite"), 2)
-    assert "is no run" in line
+    assert "is not a run" in line
     assert files(tmp_path) == {"thesis.tex": b"years of work"}
 
 

@@ -11,6 +11,7 @@ update (the last one smaller), padding in sources and targets, two epochs of six
 
 import argparse
 import json
+import math
 import os
 import random
 from pathlib import Path
@@ -216,6 +217,8 @@ def largest_difference(found, expected):
                 compare(f"{place}[{index}]", first, second)
         else:
             difference = abs(one - other) / max(abs(one), abs(other), 1e-30) if one != other else 0
+            if math.isnan(difference):
+                difference = float("inf")
             if difference > pairs.worst:
                 pairs.worst, pairs.place = difference, place
 
@@ -235,7 +238,9 @@ def compare():
 def main():
     """Write the file, or compare with it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--again", nargs="+", default=[], metavar="CURVE", help="write these anew")
+    parser.add_argument(
+        "--again", nargs="+", default=[], choices=[*cases(), "pretrain"], help="write these anew"
+    )
     parser.add_argument("--compare", action="store_true", help="write nothing, print differences")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

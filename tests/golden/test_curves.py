@@ -63,5 +63,7 @@ def test_a_curve_tells_a_changed_result():
         pytest.approx(2e-5, rel=1e-3),
         "losses[11]",
     )
+    losses = [*expected["losses"][:-1], float("nan")]
+    assert CURVES.largest_difference({**expected, "losses": losses}, expected)[0] == float("inf")
     norms = {f"{name}.other": norm for name, norm in expected["norms"].items()}
     assert CURVES.largest_difference({**expected, "norms": norms}, expected)[0] == float("inf")

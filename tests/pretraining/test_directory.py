@@ -87,7 +87,7 @@ def test_resuming_elsewhere_says_how_to_go_on(tmp_path):
 def test_a_training_never_overwrites_a_pretraining(begun):
     assert not is_run(begun)
     for overwrite in (False, True):
-        assert "is no run" in refused(check_vacant_for_training, begun, overwrite)
+        assert "is not a run" in refused(check_vacant_for_training, begun, overwrite)
 
 
 def test_a_file_is_no_directory_to_write(tmp_path):

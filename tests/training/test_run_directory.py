@@ -162,7 +162,7 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, overwrite):
         lambda: check_vacant(thesis, overwrite),
         lambda: start_run(thesis, demo(), ENVIRONMENT, overwrite),
     ):
-        with pytest.raises(UsageError, match="is no run, so it is never overwritten"):
+        with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
             refuse()
     assert files(tmp_path) == {"thesis/chapter.tex": b"years of work"}
 
@@ -171,7 +171,7 @@ def test_a_directory_that_is_no_run_is_never_overwritten(tmp_path, overwrite):
 def test_a_recipe_by_hand_makes_no_run_to_overwrite(tmp_path, overwrite):
     (tmp_path / "recipe.toml").write_text(demo().toml())
     (tmp_path / "best.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is no run, so it is never overwritten"):
+    with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
         check_vacant(tmp_path, overwrite)
 
 
@@ -203,7 +203,7 @@ def test_an_overwrite_that_is_killed_leaves_what_can_be_overwritten(tmp_path):
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_in_the_way_is_refused_and_kept(tmp_path, overwrite):
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(UsageError, match="run exists and is no run"):
+    with pytest.raises(UsageError, match="run exists and is not a run"):
         start_run(tmp_path / "run", demo(), ENVIRONMENT, overwrite)
     assert (tmp_path / "run").read_text() == "a file"
 
