@@ -2,7 +2,6 @@
 
 import gc
 import os
-from collections.abc import Iterator, MutableMapping
 from importlib import import_module
 from typing import Any
 
@@ -41,32 +40,6 @@ def load_command(name: str) -> Any:
     return command
 
 
-class LoadedWhenCalled(MutableMapping[str, Any]):
-    """The commands by name, each loaded when it is looked up."""
-
-    def __init__(self) -> None:
-        self._loaded: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._loaded:
-            if name not in COMMANDS:
-                raise KeyError(name)
-            self._loaded[name] = load_command(name)
-        return self._loaded[name]
-
-    def __setitem__(self, name: str, command: Any) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        del self._loaded[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
-
-    def __len__(self) -> int:
-        return len(COMMANDS)
-
-
 class Commands(TyperGroup):
     """Loads the command that is called, and turns known errors into one line and an exit code.
 
@@ -75,7 +48,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = LoadedWhenCalled()
+        self.commands = dict.fromkeys(COMMANDS)  # their names; what they are, `get_command` loads
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         # To look at a flag that has no default, Typer imports pydantic, whatever is called.
@@ -84,8 +57,8 @@ class Commands(TyperGroup):
                 parameter.default = False
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return load_command(cmd_name) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):

@@ -1,5 +1,6 @@
 """The base of everything that a recipe can hold."""
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, dataclass_transform
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,3 +36,21 @@ class Section(BaseModel, metaclass=_Frozen):
         import tomli_w
 
         return tomli_w.dumps(self.plain())
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Both values of every dotted key in which two plain recipes differ, by key in order.
+
+    `None` stands for no value.
+    """
+    first, second = (dict(_flat(tables)) for tables in (one, other))
+    pairs = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second)}
+    return {key: (here, there) for key, (here, there) in pairs.items() if here != there}
+
+
+def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tables.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value

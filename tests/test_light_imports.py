@@ -48,7 +48,11 @@ def _leaves(command, path=()):
     subcommands = getattr(command, "commands", None)
     if not subcommands:
         return [path]
-    return [leaf for name, sub in subcommands.items() for leaf in _leaves(sub, (*path, name))]
+    return [
+        leaf
+        for name in subcommands
+        for leaf in _leaves(command.get_command(None, name), (*path, name))
+    ]
 
 
 SUBCOMMANDS = _leaves(typer.main.get_command(app))

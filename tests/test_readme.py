@@ -47,7 +47,7 @@ def parse(line):
     words = [word for word in shlex.split(line, comments=True)[1:] if word != "..."]
     command = typer.main.get_command(app)
     while words and hasattr(command, "commands") and words[0] in command.commands:
-        command = command.commands[words.pop(0)]
+        command = command.get_command(None, words.pop(0))
     if hasattr(command, "commands"):
         raise ValueError(f"no such command: {line}")
     return command.make_context(line.split()[1], words).params

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import Recipe, recipe_of
 from compacter_cli.recipe.tables import override
+from compacter_cli.section import differences
 from compacter_cli.t5.loading import Backbone, load_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from compacter_cli.adapters.adapter_file import AdapterFile
@@ -75,23 +76,17 @@ def check_use(manifest: Manifest, directory: Path, recipe: Recipe) -> None:
         CompacterError: the manifest does not describe the adapter.
     """
     trained = recipe_of_manifest(manifest, directory).resolved()
-    before, now = (dict(_flat(one.plain())) for one in (trained, recipe))
-    for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key) and key not in CHANGEABLE:
+    for key, (before, now) in differences(trained.plain(), recipe.plain()).items():
+        if key not in CHANGEABLE:
             raise UsageError(
-                f"{key} = {now.get(key, 'none')}: the adapter in {directory} was trained with "
-                f"{before.get(key, 'none')}, which cannot be changed any more",
+                f"{key} = {_said(now)}: the adapter in {directory} was trained with "
+                f"{_said(before)}, which cannot be changed any more",
                 "can be changed: " + ", ".join(CHANGEABLE),
             )
 
 
-def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value of nested tables under its dotted key."""
-    for name, value in tables.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
+def _said(value: object) -> object:
+    return "none" if value is None else value
 
 
 def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Model:

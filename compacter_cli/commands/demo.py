@@ -54,7 +54,7 @@ def command(
     from compacter_cli.commands.progress import display_for
 
     recipes = demo_recipes()
-    check_before_telling(recipes, output, overwrite)
+    sources = check_before_telling(recipes, output, overwrite)
     start_frameworks(quiet=json_)
     told = tell(
         recipes=recipes,
@@ -62,6 +62,7 @@ def command(
         device=device,
         overwrite=overwrite,
         display=display_for(json_),
+        sources=sources,
     )
     print_json(told) if json_ else show(told)
 
@@ -90,6 +91,7 @@ def tell(
     device: str | None = None,
     overwrite: bool = False,
     display: Display | None = None,
+    sources: dict[str, RowSource] | None = None,
 ) -> Story:
     """Train a run a method into `directory` and let the adapter answer some of the test rows.
 
@@ -99,11 +101,12 @@ def tell(
         device: "cpu" or "cuda"; a GPU where there is one.
         overwrite: replace runs that are there already.
         display: what is told while they go on; silent by default.
+        sources: what `check_before_telling` found, to save looking again.
 
     Raises:
         CompacterError: a run cannot be started, or fails.
     """
-    sources = check_before_telling(recipes, directory, overwrite)
+    sources = sources or check_before_telling(recipes, directory, overwrite)
     adapted, whole = (
         train(
             recipe=recipes[method],

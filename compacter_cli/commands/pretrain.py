@@ -34,13 +34,12 @@ def command(
 
     Example: compacter pretrain --recipe demo/pretrain.toml --set text.files='["my.txt"]' -o my_t5
     """
+    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.progress import display_for
     from compacter_cli.pretraining.recipe import load_pretraining
 
     resolved = load_pretraining(recipe, set_ or [])
     check_before_pretraining(resolved, output, resume, overwrite)
-    from compacter_cli.commands.console import print_json, start_frameworks
-    from compacter_cli.commands.progress import display_for
-
     start_frameworks(quiet=json_)
     result = pretrain(
         recipe=resolved,
@@ -49,6 +48,7 @@ def command(
         overwrite=overwrite,
         device=device,
         display=display_for(json_),
+        checked=True,
     )
     print_json(result) if json_ else show_result(result)
 
@@ -78,6 +78,7 @@ def pretrain(
     overwrite: bool = False,
     device: str | None = None,
     display: Display | None = None,
+    checked: bool = False,
 ) -> Pretrained:
     """Pretrain a T5 into a preset directory.
 
@@ -88,6 +89,7 @@ def pretrain(
         overwrite: replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
         display: what is told while it goes on; silent by default.
+        checked: `check_before_pretraining` has just found nothing wrong.
 
     Returns:
         The result, as in `pretraining.json`, and where the preset is.
@@ -96,7 +98,8 @@ def pretrain(
         CompacterError: it cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; it can be resumed.
     """
-    check_before_pretraining(recipe, directory, resume, overwrite)
+    if not checked:
+        check_before_pretraining(recipe, directory, resume, overwrite)
     from compacter_cli.commands.pretraining_words import opening_lines
     from compacter_cli.pretraining.session import PretrainingSession
     from compacter_cli.t5.runtime import on_device, start_keras

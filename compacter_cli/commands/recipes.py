@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from compacter_cli.commands.aligned import print_aligned
 from compacter_cli.commands.options import JsonOption
 from compacter_cli.errors import UsageError
 
@@ -55,10 +56,7 @@ def _show(found: list[Listed]) -> None:
     for item in found:
         paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
         rows.append((item["recipe"], " / ".join(item["metrics"]), paper))
-    first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
-    header, *lines = (f"{a:{first}}  {b:{second}}  {c:>{third}}" for a, b, c in rows)
-    typer.secho(header, bold=True)
-    typer.echo("\n".join(lines))
+    print_aligned(rows, left=2, gap=2)
 
 
 @app.command("show")

@@ -3,14 +3,13 @@
 import json
 import math
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from compacter_cli.errors import UsageError
 from compacter_cli.files import present, write_text
 from compacter_cli.pretraining.preset import FILES, is_preset
 from compacter_cli.pretraining.recipe import PretrainingRecipe
+from compacter_cli.section import differences
 from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretraining_in
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
@@ -49,11 +48,10 @@ def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
             f"nothing to resume: the pretraining in {directory} is finished",
             f"use it with --set backbone.preset={shlex.quote(str(directory))}",
         )
-    wanted = recipe.plain()
-    if key := _first_difference(found, wanted):
+    for key, values in differences(found, recipe.plain()).items():
+        there, here = ("not set" if value is None else value for value in values)
         raise UsageError(
-            f"{directory} was begun with another recipe: {key} is "
-            f"{_value(found, key)} there and {_value(wanted, key)} here",
+            f"{directory} was begun with another recipe: {key} is {there} there and {here} here",
             f"continue with --recipe {shlex.quote(str(directory / RECIPE))}",
         )
     if not present(directory / STATE).is_dir():
@@ -67,22 +65,6 @@ def resume_command(directory: Path) -> str:
     """The command that continues the interrupted pretraining in `directory`."""
     recipe, output = shlex.quote(str(directory / RECIPE)), shlex.quote(str(directory))
     return f"compacter pretrain --recipe {recipe} --output {output} --resume"
-
-
-def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
-    """The first key, `section.key`, whose values differ."""
-    keys = sorted({*_flat(found)} | {*_flat(wanted)})
-    return next((key for key in keys if _value(found, key) != _value(wanted, key)), None)
-
-
-def _flat(tables: dict[str, Any]) -> Iterator[str]:
-    for name, value in tables.items():
-        yield from (f"{name}.{key}" for key in value) if isinstance(value, dict) else (name,)
-
-
-def _value(tables: dict[str, Any], key: str) -> Any:
-    section, _, name = key.rpartition(".")
-    return (tables.get(section, {}) if section else tables).get(name, "not set")
 
 
 def cut_metrics(directory: Path, step: int) -> None:

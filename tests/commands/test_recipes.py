@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.commands.console import err, out
+from compacter_cli.commands.console import err
 from compacter_cli.commands.recipes import copy_recipe, list_recipes
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
@@ -21,7 +21,6 @@ FILE = Path(__file__).parents[2] / "recipes" / f"{NAME}.toml"
 def run(monkeypatch, tmp_path):
     """Runs `compacter recipes` in an empty folder, on a terminal of 80 columns."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(out, "_width", 80)
     monkeypatch.setattr(err, "_width", 80)
     return lambda *arguments: CliRunner().invoke(app, ["recipes", *arguments])
 

@@ -6,7 +6,7 @@ import tomllib
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.commands.console import err, out
+from compacter_cli.commands.console import err
 from compacter_cli.commands.validate import validate
 from compacter_cli.errors import RecipeError
 from compacter_cli.main import app
@@ -18,7 +18,6 @@ NAME = "demo/smoke_compacterpp"
 @pytest.fixture
 def run(monkeypatch):
     """Runs `compacter validate` on a terminal of 80 columns; errors get all the room."""
-    monkeypatch.setattr(out, "_width", 80)
     monkeypatch.setattr(err, "_width", 300)
     return lambda *arguments: CliRunner().invoke(app, ["validate", *arguments])
 

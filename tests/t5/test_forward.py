@@ -14,20 +14,6 @@ from compacter_cli.t5.model import T5Model
 
 KINDS = ["v1_0", "gated"]
 both_executions = pytest.mark.parametrize("execution", ["lean", "reference"])
-_MADE = {}
-
-
-@pytest.fixture
-def shared_backbone(tiny_backbone):
-    """One backbone a configuration for all tests here, since none changes its values."""
-
-    def get(kind="v1_0", **changes):
-        key = (kind, *sorted(changes.items()))
-        if key not in _MADE:
-            _MADE[key] = tiny_backbone(kind, **changes)
-        return _MADE[key]
-
-    return get
 
 
 def logits_of_both(backbone, batch, execution="reference"):

@@ -16,20 +16,6 @@ from compacter_cli.t5.placement import backbone_weights
 
 KINDS = ["v1_0", "gated"]
 END = 1
-_MADE = {}
-
-
-@pytest.fixture
-def shared_backbone(tiny_backbone):
-    """One backbone a configuration for all tests here that do not change its values."""
-
-    def get(kind="v1_0", **changes):
-        key = (kind, *sorted(changes.items()))
-        if key not in _MADE:
-            _MADE[key] = tiny_backbone(kind, **changes)
-        return _MADE[key]
-
-    return get
 
 
 @pytest.fixture
