@@ -57,12 +57,35 @@ class RecipeError(UsageError):
         super().__init__(f"{source}: " + "; ".join(lines))
 
 
+def excerpt(value: object, most: int = 80) -> str:
+    """A value out of a file, for a message: of bounded length, and nothing a terminal obeys."""
+    import reprlib
+
+    text = value if isinstance(value, str) else reprlib.repr(value)
+    shown = (letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[:most])
+    return "".join(shown) + ("…" if len(text) > most else "")
+
+
+def flaw_of(text: str) -> str | None:
+    """What makes a text one that no vocabulary, file or path can hold, in words, or `None`."""
+    if "\0" in text:
+        return "holds a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "is not UTF-8: it holds half of a surrogate pair"
+    return None
+
+
 def user_path(text: str | os.PathLike[str]) -> Path:
     """The path that a user wrote, its `~` expanded.
 
     Raises:
-        UsageError: it names the home of a user who does not exist.
+        UsageError: it names the home of a user who does not exist, or is no UTF-8: the files of a
+            run, which are, say where everything was.
     """
+    if flaw := flaw_of(os.fspath(text)):
+        raise UsageError(f"the path {excerpt(str(text))} {flaw}", "rename it")
     try:
         return Path(text).expanduser()
     except RuntimeError as error:

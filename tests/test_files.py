@@ -1,8 +1,24 @@
 """Directories replaced whole, whatever a process that died left behind."""
 
+import errno
+import os
+
 import pytest
 
-from compacter_cli.files import present, previous, size_text, swap_in, sync_tree, write_durably
+from compacter_cli.errors import CompacterError
+from compacter_cli.files import (
+    JSON_DEPTH,
+    parse_json,
+    present,
+    previous,
+    read_file,
+    read_json,
+    size_text,
+    swap_in,
+    sync_tree,
+    write_durably,
+    writing,
+)
 
 
 @pytest.fixture
@@ -64,3 +80,90 @@ def test_syncing_changes_nothing(directory):
 )
 def test_bytes_as_people_read_them(count, text):
     assert size_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EACCES, "give yourself the right to write there"),
+        (errno.EPERM, "give yourself the right to write there"),
+        (errno.EROFS, "give yourself the right to write there"),
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some space"),
+    ],
+)
+def test_a_refused_permission_is_not_a_full_disk(tmp_path, number, hint):
+    with pytest.raises(CompacterError) as caught, writing(tmp_path / "file"):
+        raise OSError(number, os.strerror(number))
+    assert str(caught.value) == f"cannot write {tmp_path / 'file'}: {os.strerror(number)}"
+    assert caught.value.hint == f"{hint}; what was saved before is whole"
+
+
+# What may be anybody's.
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ('{"a": [1, -2.5, null, true, "\u00e9\u2603"]}', {"a": [1, -2.5, None, True, "é☃"]}),
+        (str(2**63 - 1), 2**63 - 1),
+        (str(-(2**63)), -(2**63)),
+        (r'"\ud83d\ude00"', "😀"),  # a whole pair
+        ("[" * JSON_DEPTH + "1" + "]" * JSON_DEPTH, None),
+    ],
+)
+def test_json_that_is_sound_is_read(text, value):
+    found = parse_json(text)
+    assert value is None or found == value
+    assert parse_json(text.encode()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("[" * 5_000 + "]" * 5_000, "nested deeper"),
+        ("[" * (JSON_DEPTH + 1) + "1" + "]" * (JSON_DEPTH + 1), "nested deeper"),
+        ('{"a":' * 200_000, "nested deeper"),
+        ("9" * 5_000, "an integer of 5,000 digits"),
+        (r'{"a": ["\u0000"]}', "a NUL"),
+        (r'{"\ud800": 1}', "half of a surrogate pair"),
+        (b"\xff\xfe", "decode"),
+        ("{", "Expecting"),
+        ("", "Expecting"),
+    ],
+)
+def test_json_that_is_not_is_a_value_error(text, what):
+    with pytest.raises(ValueError, match=what):
+        parse_json(text)
+
+
+def test_a_file_is_read_up_to_its_limit(tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text("[1, 2]")
+    assert read_json(path) == [1, 2]
+    assert read_file(path, 6) == b"[1, 2]"
+    assert read_file(path, 10**15) == b"[1, 2]"  # takes memory for what is there
+    with pytest.raises(ValueError, match="6 bytes; more than 5 bytes are not read"):
+        read_file(path, 5)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="no file"):
+        read_file(tmp_path / "pipe", 100)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="directory"):
+        read_file(tmp_path / "folder", 100)
+
+
+def test_a_link_is_followed_within_its_directory_only(tmp_path):
+    inside, outside = tmp_path / "folder" / "file", tmp_path / "file"
+    inside.parent.mkdir()
+    for path in (inside, outside):
+        path.write_text("1")
+    (inside.parent / "to_inside").symlink_to("file")
+    (inside.parent / "to_outside").symlink_to("../file")
+    assert read_json(inside.parent / "to_inside") == 1
+    with pytest.raises(ValueError, match="outside of its directory"):
+        read_json(inside.parent / "to_outside")
+    assert read_json(inside.parent / "to_outside", within=tmp_path) == 1

@@ -8,6 +8,7 @@ one before can be loaded.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ from compacter_cli.adapters.manifest import (
     hash_of,
     read_manifest,
 )
-from compacter_cli.errors import CompacterError
-from compacter_cli.files import json_text, present, write_whole
+from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.files import JSON_BYTES, json_text, present, read_file, write_whole
+from compacter_cli.t5.tensors import read_tensors
 
 if TYPE_CHECKING:
     from compacter_cli.t5.loading import Backbone
@@ -108,35 +110,63 @@ def save_adapter(
 def load_adapter(directory: Path | str) -> AdapterFile:
     """Read and verify an adapter.
 
+    No more is read than the tensors take that the manifest describes, and memory for three times
+    that is used.
+
     Raises:
-        CompacterError: a file is missing or damaged, or comes from a newer version.
+        CompacterError: a file is missing or damaged, lies outside the directory, or comes from a
+            newer version; a weight is not finite, not float32, or not as described.
     """
     directory = present(directory)
     manifest = read_manifest(directory)
     path = directory / WEIGHTS
-    if not path.is_file():
-        raise CompacterError(f"{path} is missing", "the manifest alone is no adapter")
+    data = _verified(path, manifest)
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CompacterError(f"cannot read {path}: {error.strerror}") from error
+        tensors = read_tensors(data)
+    except ValueError as error:
+        raise CompacterError(f"{path} {error}") from error
+    if difference := _difference(tensors, manifest):
+        raise CompacterError(
+            f"{path}: its tensors are not those that {MANIFEST} describes ({difference})"
+        )
+    return AdapterFile(directory, manifest, tensors)
+
+
+def _verified(path: Path, manifest: Manifest) -> bytes:
+    """The bytes of an adapter's weights, which are those that its manifest vouches for."""
+    if not path.exists():
+        raise CompacterError(f"{path} is missing", "the manifest alone is no adapter")
+    described = sum(4 * math.prod(entry["shape"]) for entry in manifest["tensors"].values())
+    try:
+        data = read_file(path, described + JSON_BYTES)  # safetensors' header is JSON
+    except (OSError, ValueError) as error:
+        raise CompacterError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != manifest["sha256"]:
-        written, size = str(manifest["sha256"]), manifest.get("bytes", "?")
+        written, size = excerpt(manifest["sha256"]), manifest.get("bytes", "?")
         raise CompacterError(
             f"{path} is damaged: sha256 {found[:12]}…, its manifest says {written[:12]}… "
             f"({len(data):,} of {size} bytes)",
             "copy the adapter again from where it was trained",
         )
-    try:
-        tensors = safetensors.torch.load(data)
-    except Exception as error:
-        raise CompacterError(f"{path} is no safetensors file: {error}") from error
-    described = {name: list(tensor.shape) for name, tensor in tensors.items()}
-    expected = {name: entry["shape"] for name, entry in manifest["tensors"].items()}
-    if described != expected:
-        raise CompacterError(f"{path}: its tensors are not those that {MANIFEST} describes")
-    return AdapterFile(directory, manifest, tensors)
+    return data
+
+
+def _difference(tensors: Mapping[str, torch.Tensor], manifest: Manifest) -> str | None:
+    """In what the first tensor is not as a manifest describes it, `None` where all are."""
+    described = manifest["tensors"]
+    if names := sorted(described.keys() ^ tensors.keys()):
+        where = "described" if names[0] in described else "in the file"
+        return f"{excerpt(names[0])} is only {where}"
+    for name, tensor in tensors.items():
+        found, expected = list(tensor.shape), described[name]["shape"]
+        if found != expected:
+            return f"{excerpt(name)} has the shape {found}, described is {expected}"
+        if (kind := described[name].get("dtype", "F32")) != "F32":
+            return f"{excerpt(name)} is F32, described is {excerpt(kind)}"
+    return None
 
 
 def check_backbone(adapter: AdapterFile, backbone: Backbone) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import torch
 
-from compacter_cli.adapters.adapter_file import load_adapter
-from compacter_cli.adapters.restoring import recipe_of_manifest
+from compacter_cli.adapters.adapter_file import AdapterFile, load_adapter
+from compacter_cli.adapters.restoring import check_count, recipe_of_manifest, undescribed
 from compacter_cli.errors import CompacterError
 from compacter_cli.methods.base import Method
 from compacter_cli.t5.loading import fingerprint_of
-from compacter_cli.t5.model import named_variables
+from compacter_cli.t5.model import assign_all, check_fit, named_variables
 from compacter_cli.t5.placement import (
     adapted_sites,
     backbone_weights,
@@ -24,6 +23,7 @@ from compacter_cli.t5.placement import (
     unwrap_output,
     wrap_output,
 )
+from compacter_cli.t5.shapes import T5Shape
 
 _SUFFIX = ".adapter"
 
@@ -79,19 +79,24 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
         >>> attach(lm.backbone, CompacterPP(n=4, bottleneck=24))
         >>> lm.compile(optimizer=keras.optimizers.AdamW(3e-3)); lm.fit(...)
     """
-    weights = backbone_weights(backbone)
-    method, values = (adapter, {}) if isinstance(adapter, Method) else _loaded(adapter, weights)
+    weights, shape = backbone_weights(backbone), shape_of_backbone(backbone)
+    given = isinstance(adapter, Method)
+    saved, method = (None, adapter) if given else _loaded(adapter, shape, weights)
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
-    layers = method.build(shape_of_backbone(backbone), seed, policy, weights)
+    layers = method.build(shape, seed, policy, weights)
     if not any(name.endswith(_SUFFIX) for name in layers):
         raise ValueError(f"only bottleneck adapters can be attached; {method.name} adds none")
     if "head" in method.trains and "head" not in weights:
         raise ValueError("a tied output head cannot be trained in KerasHub's own model")
     if taken := adapted_sites(backbone):
         raise ValueError(f"{taken[0]} already has an adapter; detach it first")
-    attached = _put_in(backbone, weights, layers, select(weights, method.trains))
-    for name, value in values.items():
-        attached.trained[name].assign(value)
+    trained = {name: weights[name] for name in select(weights, method.trains)}
+    trained |= named_variables(layers)
+    if saved:
+        _check_fit(saved, trained)  # before anything of the backbone is changed
+    attached = _put_in(backbone, weights, layers, trained)
+    if saved:
+        assign_all(trained, saved.tensors)
     return attached
 
 
@@ -99,24 +104,30 @@ def _put_in(
     backbone: Any,
     weights: Mapping[str, keras.Variable],
     layers: dict[str, keras.layers.Layer],
-    trained_names: Sequence[str],
+    trained: dict[str, keras.Variable],
 ) -> Attached:
     for name, layer in layers.items():
         if name.endswith(_SUFFIX):
             wrap_output(backbone, name.removesuffix(_SUFFIX), layer)
     originals = {}
     for name, variable in weights.items():
-        variable.trainable = name in trained_names
+        variable.trainable = name in trained
         if variable.trainable:
             originals[name] = (variable, keras.ops.copy(variable))
-    trained = {name: weights[name] for name in trained_names} | named_variables(layers)
     return Attached(backbone, layers, trained, originals)
 
 
+def _check_fit(saved: AdapterFile, trained: Mapping[str, keras.Variable]) -> None:
+    try:
+        check_fit(trained, saved.tensors)
+    except ValueError as error:
+        raise undescribed(saved.directory, error) from error
+
+
 def _loaded(
-    directory: Path | str, weights: Mapping[str, keras.Variable]
-) -> tuple[Method, dict[str, torch.Tensor]]:
-    """`(method, its trained tensors)` of a saved adapter of the backbone of `weights`."""
+    directory: Path | str, shape: T5Shape, weights: Mapping[str, keras.Variable]
+) -> tuple[AdapterFile, Method]:
+    """A saved adapter of the backbone of `weights`, and its method."""
     loaded = load_adapter(directory)
     wanted, found = loaded.manifest["backbone"]["fingerprint"], fingerprint_of(weights)
     if wanted != found:
@@ -125,4 +136,6 @@ def _loaded(
             f"this one has {found[:12]}…",
             f"load it onto {loaded.manifest['backbone']['preset']}",
         )
-    return recipe_of_manifest(loaded.manifest, loaded.directory).method, loaded.tensors
+    method = recipe_of_manifest(loaded.manifest, loaded.directory).method
+    check_count(loaded, method, shape)
+    return loaded, method

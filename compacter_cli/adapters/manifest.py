@@ -4,16 +4,17 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NotRequired, cast
+from typing import Annotated, Any, NotRequired, cast
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.errors import CompacterError
-from compacter_cli.files import present
+from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.files import present, read_json
 
 FORMAT, VERSION = "compacter-adapter", 1
 MANIFEST = "adapter.json"
+MOST_AXES, LONGEST_AXIS = 8, 2**40  # of a tensor; what trains has three axes at most
 
 
 class TrainedOn(TypedDict):
@@ -28,7 +29,9 @@ class TrainedOn(TypedDict):
 class TensorEntry(TypedDict):
     """What adapter.safetensors holds under a name."""
 
-    shape: list[int]
+    shape: Annotated[
+        list[Annotated[int, Field(ge=0, le=LONGEST_AXIS)]], Field(max_length=MOST_AXES)
+    ]
     dtype: NotRequired[str]
 
 
@@ -69,7 +72,7 @@ def read_manifest(directory: Path | str) -> Manifest:
     """
     path = present(directory) / MANIFEST
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = read_json(path)
     except FileNotFoundError:
         raise CompacterError(
             f"no adapter in {directory}: {MANIFEST} is missing",
@@ -81,14 +84,15 @@ def read_manifest(directory: Path | str) -> Manifest:
         raise CompacterError(f"{path} is not the manifest of a compacter adapter")
     if manifest.get("version") != VERSION:
         raise CompacterError(
-            f"{path} has format version {manifest.get('version')}, this compacter reads {VERSION}",
-            "install the version that wrote it: " + str(manifest.get("created_by", "unknown")),
+            f"{path} has format version {excerpt(manifest.get('version'))}, this compacter reads "
+            f"{VERSION}",
+            "install the version that wrote it: " + excerpt(manifest.get("created_by", "unknown")),
         )
     try:
         TypeAdapter(Manifest).validate_python(manifest, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = excerpt(".".join(str(part) for part in first["loc"]))
         what = f"it lacks {key}" if first["type"] == "missing" else f"{key}: {first['msg']}"
         raise CompacterError(f"{path} is damaged: {what}") from error
     # The first adapters have no such hash.

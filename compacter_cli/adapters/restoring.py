@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError, UsageError
+from pydantic import ValidationError
+
+from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.recipe.recipe import Recipe, recipe_of
 from compacter_cli.recipe.tables import override
-from compacter_cli.section import differences
+from compacter_cli.section import differences, value_at
 from compacter_cli.t5.loading import Backbone, load_backbone
 
 if TYPE_CHECKING:
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
 
     from compacter_cli.adapters.adapter_file import AdapterFile
     from compacter_cli.adapters.manifest import Manifest
+    from compacter_cli.methods.base import Method
     from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.shapes import T5Shape
 
 # What may differ from the recipe that an adapter was trained by: where its backbone and its rows
 # are, how rows are read, and how it is computed. Not the seed of the splits, which would put rows
@@ -45,12 +49,14 @@ def recipe_of_manifest(manifest: Manifest, directory: Path) -> Recipe:
     try:
         tables = manifest["recipe"]
         recipe = Recipe.model_validate(tables)
-    except ValueError as error:
-        raise _undescribed(directory, error) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise undescribed(directory, f"recipe.{key}: {first['msg']}") from error
     if recipe.task != manifest["task"]:
-        raise _undescribed(directory, "its task is not its recipe's")
+        raise undescribed(directory, "its task is not its recipe's")
     if recipe.method.settings() != manifest["method"]:
-        raise _undescribed(directory, "its method is not its recipe's")
+        raise undescribed(directory, "its method is not its recipe's")
     return recipe
 
 
@@ -76,17 +82,14 @@ def check_use(manifest: Manifest, directory: Path, recipe: Recipe) -> None:
         CompacterError: the manifest does not describe the adapter.
     """
     trained = recipe_of_manifest(manifest, directory).resolved()
-    for key, (before, now) in differences(trained.plain(), recipe.plain()).items():
+    before, now = trained.plain(), recipe.plain()
+    for key in differences(before, now):
         if key not in CHANGEABLE:
             raise UsageError(
-                f"{key} = {_said(now)}: the adapter in {directory} was trained with "
-                f"{_said(before)}, which cannot be changed any more",
+                f"{key} = {value_at(now, key, 'none')}: the adapter in {directory} was trained "
+                f"with {value_at(before, key, 'none')}, which cannot be changed any more",
                 "can be changed: " + ", ".join(CHANGEABLE),
             )
-
-
-def _said(value: object) -> object:
-    return "none" if value is None else value
 
 
 def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Model:
@@ -97,8 +100,10 @@ def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Mo
     """
     from compacter_cli.adapters.adapter_file import check_backbone
     from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.placement import shape_of_backbone
 
     check_backbone(adapter, backbone)
+    check_count(adapter, recipe.method, shape_of_backbone(backbone.keras))
     try:
         model = T5Model(
             backbone.keras,
@@ -110,12 +115,30 @@ def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Mo
         )
         model.assign(adapter.tensors)
     except ValueError as error:
-        raise _undescribed(adapter.directory, error) from error
+        raise undescribed(adapter.directory, error) from error
     return model
 
 
-def _undescribed(directory: Path, why: object) -> CompacterError:
-    first_line = str(why).partition("\n")[0]
+def check_count(adapter: AdapterFile, method: Method, shape: T5Shape) -> None:
+    """Refuse an adapter whose method trains another number of weights than its file holds.
+
+    It comes before the method's layers are made: they are of what size the manifest says.
+
+    Raises:
+        CompacterError: it does, or does not fit a backbone of dimensions `shape`.
+    """
+    if problems := method.problems(shape):
+        raise undescribed(adapter.directory, problems[0].message)
+    wanted = sum(method.count(shape).values())
+    found = sum(tensor.numel() for tensor in adapter.tensors.values())
+    if wanted != found:
+        why = f"its method trains {wanted:,} parameters, the file holds {found:,}"
+        raise undescribed(adapter.directory, why)
+
+
+def undescribed(directory: Path, why: object) -> CompacterError:
+    """The error of a manifest that says other things than the adapter's weights."""
+    first_line = excerpt(str(why).partition("\n")[0], 300)
     return CompacterError(
         f"{directory}: the manifest does not describe this adapter ({first_line})"
     )

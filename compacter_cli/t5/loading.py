@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError, MissingResourceError
+from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
+from compacter_cli.files import check_contained, read_json, size_text
 from compacter_cli.network import can_reach
-from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
+from compacter_cli.t5.shapes import RANDOM_TINY, local_directory, read_config, shape_in
 from compacter_cli.t5.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KERAS_HUB_HOST = "www.kaggle.com"
+WEIGHTS, SHARDS = "model.weights.h5", "model.weights.json"  # one file, or what names several
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = 
 
     Raises:
         MissingResourceError: the preset, or a file of it, is not there.
-        CompacterError: its weights cannot be read.
+        CompacterError: its weights cannot be read, or are not finite.
     """
     from compacter_cli.t5.runtime import start_keras
 
@@ -103,6 +106,7 @@ def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = 
 
     keras_backbone, vocabulary = _load_float32(preset)
     weights = backbone_weights(keras_backbone)
+    _check_finite(preset, weights)
     fingerprint = fingerprint_of(weights)
     keras_backbone, exact = stored_in("float32" if keep_float32 else precision, keras_backbone)
     return Backbone(preset, keras_backbone, vocabulary, fingerprint, exact)
@@ -129,18 +133,103 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
         return tiny_backbone(), tiny_vocabulary()
     directory = local_directory(preset) or cached_directory(preset)
     vocabulary = read_vocabulary(directory) if directory else None
-    source = str(directory.resolve()) if directory else preset
     try:
-        backbone = keras_hub.models.T5Backbone.from_preset(source, dtype="float32")
+        if directory:
+            backbone = _backbone_in(directory)
+        else:
+            backbone = keras_hub.models.T5Backbone.from_preset(preset, dtype="float32")
         if vocabulary is None:  # just downloaded
             vocabulary = Vocabulary(keras_hub.models.T5Tokenizer.from_preset(preset).proto)
-    except (OSError, ValueError, KeyError) as error:
-        first_line = str(error).strip().partition("\n")[0]
+    except CompacterError:
+        raise
+    except Exception as error:  # of Keras and HDF5: whatever a damaged file brings them to
+        first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CompacterError(
-            f"cannot load the preset {preset}: {first_line}",
+            f"cannot load the preset {preset}: {excerpt(first_line, 300)}",
             "the files may be incomplete: copy or download the preset again",
         ) from error
+    if len(vocabulary) > backbone.vocabulary_size:
+        raise CompacterError(
+            f"cannot load the preset {preset}: its vocabulary has {len(vocabulary):,} pieces, its "
+            f"embedding {backbone.vocabulary_size:,} rows",
+            "vocabulary and weights are of different presets: copy the preset again",
+        )
     return backbone, vocabulary
+
+
+def _backbone_in(directory: Path) -> T5Backbone:
+    """The float32 `T5Backbone` of a preset directory.
+
+    KerasHub's `from_preset` makes an object of whatever class config.json names; this makes a
+    `T5Backbone`, and of no more memory than four times the size of its weights' files.
+
+    Raises:
+        UsageError: the config is not that of a T5.
+        ValueError: the weights are not there, lie elsewhere, or are too few for the config.
+    """
+    import keras_hub
+
+    weights = _weights_in(directory, shape_in(directory).parameters())
+    config = read_config(directory)
+    config |= {"activation": _activation_of(config["activation"]), "dtype": "float32"}
+    backbone = keras_hub.models.T5Backbone(**config)
+    backbone.load_weights(str(weights.resolve()))
+    return backbone
+
+
+def _activation_of(name: str) -> Callable[..., object]:
+    """An activation of Keras, or one of KerasHub's own, which Keras knows as registered."""
+    import keras
+
+    registered = keras.saving.get_registered_object(name)
+    return registered if isfunction(registered) else keras.activations.get(name)
+
+
+def _weights_in(directory: Path, parameters: int) -> Path:
+    """What to load the weights of a preset directory from, once it can be what it should."""
+    place = directory / WEIGHTS
+    files = [place]
+    if not place.exists() and (directory / SHARDS).exists():
+        place = directory / SHARDS
+        files = [directory / name for name in _shards_in(place)]
+    size = sum(_size_of(path, directory) for path in files)
+    if size < parameters:  # no precision has less than a byte
+        raise ValueError(
+            f"{size_text(size)} of weights, too few for the {parameters:,} parameters of its config"
+        )
+    return place
+
+
+def _shards_in(index: Path) -> set[str]:
+    """The names of the files of weights that `index` knows."""
+    weight_map = read_json(index)["weight_map"]
+    found = {
+        name
+        for value in weight_map.values()
+        for name in (value if isinstance(value, list) else [value])
+    }
+    for name in found:
+        if Path(name).name != name:
+            raise ValueError(f"{index.name} names {excerpt(name)}, which is not beside it")
+    return found
+
+
+def _size_of(path: Path, directory: Path) -> int:
+    """The size of a file in `directory`, which is opened by others."""
+    check_contained(path, directory)
+    if not path.is_file():
+        raise ValueError(f"{path.name} is {'no file' if path.exists() else 'missing'}")
+    return path.stat().st_size
+
+
+def _check_finite(preset: str, weights: Mapping[str, Variable]) -> None:
+    from compacter_cli.t5.tensors import first_not_finite
+
+    if name := first_not_finite({name: v.value for name, v in weights.items()}):
+        raise CompacterError(
+            f"the preset {preset} is damaged: its weight {name} holds NaN or infinity",
+            "copy or download the preset again",
+        )
 
 
 def fingerprint_of(weights: Mapping[str, Variable]) -> str:

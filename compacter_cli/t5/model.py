@@ -176,11 +176,7 @@ class T5Model(keras.Model):
         Raises:
             ValueError: the names are not exactly the trained ones, or a shape differs.
         """
-        if set(values) != set(self.trained):
-            odd = sorted(set(values) ^ set(self.trained))
-            raise ValueError(f"the weights are not this model's; first that differs: {odd[0]}")
-        for name, value in values.items():
-            self.named_weights[name].assign(value)
+        assign_all({name: self.named_weights[name] for name in self.trained}, values)
 
     def forward_pass(self, training: bool = False) -> T5Forward:
         """The forward pass of the weights as they are now, cast for the computation."""
@@ -292,6 +288,32 @@ class T5Model(keras.Model):
             if ended.all():
                 break
         return torch.cat(tokens, dim=1)
+
+
+def assign_all(
+    variables: Mapping[str, keras.Variable], values: Mapping[str, Tensor | np.ndarray]
+) -> None:
+    """Set `variables` from `values`, all or none; errors as of `check_fit`."""
+    check_fit(variables, values)
+    for name, value in values.items():
+        variables[name].assign(value)
+
+
+def check_fit(
+    variables: Mapping[str, keras.Variable], values: Mapping[str, Tensor | np.ndarray]
+) -> None:
+    """Refuse `values` that are not those of `variables`.
+
+    Raises:
+        ValueError: the names differ, or a shape does.
+    """
+    if set(values) != set(variables):
+        odd = sorted(set(values) ^ set(variables))
+        raise ValueError(f"the weights are not this model's; first that differs: {odd[0]}")
+    for name, value in values.items():
+        found, expected = tuple(value.shape), tuple(variables[name].shape)
+        if found != expected:
+            raise ValueError(f"{name} has the shape {found}, expected {expected}")
 
 
 def named_variables(layers: Mapping[str, keras.layers.Layer]) -> dict[str, keras.Variable]:

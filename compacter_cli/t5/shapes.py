@@ -1,13 +1,29 @@
 """Dimensions of T5 backbones, known without a framework."""
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from compacter_cli.errors import MissingResourceError, UsageError, nearest_or_all, user_path
+from compacter_cli.errors import (
+    MissingResourceError,
+    UsageError,
+    excerpt,
+    nearest_or_all,
+    user_path,
+)
+from compacter_cli.files import read_json
 
 RELATIVE_BUCKETS = 32  # of T5's relative position bias, in every size
 PAPER_ROWS = 32_100  # rows of the embedding in the paper's T5, cut from 32,128 to its vocabulary
+CONFIG = "config.json"
+
+# What a preset's config can say. The largest T5 have 48 layers, feed-forwards of 65,536 (T5-11B),
+# 250,112 rows of embedding (mT5) and 20 billion parameters (UL2).
+MOST_LAYERS, WIDEST, MOST_PARAMETERS = 200, 2**20, 10**11
+_SIZES = ("num_heads", "hidden_dim", "vocabulary_size", "intermediate_dim", "num_layers")
+_RATES = ("dropout", "layer_norm_epsilon")
+_SWITCHES = ("use_gated_activation", "tie_embedding_weights")
 
 
 @dataclass(frozen=True)
@@ -99,7 +115,7 @@ def shape_of(preset: str) -> T5Shape:
             f'backbone.preset: "{preset}" is no KerasHub T5 preset and no directory',
             nearest_or_all(preset, PRESETS, "known names"),
         )
-    return _read_shape(directory / "config.json")
+    return shape_in(directory)
 
 
 def local_directory(preset: str) -> Path | None:
@@ -111,8 +127,8 @@ def local_directory(preset: str) -> Path | None:
     if preset == DEMO_PRESET:
         return Path(__file__).parents[1] / "presets" / "demo_t5"
     path = user_path(preset)
-    if path.is_dir():
-        if (path / "config.json").is_file():
+    if os.path.isdir(path):  # false, not an error, where the name is too long to be one
+        if (path / CONFIG).exists():
             return path
         raise MissingResourceError(
             f"backbone.preset: {preset} holds no config.json, so it is no KerasHub preset",
@@ -126,28 +142,90 @@ def local_directory(preset: str) -> Path | None:
     return None
 
 
-def _read_shape(path: Path) -> T5Shape:
+def read_config(directory: Path) -> dict[str, Any]:
+    """The arguments of KerasHub's `T5Backbone` in a preset's config.json, all but its dtype.
+
+    They are plain values, and within bounds that no T5 comes near, so that nothing is looped over
+    or allocated because a file says so. `activation` is a name, whatever way KerasHub wrote it.
+
+    Raises:
+        UsageError: it is not the config of a T5.
+    """
+    path = directory / CONFIG
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        config = saved["config"]
+        saved = read_json(path)
         if saved["class_name"] != "T5Backbone":
             raise UsageError(
-                f"{path}: expected a T5Backbone, got {saved['class_name']}",
+                f"{path}: expected a T5Backbone, got {excerpt(saved['class_name'])}",
                 "give the directory of a T5 preset",
             )
-        heads = config["num_heads"]
-        return T5Shape(
-            vocabulary_size=config["vocabulary_size"],
-            hidden_dim=config["hidden_dim"],
-            intermediate_dim=config["intermediate_dim"],
-            num_layers=config["num_layers"],
-            num_heads=heads,
-            key_value_dim=config.get("key_value_dim") or config["hidden_dim"] // heads,
-            gated=config["use_gated_activation"],
-            tied=config["tie_embedding_weights"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return _checked(saved["config"])
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
             f"{path}: not the config of a KerasHub T5 backbone ({type(error).__name__}: {error})",
             "give the directory that KerasHub's save_to_preset wrote",
         ) from error
+
+
+def shape_in(directory: Path) -> T5Shape:
+    """The `T5Shape` in a preset's directory; errors as of `read_config`."""
+    config = read_config(directory)
+    shape = T5Shape(
+        vocabulary_size=config["vocabulary_size"],
+        hidden_dim=config["hidden_dim"],
+        intermediate_dim=config["intermediate_dim"],
+        num_layers=config["num_layers"],
+        num_heads=config["num_heads"],
+        key_value_dim=config.get("key_value_dim") or config["hidden_dim"] // config["num_heads"],
+        gated=config["use_gated_activation"],
+        tied=config["tie_embedding_weights"],
+    )
+    if shape.parameters() > MOST_PARAMETERS:
+        raise UsageError(
+            f"{directory / CONFIG}: a T5 of {shape.parameters():,} parameters; more than "
+            f"{MOST_PARAMETERS:,} are not tried",
+            "give the directory that KerasHub's save_to_preset wrote",
+        )
+    return shape
+
+
+def _checked(config: object) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        raise TypeError(f"its config must be a table, got {excerpt(config)}")
+    arguments = {name: value for name, value in config.items() if name != "dtype"}
+    arguments["activation"] = _activation(config.get("activation", "relu"))
+    for name in _SIZES:
+        _check_size(name, config[name], MOST_LAYERS if name == "num_layers" else WIDEST)
+    if config.get("key_value_dim"):
+        _check_size("key_value_dim", config["key_value_dim"], WIDEST)
+    elif config["hidden_dim"] < config["num_heads"]:
+        raise ValueError(f"{config['num_heads']} heads of {config['hidden_dim']} dimensions")
+    for name in _RATES:
+        _check_rate(name, config.get(name, 0))
+    for name in _SWITCHES:
+        if not isinstance(config[name], bool):
+            raise TypeError(f"{name} must be true or false, got {excerpt(config[name])}")
+    for name, value in arguments.items():
+        if isinstance(value, (dict, list)):
+            raise TypeError(f"{excerpt(name)} must be a plain value, got {excerpt(value)}")
+    return arguments
+
+
+def _check_size(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, got {excerpt(value)}")
+
+
+def _check_rate(name: str, value: object) -> None:
+    # NaN compares as false.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{name} must be a number from 0 to 1, got {excerpt(value)}")
+
+
+def _activation(saved: object) -> str:
+    """The name of an activation that KerasHub saved as its name, or as a registered function."""
+    if isinstance(saved, dict) and saved.get("class_name") == "function":
+        saved = saved.get("config")
+    if not isinstance(saved, str):
+        raise TypeError(f"activation must be the name of one, got {excerpt(saved)}")
+    return saved

@@ -6,8 +6,10 @@ from os import PathLike
 from pathlib import Path
 
 from compacter_cli.errors import MissingResourceError, UsageError
+from compacter_cli.files import read_file
 
 PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
+VOCABULARY_BYTES = 64_000_000  # T5's has 0.8 MB, mT5's, the largest, 4.3 MB
 
 
 class Vocabulary:
@@ -64,14 +66,19 @@ class Vocabulary:
 
 
 def read_vocabulary(directory: str | PathLike[str]) -> Vocabulary:
-    """The `Vocabulary` in a preset directory, where KerasHub's tokenizer saves it."""
+    """The `Vocabulary` in a preset directory, where KerasHub's tokenizer saves it.
+
+    Raises:
+        MissingResourceError: there is none.
+        UsageError: it is damaged, of a size that no vocabulary has, or lies outside the directory.
+    """
     path = Path(directory) / "assets" / "tokenizer" / "vocabulary.spm"
-    if not path.is_file():
+    if not path.exists():
         raise MissingResourceError(
             f"the preset has no vocabulary: {path} is missing",
             "save the preset with its tokenizer (T5Seq2SeqLM.save_to_preset)",
         )
     try:
-        return Vocabulary(path.read_bytes())
-    except UsageError as error:
+        return Vocabulary(read_file(path, VOCABULARY_BYTES, Path(directory)))
+    except (OSError, ValueError, UsageError) as error:
         raise UsageError(f"{path}: {error}") from error

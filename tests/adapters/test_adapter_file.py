@@ -202,10 +202,14 @@ def test_missing_weights_are_named(adapter):
 
 
 def test_weights_that_cannot_be_read_are_an_error_of_one_line(adapter, monkeypatch):
-    def refuse(self):
-        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+    opened = os.open
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    def refuse(path, *flags):
+        if str(path).endswith("adapter.safetensors"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, *flags)
+
+    monkeypatch.setattr(os, "open", refuse)
     assert_refused(adapter, "Permission denied")
 
 
@@ -653,3 +657,111 @@ def test_a_manifests_hash_is_of_its_content_whatever_its_layout(adapter):
 def test_a_manifest_without_a_hash_of_its_own_still_loads(adapter):
     change_manifest(adapter, metrics={"epoch": 4})
     assert load_adapter(adapter).manifest["metrics"] == {"epoch": 4}
+
+
+# Hostile adapters, whose hashes are all right.
+
+
+def sign(directory, tensors, data=None, **described):
+    """Other tensors under a manifest that vouches for them and describes them, or says it does."""
+    write_weights(directory, safetensors.torch.save(tensors) if data is None else data)
+    entries = {n: {"shape": list(t.shape), "dtype": "F32"} for n, t in tensors.items()}
+    change_manifest(directory, tensors={**entries, **described})
+
+
+def test_infinities_that_cancel_in_a_sum_are_refused(adapter):
+    tensors = some_tensors()
+    tensors["encoder.layer_norm"][:2] = torch.tensor([float("inf"), -float("inf")])
+    sign(adapter, tensors)
+    assert_refused(adapter, "holds NaN or infinity in encoder.layer_norm")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5_000 + "]" * 5_000, '{"format":' * 5_000, '{"version": ' + "1" * 5_000 + "}",
+     '{"task": "\\ud800"}', '{"task": "\\u0000"}'],
+    ids=["nested", "tables", "integer", "surrogate", "NUL"],
+)  # fmt: skip
+def test_a_manifest_of_hostile_json_is_damaged(adapter, text):
+    (adapter / "adapter.json").write_text(text)
+    error = assert_refused(adapter, "adapter.json is damaged: ")
+    assert len(str(error)) < 300
+
+
+def test_a_manifest_of_a_million_tensors_is_not_read(adapter):
+    entries = ",".join(f'"t{number}":{{"shape":[1]}}' for number in range(1_000_000))
+    (adapter / "adapter.json").write_text(f'{{"tensors":{{{entries}}}}}')
+    assert_refused(adapter, "adapter.json is damaged: it has", "are not read")
+
+
+@pytest.mark.parametrize(
+    "shape", [[-1], [2**41], [1] * 9, [2**40] * 9, [True], [1.0], ["1"], "4", [[4]], None]
+)
+def test_a_description_of_no_shape_is_damage(adapter, shape):
+    sign(adapter, some_tensors(), **{"rule.A": {"shape": shape}})
+    assert_refused(adapter, "adapter.json is damaged: tensors.rule.A.shape")
+
+
+def header(text, payload=b""):
+    data = text.encode()
+    return len(data).to_bytes(8, "little") + data + payload
+
+
+def entry(shape, start, end, dtype="F32"):
+    return json.dumps({"dtype": dtype, "shape": shape, "data_offsets": [start, end]})
+
+
+LYING = {
+    "a length beyond all": (2**63).to_bytes(8, "little") + b"{}",
+    "a length beyond the file": (1000).to_bytes(8, "little") + b"{}",
+    "offsets beyond the file": header(f'{{"w":{entry([1], 0, 4)}}}', b"12"),
+    "offsets that overlap": header(f'{{"v":{entry([1], 0, 4)},"w":{entry([1], 0, 4)}}}', b"1234"),
+    "offsets with a hole": header(f'{{"w":{entry([1], 4, 8)}}}', b"12345678"),
+    "a product that overflows": header(f'{{"w":{entry([2**40, 2**40], 0, 4)}}}', b"1234"),
+    "a product that does not fit": header(f'{{"w":{entry([2], 0, 4)}}}', b"1234"),
+    "no elements, endless axes": header(f'{{"w":{entry([0, 2**63 - 1, 2**62], 0, 0)}}}'),
+    "two of a name, one hidden": header(
+        f'{{"w":{entry([1], 0, 4)},"w":{entry([1], 4, 8)}}}', b"12345678"
+    ),
+    "an unknown precision": header(f'{{"w":{entry([2], 0, 1, "F4")}}}', b"1"),
+    "nesting without end": header('{"w":' + "[" * 5_000 + "]" * 5_000 + "}"),
+    "a name that is no text": header('{"\\ud800":' + entry([1], 0, 4) + "}", b"1234"),
+    "text after the tensors": header(f'{{"w":{entry([1], 0, 4)}}}', b"1234 and more"),
+}
+
+
+@pytest.mark.parametrize("data", LYING.values(), ids=LYING)
+def test_a_header_that_lies_is_refused(adapter, data):
+    sign(adapter, {"w": torch.zeros(1)}, data)
+    error = assert_refused(adapter, "adapter.safetensors is no safetensors file")
+    assert len(str(error)) < 400
+
+
+def test_two_of_a_name_in_the_same_place_are_one(adapter):
+    one = entry([1], 0, 4)
+    sign(adapter, {"w": torch.zeros(1)}, header(f'{{"w":{one},"w":{one}}}', b"\0\0\x80?"))
+    assert_equal(load_adapter(adapter).tensors, {"w": torch.ones(1)})
+
+
+@pytest.mark.parametrize("name", ["adapter.json", "adapter.safetensors"])
+def test_a_link_out_of_the_directory_is_not_followed(adapter, tmp_path, name):
+    (adapter / name).rename(tmp_path / name)
+    (adapter / name).symlink_to(tmp_path / name)
+    assert_refused(adapter, name, f"it is a link to {tmp_path / name}, outside of its directory")
+
+
+def test_a_directory_that_is_a_link_is_loaded(adapter, tmp_path):
+    (tmp_path / "link").symlink_to(adapter)
+    assert_equal(load_adapter(tmp_path / "link").tensors, some_tensors())
+
+
+def test_what_a_manifest_says_reaches_no_terminal_and_is_cut(adapter):
+    change_manifest(adapter, version="\x1b[2J" + "9" * 10_000, created_by="\x1b[2J" + "9" * 10_000)
+    error = assert_refused(adapter, "format version \\x1b[2J999")
+    assert len(str(error)) + len(error.hint) < 600
+    assert "\x1b" not in str(error) + error.hint
+
+
+def test_a_path_that_is_too_long_is_an_error_of_one_line():
+    with pytest.raises(CompacterError):
+        load_adapter("x" * 5_000)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from compacter_cli.adapters.adapter_file import load_adapter, save_adapter
 from compacter_cli.adapters.attach import attach
 from compacter_cli.adapters.predictor import Predictor
 from compacter_cli.errors import CompacterError
@@ -347,3 +348,82 @@ def test_generate_writes_what_greedy_writes(tiny_backbone, untouched, token_batc
     )
     ids = np.asarray(written["decoder_token_ids"]) * np.asarray(written["decoder_padding_mask"])
     assert ids[:, 1 : 1 + greedy.shape[1]].tolist() == greedy.tolist()
+
+
+# Hostile adapters
+
+
+@pytest.fixture
+def resigned(smoke_run, tmp_path):
+    """Makes an adapter with other tensors, for which its manifest vouches."""
+
+    def make(change):
+        directory = shutil.copytree(smoke_run / "best", tmp_path / "resigned")
+        tensors = load_adapter(directory).tensors
+        change(tensors)
+        manifest = json.loads((directory / "adapter.json").read_text(encoding="utf-8"))
+        entries = {n: {"shape": list(t.shape), "dtype": "F32"} for n, t in tensors.items()}
+        save_adapter(directory, tensors, {**manifest, "tensors": entries})
+        return directory
+
+    return make
+
+
+def spoil(tensors):
+    tensors["decoder.layer_norm"][0] = float("nan")
+
+
+def reshape(tensors):
+    tensors["rule.A"] = tensors["rule.A"].reshape(8, -1)
+
+
+def rename(tensors):
+    tensors["rule.B"] = tensors.pop("rule.A")
+
+
+def enlarge(tensors):
+    tensors["rule.A"] = torch.zeros(4, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil, r"holds NaN or infinity in decoder\.layer_norm$"),
+        (reshape, r"rule\.A has the shape \(8, 8\), expected \(4, 4, 4\)"),
+        (rename, r"the weights are not this model's; first that differs: rule\.A"),
+        (enlarge, r"its method trains [\d,]+ parameters, the file holds [\d,]+"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_resigned_adapter_is_refused_and_changes_nothing(resigned, change, message):
+    directory, backbone = resigned(change), smoke_backbone()
+    before = {name: v.numpy().copy() for name, v in backbone_weights(backbone).items()}
+    for use in (
+        lambda: attach(backbone, directory),
+        lambda: Predictor(load_backbone("random/tiny"), directory),
+    ):
+        with pytest.raises(CompacterError, match=message) as caught:
+            use()
+        assert "\n" not in str(caught.value)
+        assert "tensor(" not in str(caught.value)
+    assert len(backbone.weights) == len(backbone.trainable_variables) == len(before)
+    for name, variable in backbone_weights(backbone).items():
+        assert np.array_equal(variable.numpy(), before[name]), name
+
+
+def test_a_manifest_of_an_endless_method_is_refused_before_its_layers_are_made(
+    smoke_run, tmp_path, monkeypatch
+):
+    directory = shutil.copytree(smoke_run / "best", tmp_path / "best")
+    path = directory / "adapter.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    for method in (manifest["method"], manifest["recipe"]["method"]):
+        method["bottleneck"] = 4000
+    del manifest["manifest_sha256"]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    backbone = load_backbone("random/tiny")
+    for kind in METHODS.values():
+        monkeypatch.setattr(kind, "build", lambda *_: pytest.fail("made the layers"))
+    for use in (lambda: attach(backbone.keras, directory), lambda: Predictor(backbone, directory)):
+        with pytest.raises(CompacterError, match=r"its method trains [\d,]+ parameters"):
+            use()

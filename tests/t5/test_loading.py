@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 import pytest
@@ -279,3 +281,132 @@ def test_a_real_preset_loads_with_one_fingerprint_in_either_precision(real_prese
     text = "It rains, and the street is wet."
     (ids,) = exact.vocabulary.encode([text])
     assert exact.vocabulary.decode(ids) == text
+
+
+# Hostile presets.
+
+
+def refused(preset):
+    with pytest.raises(CompacterError) as caught:
+        load_backbone(str(preset))
+    assert str(preset) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_their_name(preset, value):
+    from compacter_cli.t5.placement import backbone_weights
+
+    backbone = load_backbone(str(preset)).keras
+    variable = backbone_weights(backbone)["decoder.1.cross_attention.key"]
+    values = variable.value.detach().clone()
+    values[3, 5] = value
+    variable.assign(values)
+    backbone.save_to_preset(str(preset))
+    found = refused(preset)
+    assert "its weight decoder.1.cross_attention.key holds NaN or infinity" in found
+
+
+def change_config(preset, **changes):
+    path = preset / "config.json"
+    saved = json.loads(path.read_text())
+    saved["config"] |= changes
+    path.write_text(json.dumps(saved))
+
+
+@pytest.mark.timeout(60)
+def test_a_config_of_more_than_its_weights_can_hold_is_refused_before_it_is_made(
+    preset, monkeypatch
+):
+    import keras_hub
+
+    monkeypatch.setattr(
+        keras_hub.models, "T5Backbone", lambda **_: pytest.fail("made the backbone")
+    )
+    change_config(preset, hidden_dim=8192, intermediate_dim=65_536, num_layers=24)
+    assert "too few for the 51,692,650,752 parameters" in refused(preset)
+
+
+def test_no_class_but_that_of_a_t5_is_made(preset, tiny):
+    path = preset / "config.json"
+    saved = json.loads(path.read_text())
+    saved |= {
+        "module": "no_such.module",
+        "registered_name": "Anything>Else",
+        "compile_config": {"class_name": "Lambda"},
+        "build_config": {"class_name": "Lambda"},
+    }
+    saved["config"]["dtype"] = {"module": "os", "class_name": "system", "config": {}}
+    path.write_text(json.dumps(saved))
+    loaded = load_backbone(str(preset))
+    assert type(loaded.keras) is type(tiny.keras)
+    assert loaded.fingerprint == tiny.fingerprint
+
+
+def test_kerashub_s_own_gelu_is_found_by_the_name_it_is_saved_by(tiny_backbone, preset):
+    from keras_hub.src.utils.keras_utils import gelu_approximate
+
+    backbone = tiny_backbone(
+        "gated", num_layers=1, vocabulary_size=128, activation=gelu_approximate
+    )
+    backbone.save_to_preset(str(preset))
+    assert load_backbone(str(preset)).keras.activation is gelu_approximate
+
+
+def test_an_unknown_activation_is_refused(preset):
+    change_config(preset, activation="os.system")
+    assert "os.system" in refused(preset)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras, before its error
+def test_weights_that_lie_elsewhere_or_are_no_file_are_refused(preset, tmp_path):
+    path = preset / "model.weights.h5"
+    path.rename(tmp_path / "elsewhere.h5")
+    path.symlink_to(tmp_path / "elsewhere.h5")
+    assert "it is a link to" in refused(preset)
+    path.unlink()
+    os.mkfifo(path)
+    assert "model.weights.h5 is no file" in refused(preset)
+
+
+@pytest.fixture
+def sharded(tiny, saved_preset, tmp_path):
+    """`random/tiny` with its weights in several files."""
+    directory = shutil.copytree(saved_preset, tmp_path / "sharded")
+    (directory / "model.weights.h5").unlink()
+    tiny.keras.save_weights(str(directory / "model.weights.json"), max_shard_size=0.0003)
+    return directory
+
+
+def test_weights_in_several_files_are_the_same_backbone(sharded, tiny):
+    assert len(list(sharded.glob("model_*.weights.h5"))) > 1
+    assert load_backbone(str(sharded)).fingerprint == tiny.fingerprint
+
+
+@pytest.mark.parametrize("name", ["../outside.h5", "/etc/passwd", "below/x.h5", "", 3])
+def test_an_index_that_names_what_is_not_beside_it_is_refused(sharded, name):
+    path = sharded / "model.weights.json"
+    index = json.loads(path.read_text())
+    index["weight_map"]["/vars"] = name
+    path.write_text(json.dumps(index))
+    refused(sharded)
+
+
+@pytest.mark.filterwarnings("ignore:Skipping nested container")
+def test_weights_that_are_links_within_the_file_are_refused(preset, tmp_path):
+    import h5py
+
+    path = preset / "model.weights.h5"
+    shutil.copy(path, tmp_path / "outside.h5")
+    place = "layers/reversible_embedding/vars/0"
+    with h5py.File(path, "a") as file:
+        del file[place]
+        file[place] = h5py.ExternalLink(str(tmp_path / "outside.h5"), place)
+    refused(preset)
+
+
+def test_a_vocabulary_of_more_pieces_than_the_embedding_has_rows_is_refused(tiny_backbone, preset):
+    tiny_backbone("v1_0", num_layers=1, vocabulary_size=20).save_to_preset(str(preset))
+    assert "pieces, its embedding 20 rows" in refused(preset)

@@ -1,6 +1,7 @@
 """Dimensions of T5 backbones: the presets' published totals, saved configs, what is refused."""
 
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,8 +11,11 @@ import compacter_cli
 from compacter_cli.errors import MissingResourceError, UsageError
 from compacter_cli.t5.shapes import (
     DEMO_PRESET,
+    MOST_LAYERS,
+    MOST_PARAMETERS,
     PRESETS,
     RANDOM_TINY_SHAPE,
+    WIDEST,
     T5Shape,
     local_directory,
     shape_of,
@@ -237,3 +241,31 @@ def test_shape_of_backbone_reads_every_dimension():
     assert shape_of_backbone(SimpleNamespace(**fields)) == T5Shape(
         1, 20, 3, 4, 5, 4, gated=True, tied=False
     )
+
+
+@pytest.mark.timeout(10)
+def test_a_config_that_is_no_file_or_lies_elsewhere_is_refused(tmp_path):
+    (tmp_path / "preset").mkdir()
+    path = tmp_path / "preset" / "config.json"
+    (tmp_path / "config.json").write_text(json.dumps(config()))
+    path.symlink_to("../config.json")
+    with pytest.raises(UsageError, match=r"it is a link to .*, outside of its directory"):
+        shape_of(str(tmp_path / "preset"))
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="it is no file"):
+        shape_of(str(tmp_path / "preset"))
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 5_000])
+def test_a_name_that_is_too_long_for_a_file_is_an_unknown_name(name):
+    assert local_directory(name) is None
+    with pytest.raises(MissingResourceError, match="there is no directory"):
+        local_directory(f"./{name}")
+
+
+def test_the_largest_t5s_are_within_the_bounds():
+    for shape in PRESETS.values():
+        assert shape.num_layers <= MOST_LAYERS
+        assert max(shape.vocabulary_size, shape.intermediate_dim, shape.hidden_dim) <= WIDEST
+        assert shape.parameters() <= MOST_PARAMETERS

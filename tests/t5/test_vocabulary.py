@@ -153,3 +153,27 @@ def test_the_vocabulary_of_the_random_backbone_is_the_made_one(vocabulary):
 
 def test_a_kerashub_name_is_not_looked_up():
     assert find_vocabulary("t5_base_multi") is None
+
+
+def test_a_vocabulary_of_absurd_size_is_not_read(preset):
+    path = preset / "assets" / "tokenizer" / "vocabulary.spm"
+    os.truncate(path, 10**12)
+    with pytest.raises(UsageError, match=r"vocabulary\.spm: it has 1000\.00 GB; more than"):
+        read_vocabulary(preset)
+
+
+def test_a_vocabulary_out_of_the_preset_is_not_followed(preset, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "assets"
+    (preset / "assets").rename(elsewhere)
+    (preset / "assets").symlink_to(elsewhere)
+    with pytest.raises(UsageError, match=r"it is a link to .*, outside of its directory"):
+        read_vocabulary(preset)
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_in_place_of_a_vocabulary_is_refused_at_once(preset):
+    path = preset / "assets" / "tokenizer" / "vocabulary.spm"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="it is no file"):
+        read_vocabulary(preset)
