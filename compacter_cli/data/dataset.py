@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.token_cache import encode
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.recipe.labels import check_labels, unwritable
 from compacter_cli.t5.batch import Batch, collate
 from compacter_cli.t5.vocabulary import END
 from compacter_cli.tasks.splits import permutation
@@ -50,6 +51,7 @@ class Dataset:
     Attributes:
         answer_length: tokens after which an answer is complete, end token included.
         origin: where the rows came from.
+        unwritable: training targets of free text that the vocabulary cannot write as they are.
     """
 
     train: Split
@@ -57,6 +59,7 @@ class Dataset:
     test: Split
     answer_length: int
     origin: Origin
+    unwritable: int = 0
 
     def split(self, name: str) -> Split:
         """The split called "train", "validation" or "test"."""
@@ -82,8 +85,10 @@ def build_dataset(
         prefixed: whether the task's name is put before every source.
 
     Raises:
-        CompacterError: a target is longer than `section.target_length`.
+        CompacterError: a target is longer than `section.target_length`, or `vocabulary` cannot
+            write a label.
     """
+    check_labels(task.targets, vocabulary)
     splits = task.split.apply(rows.splits, section.seed)
     splits["train"] = task.training_rows(splits["train"])
     if section.max_train_samples:
@@ -96,7 +101,15 @@ def build_dataset(
         **tokenised,
         answer_length=answer_length(task, vocabulary, section),
         origin=rows.origin,
+        unwritable=0 if task.targets else _unwritable(task, splits["train"], vocabulary),
     )
+
+
+def _unwritable(task: Task, rows: Iterable[Row], vocabulary: Vocabulary) -> int:
+    """How many targets do not come back from their tokens as they were."""
+    targets = [task.target(row) for row in rows]
+    lost = unwritable(targets, vocabulary)
+    return sum(target in lost for target in targets)
 
 
 def answer_length(task: Task, vocabulary: Vocabulary, section: ExamplesSection) -> int:
@@ -146,8 +159,8 @@ def _tokenise(
     text, longest = max(zip(texts, targets, strict=True), key=lambda pair: len(pair[1]))
     if len(longest) > section.target_length:
         raise CompacterError(
-            f'{task.name}, {name}: the target "{text}" is {len(longest)} tokens long, more than '
-            f"data.target_length = {section.target_length}",
+            f'{task.name}, {name}: the target "{excerpt(text)}" is {len(longest)} tokens long, '
+            f"more than data.target_length = {section.target_length}",
             f"--set data.target_length={len(longest)}, which is the longest of {name}",
         )
     return Split(name, sources, targets, rows, truncated)

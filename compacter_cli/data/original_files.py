@@ -1,5 +1,7 @@
 """Original GLUE and SuperGLUE files: found in a folder or in their zip, hashed, and read."""
 
+import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -10,10 +12,11 @@ from typing import Literal
 from compacter_cli.data.original_lines import Listed, listed_keys, split_rows
 from compacter_cli.data.rows import Origin, Rows, Splits
 from compacter_cli.data.text_files import read_bytes, sha256_of
-from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+from compacter_cli.errors import CompacterError, MissingResourceError, excerpt, user_path
 from compacter_cli.tasks.published import PublishedTask, Table
 
-LARGEST_MEMBER = 1 << 30  # bytes of one unpacked file; MNLI's, the largest, is a tenth of it
+LARGEST_MEMBER = 1 << 30  # bytes of a task's files, each and together; MNLI's are a tenth of it
+_PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # of others no bound can be put on a read
 
 
 def existing_files(task: PublishedTask, folder: Path) -> dict[str, Path]:
@@ -24,9 +27,10 @@ def existing_files(task: PublishedTask, folder: Path) -> dict[str, Path]:
     """
     original = task.original
     files = {name: folder / original.place / name for name in original.needed}
-    missing = [str(path) for path in files.values() if not path.is_file()]
+    # os.path's: false, where Path's own fails, of a name too long to be one.
+    missing = [str(path) for path in files.values() if not os.path.isfile(path)]
     if missing:
-        above = folder.name == original.benchmark and (folder / original.folder).is_dir()
+        above = folder.name == original.benchmark and os.path.isdir(folder / original.folder)
         raise MissingResourceError(
             f"original files: {', '.join(missing)} not found",
             f"give the folder above, {folder.parent}"
@@ -50,7 +54,7 @@ def existing_archive(task: PublishedTask, archive: str | Path) -> Path:
             + " and ".join(original.needed),
         )
     path = user_path(archive)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingResourceError(
             f"original zip: there is no file {path}", f"give {original.archive} as published"
         )
@@ -63,7 +67,7 @@ def rows_in_folder(task: PublishedTask, folder: Path, files: dict[str, Path]) ->
     Raises:
         CompacterError: a file is not what was published; file and line are named.
     """
-    data = {name: read_bytes(path) for name, path in files.items()}
+    data = {name: read_bytes(path, LARGEST_MEMBER) for name, path in files.items()}
     hashes = {name: sha256(content).hexdigest() for name, content in data.items()}
     return Rows(_splits(task, data, folder), _origin(task, "folder", folder, hashes))
 
@@ -110,18 +114,42 @@ def _members(task: PublishedTask, path: Path, hashes: dict[str, str]) -> dict[st
     wanted = {name: f"{task.original.folder}/{name}" for name in task.original.needed}
     try:
         with zipfile.ZipFile(path) as archive:
-            sizes = {info.filename: info.file_size for info in archive.infolist()}
-            if missing := [member for member in wanted.values() if member not in sizes]:
-                raise _wrong_zip(task, path, missing, sizes, hashes)
-            for member in wanted.values():
-                if sizes[member] > LARGEST_MEMBER:
-                    raise CompacterError(f"{path}: {member} unpacks to {sizes[member]:,} bytes")
-            return {name: archive.read(member) for name, member in wanted.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            held = {info.filename: info for info in archive.infolist()}
+            if missing := [member for member in wanted.values() if member not in held]:
+                raise _wrong_zip(task, path, missing, held, hashes)
+            _check_sizes(path, map(held.__getitem__, wanted.values()))
+            return {name: _unpacked(archive, held[member]) for name, member in wanted.items()}
+    # What else zipfile raises of damaged bytes: a struct that is short, a name that is no UTF-8, a
+    # place before the file's beginning.
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, ValueError, OSError
+    ) as error:  # fmt: skip
         kind = "damaged or locked zip" if zipfile.is_zipfile(path) else "not a zip file"
         raise CompacterError(
-            f"{path}: {kind} ({error})", "download it again; a saved web page is no zip"
+            f"{path}: {kind} ({excerpt(str(error), 200)})",
+            "download it again; a saved web page is no zip",
         ) from error
+
+
+def _check_sizes(archive: Path, members: Iterable[zipfile.ZipInfo]) -> None:
+    left = LARGEST_MEMBER
+    for member in members:
+        left -= member.file_size
+        if left < 0:
+            raise CompacterError(
+                f"{archive}: {member.filename} unpacks to {member.file_size:,} bytes, more than "
+                "any original",
+                "download it again",
+            )
+
+
+def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """The bytes of a file in a zip: no more are unpacked than the zip says that there are."""
+    if member.compress_type not in _PACKED:
+        raise zipfile.BadZipFile(f"{member.filename} is packed in a way that no original is")
+    with archive.open(member) as file:
+        # Not read() without a size, which unpacks gigabytes before it looks at what was declared.
+        return file.read(member.file_size)
 
 
 def _wrong_zip(
@@ -135,7 +163,7 @@ def _wrong_zip(
     (name,) = hashes
     return CompacterError(
         f"{path}: expected {', '.join(missing)} in it; it holds "
-        f"{', '.join(sorted(held)[:4]) or 'nothing'} (its sha256 is {hashes[name]}, the "
-        f"published one {original.sha256[name]})",
+        f"{excerpt(', '.join(sorted(held)[:4]), 200) or 'nothing'} (its sha256 is "
+        f"{hashes[name]}, the published one {original.sha256[name]})",
         f"give the {name} of {original.benchmark}, with its {original.folder}/ at the top",
     )

@@ -6,7 +6,8 @@ from functools import partial
 from typing import TypeAlias
 
 from compacter_cli.data.rows import count_problem
-from compacter_cli.errors import CompacterError
+from compacter_cli.data.text_files import LONGEST_LINE
+from compacter_cli.errors import CompacterError, excerpt, flaw_of
 from compacter_cli.tasks.base import Row
 from compacter_cli.tasks.published import Line, Lines, PublishedTask, Table
 
@@ -78,6 +79,8 @@ def _lines(data: bytes) -> Iterator[Numbered]:
 
 
 def _text(line: bytes) -> str:
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"longer than {LONGEST_LINE:,} bytes")
     try:
         return line.decode()
     except UnicodeDecodeError as error:
@@ -99,7 +102,7 @@ def _header(form: Table, lines: Iterator[Numbered], where: str) -> tuple[str, ..
         text = _text(line)
         header = tuple(text.split("\t"))
         if missing := [name for name in form.columns if name not in header]:
-            got = _what_it_is(text) or ", ".join(header)
+            got = _what_it_is(text) or excerpt(", ".join(header), 300)
             raise ValueError(f"expected the column {missing[0]} in the header, got {got}")
     except ValueError as error:
         raise CompacterError(f"{where}, line {place}: {error}", MEND) from None
@@ -126,6 +129,15 @@ def _short(columns: tuple[str, ...], got: int) -> str:
     return f"expected {len(columns)} columns ({', '.join(columns)}), got {got}"
 
 
+def _flaw_in(row: Row) -> str | None:
+    """What no vocabulary can hold of a row's texts, in words, or `None`."""
+    for name, value in row.items():
+        texts = value if isinstance(value, list) else [value]
+        if flaw := next(filter(None, (flaw_of(t) for t in texts if isinstance(t, str))), None):
+            return f"has a text, {name}, that {flaw}"
+    return None
+
+
 def _json_line(keys: tuple[str, ...], text: str) -> Line:
     try:
         line = json.loads(text)
@@ -134,7 +146,7 @@ def _json_line(keys: tuple[str, ...], text: str) -> Line:
     if not isinstance(line, dict):
         raise ValueError(f"expected a JSON object, got {type(line).__name__}")
     if missing := [key for key in keys if key not in line]:
-        raise ValueError(f"expected the key {missing[0]}, got {', '.join(line)}")
+        raise ValueError(f"expected the key {missing[0]}, got {excerpt(', '.join(line), 300)}")
     return line
 
 
@@ -151,6 +163,6 @@ def _rows_of(task: PublishedTask, split: str, line: Line, number: int, listed: L
         nested = f"{type(error).__name__}: {error}"
         raise ValueError(f"not nested as it should be ({nested})") from None
     for row in rows:
-        if problem := task.problem(row):
+        if problem := task.problem(row) or _flaw_in(row):
             raise ValueError(f"row {row['idx']} {problem}")
     return rows

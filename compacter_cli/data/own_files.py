@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ def own_files(section: OwnDataSection) -> dict[str, Path]:
     named = {split: getattr(section, split) for split in ("train", "validation", "test")}
     files = {split: user_path(name) for split, name in named.items() if name is not None}
     for split, path in files.items():
-        if not path.is_file():
+        if not os.path.isfile(path):  # nor of a name too long for a file, where Path's own fails
             raise MissingResourceError(
                 f"data.{split}: there is no file {path}",
                 "a path is taken from the directory in which compacter runs",

@@ -1,96 +1,172 @@
-"""Files of rows, JSONL, CSV and TSV: read whole, and faults named by file and line."""
+"""Files of rows, JSONL, CSV and TSV: read line by line, and faults named by file and line."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, excerpt, flaw_of
 
 if TYPE_CHECKING:
     from compacter_cli.tasks.base import Row
 
+# Characters of a line. A T5 reads 65,536 tokens at most, some 300,000 characters; a tokenizer takes
+# fifty times the memory of what it is given.
+LONGEST_LINE = 1 << 23
+MOST_COLUMNS = 10_000
+MOST_DIGITS = 300  # of an integer, as many as a float has; from 4,300 on Python refuses to read one
+_RECODE = "convert the file to UTF-8 (iconv -f latin1 -t utf8), or take the original again"
 
-def read_bytes(path: Path) -> bytes:
-    """A file's bytes.
+
+def read_bytes(path: Path, limit: int) -> bytes:
+    """The bytes of a file of at most `limit`.
 
     Raises:
-        CompacterError: it cannot be read.
+        CompacterError: it cannot be read, or is larger.
     """
     try:
-        return path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
-        raise CompacterError(
-            f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
-        ) from error
+        raise _unreadable(path, error) from error
+    if len(data) > limit:
+        raise CompacterError(f"{path} has more than {limit:,} bytes", "is it the right file?")
+    return data
+
+
+def _unreadable(path: Path, error: OSError) -> CompacterError:
+    return CompacterError(
+        f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
+    )
 
 
 def read_text(path: Path) -> str:
     """A UTF-8 file's text, without a byte-order mark, every line ended by a plain newline.
 
     Raises:
-        CompacterError: it cannot be read, or is not UTF-8; the line is named.
+        CompacterError: as of `read_lines`.
     """
-    data = read_bytes(path)
+    return "".join(line for _, line in read_lines(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """`(number, line)` of every line of a UTF-8 file, its end a plain newline.
+
+    A byte-order mark is no part of it. Lines end at a newline, a carriage return or both, and not
+    where `str.splitlines` would break too, at separators that belong to a text.
+
+    Raises:
+        CompacterError: it cannot be read, is not UTF-8, or a line holds a NUL or is longer than
+            `LONGEST_LINE`; the line is named.
+    """
+    number = 0
     try:
-        text = data.decode("utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
+            while line := file.readline(LONGEST_LINE + 2):
+                number += 1
+                if len(line.removesuffix("\n")) > LONGEST_LINE:
+                    raise CompacterError(
+                        f"{path}, line {number}: longer than {LONGEST_LINE:,} characters",
+                        "cut it: of a text the model reads the beginning",
+                    )
+                if "\0" in line:
+                    raise CompacterError(
+                        f"{path}, line {number}: holds a NUL character", "is it text, in UTF-8?"
+                    )
+                yield number, line
     except UnicodeDecodeError as error:
         raise CompacterError(
-            f"{path}, line {_first_undecodable_line(data)}: not UTF-8 ({error.reason})",
-            "convert the file to UTF-8 (iconv -f latin1 -t utf8), or take the original again",
+            f"{path}, line {_first_undecodable_line(path)}: not UTF-8 ({error.reason})", _RECODE
         ) from error
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
-def _first_undecodable_line(data: bytes) -> int | str:
-    for number, line in enumerate(data.split(b"\n"), 1):
-        try:
-            line.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            return number
+def _first_undecodable_line(path: Path) -> int | str:
+    with open(path, "rb") as file:
+        # No line before it has more bytes, or reading would not have come here.
+        parts = iter(lambda: file.readline(4 * LONGEST_LINE + 1), b"")
+        for number, line in enumerate(parts, 1):
+            try:
+                line.decode("utf-8-sig")
+            except UnicodeDecodeError:
+                return number
     return "?"
 
 
-def read_rows(path: Path, form: str, columns: Sequence[str]) -> list[tuple[int, Row]]:
+def read_rows(
+    path: Path, form: str, columns: Sequence[str], lists: Collection[str] = ()
+) -> list[tuple[int, Row]]:
     """`(line number, row)` of every row of a file; a row is a dict of its columns.
 
     Args:
         path: the file.
         form: "jsonl", "csv" (quoted as usual) or "tsv" (never quoted, as in GLUE).
-        columns: the columns that every row must have.
+        columns: the columns that every row must have: texts, numbers, true or false.
+        lists: those of `columns` that are lists of texts instead.
 
     Raises:
         CompacterError: the file is empty, or a line is none of a row; the line is named.
     """
-    text = read_text(path)
-    rows = _json_rows(path, text) if form == "jsonl" else _table_rows(path, text, form)
+    rows = _json_rows(path) if form == "jsonl" else _table_rows(path, form)
     found = []
     for number, row in rows:
         missing = [name for name in columns if row.get(name) is None]
         if missing:
-            got = "null" if missing[0] in row else ", ".join(row) or "none"
+            got = "null" if missing[0] in row else excerpt(", ".join(row), 300) or "none"
             raise CompacterError(
                 f'{path}, line {number}: expected the column "{missing[0]}", got {got}',
                 f"every row needs {', '.join(columns)}",
             )
+        for name in columns:
+            if problem := _problem_of(row[name], name in lists):
+                raise CompacterError(
+                    f'{path}, line {number}: the column "{name}" {problem}', "mend the line"
+                )
         found.append((number, row))
     if not found:
         raise CompacterError(f"{path} holds no rows", "give a file with at least one")
     return found
 
 
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
-    # Not splitlines, which also breaks at separators that belong to a text.
-    for number, line in enumerate(text.split("\n"), 1):
+def _problem_of(value: object, is_list: bool) -> str | None:
+    """What is wrong with a cell that is to be read, in words, or `None`."""
+    if is_list:
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            return next(filter(None, map(flaw_of, value)), None)
+        return f"is {_kind(value)}, expected a list of texts"
+    if isinstance(value, str):
+        return flaw_of(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "is a number too large to be one"
+    if not isinstance(value, (bool, int, float)):
+        return f"is {_kind(value)}, expected a text, a number, true or false"
+    return None
+
+
+def _kind(value: object) -> str:
+    """What JSON calls a value."""
+    kinds = {dict: "an object", list: "an array", str: "a text", bool: "true or false"}
+    return kinds.get(type(value), "a number")
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    for number, line in read_lines(path):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line.removesuffix("\n"), parse_int=_integer, parse_constant=_no_json)
+        except RecursionError:
+            raise CompacterError(
+                f"{path}, line {number}: not JSON that is read: it is nested too deeply",
+                "write one JSON object a line",
+            ) from None
         except ValueError as error:
             raise CompacterError(
                 f"{path}, line {number}: not JSON: {error}", "write one JSON object a line"
@@ -103,27 +179,33 @@ def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Row]]:
         yield number, row
 
 
-def _table_rows(path: Path, text: str, form: str) -> Iterator[tuple[int, Row]]:
-    lines = io.StringIO(text, newline="\n")
-    csv.field_size_limit(2**31 - 1)
+def _integer(digits: str) -> int:
+    if len(digits) > MOST_DIGITS:
+        raise ValueError(f"an integer of {len(digits):,} digits")
+    return int(digits)
+
+
+def _no_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no value of JSON")
+
+
+def _table_rows(path: Path, form: str) -> Iterator[tuple[int, Row]]:
+    lines = (line for _, line in read_lines(path))
+    csv.field_size_limit(LONGEST_LINE)
     if form == "tsv":
         reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
         reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, [])
-        twice = {name for name in header if header.count(name) > 1}
-        if twice:
-            raise CompacterError(
-                f"{path}, line 1: the column {sorted(twice)[0]} is there twice", "rename one"
-            )
+        _check_header(path, header)
         for cells in reader:
             if not cells:
                 continue
             if len(cells) != len(header):
                 raise CompacterError(
                     f"{path}, line {reader.line_num}: expected {len(header)} columns as in the "
-                    f"header ({', '.join(header)}), got {len(cells)}",
+                    f"header ({excerpt(', '.join(header), 300)}), got {len(cells)}",
                     "quote a cell that holds the separator" if form == "csv" else None,
                 )
             yield reader.line_num, dict(zip(header, cells, strict=True))
@@ -133,7 +215,27 @@ def _table_rows(path: Path, text: str, form: str) -> Iterator[tuple[int, Row]]:
         ) from error
 
 
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    if len(header) > MOST_COLUMNS:
+        raise CompacterError(
+            f"{path}, line 1: {len(header):,} columns; more than {MOST_COLUMNS:,} are not read",
+            "is it a table with a header?",
+        )
+    twice = sorted(name for name, count in Counter(header).items() if count > 1)
+    if twice:
+        raise CompacterError(
+            f"{path}, line 1: the column {excerpt(twice[0])} is there twice", "rename one"
+        )
+
+
 def sha256_of(path: Path) -> str:
-    """sha256 of a file's bytes, as hexadecimal digits."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """sha256 of a file's bytes, as hexadecimal digits.
+
+    Raises:
+        CompacterError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error

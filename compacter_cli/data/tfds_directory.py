@@ -58,6 +58,8 @@ def prepared_directory(task: PublishedTask, data_dir: str | Path | None = None) 
     """
     root = tfds_root(data_dir)
     for candidate in (place_of(task, root), root):
+        if not os.path.isdir(candidate):  # nor of a name too long to be one, where Path's own fails
+            continue
         missing = [file for file in _DESCRIPTIONS if not (candidate / file).is_file()]
         if not missing:
             return candidate

@@ -6,12 +6,13 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from compacter_cli.errors import Problem, nearest_or_all
+from compacter_cli.errors import Problem, excerpt, nearest_or_all
 from compacter_cli.methods import method_named
 from compacter_cli.recipe.choices import UNKNOWN_METHOD, data_class
 from compacter_cli.recipe.sections import DATA_SECTIONS
 from compacter_cli.section import Section
 
+MOST_PROBLEMS = 50  # that are told; nobody reads, or prints in time, a hundred thousand
 Tables = Mapping[str, Any]  # a recipe as plain data, of which anything may be wrong
 
 
@@ -28,7 +29,10 @@ def problems_of(error: ValidationError, kind: type[Section], tables: Tables) -> 
     items = error.errors()
     if any(item["loc"] == ("task",) for item in items):
         items = [item for item in items if not _is_unknown_key_of_data(item)]
-    return [_problem(item, kind, tables) for item in items]
+    problems = [_problem(item, kind, tables) for item in items[:MOST_PROBLEMS]]
+    if more := len(items) - len(problems):
+        problems.append(Problem("recipe", f"{more:,} more problems", "mend these first"))
+    return problems
 
 
 def _is_unknown_key_of_data(item: ErrorDetails) -> bool:
@@ -37,7 +41,7 @@ def _is_unknown_key_of_data(item: ErrorDetails) -> bool:
 
 def _problem(item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem:
     """A pydantic error as a `Problem`, under the name that stands in the recipe."""
-    key = ".".join(map(str, item["loc"])) or "recipe"
+    key = excerpt(".".join(map(str, item["loc"]))) or "recipe"
     problem, more = item["type"], item.get("ctx", {})
     if problem == "extra_forbidden":
         return _unknown_key(key, item, kind, tables)
@@ -86,5 +90,4 @@ def _section_of(
 
 
 def _shown(value: object) -> str:
-    text = f'"{value}"' if isinstance(value, str) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return f'"{excerpt(value, 60)}"' if isinstance(value, str) else excerpt(value, 60)

@@ -1,6 +1,7 @@
 """TOML and `--set` to a frozen `Recipe`: precedence is --set, then the recipe, then defaults."""
 
 import copy
+import os
 from collections.abc import Iterable
 from typing import Annotated, Any, Self
 
@@ -12,11 +13,13 @@ from compacter_cli.errors import (
     RecipeError,
     UsageError,
     absolute,
+    excerpt,
     nearest_or_all,
     user_path,
 )
 from compacter_cli.methods.base import Method
 from compacter_cli.recipe.choices import read_data, read_method
+from compacter_cli.recipe.labels import label_problems
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.sections import (
     BackboneSection,
@@ -57,7 +60,7 @@ class Recipe(Section):
         known = (*TASKS, *FORMATS)
         if value not in known:
             raise ValueError(
-                f'unknown task "{value}"; {nearest_or_all(value, known, "known tasks")}'
+                f'unknown task "{excerpt(value)}"; {nearest_or_all(value, known, "known tasks")}'
             )
         return value
 
@@ -75,7 +78,7 @@ class Recipe(Section):
         """This recipe with nothing left to its surroundings: the method's learning rate where none
         is given, and local paths made absolute, so that it can be run again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
-        if preset not in OWN_NAMES and user_path(preset).is_dir():
+        if preset not in OWN_NAMES and os.path.isdir(user_path(preset)):
             preset = absolute(preset)
         paths = {
             key: absolute(value) for key in data.paths if (value := getattr(data, key)) is not None
@@ -116,7 +119,9 @@ def recipe_of(tables: dict[str, Any], source: str) -> Recipe:
         recipe = Recipe.model_validate(tables).resolved()
     except ValidationError as error:
         problems = problems_of(error, Recipe, tables)
-        raise RecipeError(source, [*problems, *_checks_of_the_rest(tables, error)]) from None
+        wrong = {problem.key for problem in problems}
+        rest = [p for p in _checks_of_the_rest(tables, error) if p.key not in wrong]
+        raise RecipeError(source, [*problems, *rest]) from None
     problems = cross_checks(recipe)
     if problems:
         raise RecipeError(source, problems)
@@ -158,13 +163,5 @@ def _label_problems(recipe: Recipe) -> list[Problem]:
     vocabulary = find_vocabulary(recipe.backbone.preset) if targets else None
     if vocabulary is None:  # free text, or a KerasHub preset not on this disk: checked when it is
         return []
-    longest, length = vocabulary.longest(targets)
-    if length <= recipe.data.target_length:
-        return []
-    return [
-        Problem(
-            "data.target_length",
-            f'the label "{longest}" is {length} tokens long, more than {recipe.data.target_length}',
-            f"set it to {length} or more",
-        )
-    ]
+    key = "data.labels" if recipe.task in FORMATS else "backbone.preset"
+    return label_problems(targets, vocabulary, recipe.data.target_length, key)

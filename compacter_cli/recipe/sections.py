@@ -3,16 +3,9 @@
 import math
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import (
-    Field,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PositiveFloat, field_validator, model_validator
 
-from compacter_cli.section import Section, Text
+from compacter_cli.section import Count, CountFromZero, Dimension, Section, Text
 from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
 
 
@@ -40,11 +33,11 @@ class ExamplesSection(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides the splits; with the run's `seed`, the composition of the batches."""
-    source_length: PositiveInt = 128
+    source_length: Dimension = 128
     """Longest source in tokens, its end token included; longer texts are cut and counted."""
-    target_length: PositiveInt = 16
+    target_length: Dimension = 16
     """Longest target in tokens, its end token included; a longer label is an error."""
-    max_train_samples: PositiveInt | None = None
+    max_train_samples: Count | None = None
     """Train on a subset of this size, drawn with the run's `seed`."""
 
     paths: ClassVar[tuple[str, ...]] = ()
@@ -132,16 +125,16 @@ DATA_SECTIONS = (DataSection, OwnDataSection)
 class TrainSection(Section):
     """How the trained weights are found. The defaults are the paper's low-resource setting."""
 
-    epochs: PositiveInt = 20
-    batch_size: PositiveInt = 100
+    epochs: Count = 20
+    batch_size: Count = 100
     """Examples of one forward pass."""
-    accumulate: PositiveInt = 1
+    accumulate: Count = 1
     """Forward passes of one update; the update's batch is batch_size times this."""
-    eval_batch_size: PositiveInt = 100
+    eval_batch_size: Count = 100
     """Examples decoded at once in evaluation."""
     learning_rate: PositiveFloat | None = None
     """Peak rate; the method's own default where left out."""
-    warmup_steps: NonNegativeInt = 500
+    warmup_steps: CountFromZero = 500
     """Updates of linear warm-up, from rate 0; linear decay to 0 follows."""
     clip_norm: PositiveFloat = 1.0
     """Largest norm of an update's gradient."""

@@ -1,14 +1,16 @@
 """The shipped recipes: found by name, listed, read."""
 
+import os
 import tomllib
 from pathlib import Path
 from typing import NamedTuple
 
 import compacter_recipes
 
-from compacter_cli.errors import UsageError, user_path
+from compacter_cli.errors import UsageError, excerpt, user_path
 
 ROOT = Path(compacter_recipes.__file__).parent
+LARGEST = 1 << 18  # bytes of a recipe: the shipped have some 1,500, one of 10,000 labels 200,000
 
 
 class Outline(NamedTuple):
@@ -43,7 +45,7 @@ def find_recipe(name: str) -> tuple[str, str]:
         UsageError: there is neither; it names the three nearest shipped recipes.
     """
     path = user_path(name)
-    if _is_file(path):
+    if os.path.isfile(path):  # false, where Path's own fails, of a name too long for a file
         return str(path), _read(path, name)
     shipped = shipped_recipes()
     plain = name.removesuffix(".toml")
@@ -53,20 +55,18 @@ def find_recipe(name: str) -> tuple[str, str]:
 
     near = get_close_matches(plain, shipped, n=3, cutoff=0.0)
     raise UsageError(
-        f'no recipe "{name}": neither a file nor a shipped recipe',
+        f'no recipe "{excerpt(name)}": neither a file nor a shipped recipe',
         f"nearest: {', '.join(near)}; all: compacter recipes list",
     )
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name too long for a file
-        return False
-
-
 def _read(path: Path, name: str) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")  # Windows editors begin with a mark
+        with open(path, "rb") as file:
+            data = file.read(LARGEST + 1)
+        if len(data) > LARGEST:
+            raise UsageError(f"{name}: a recipe has {LARGEST:,} bytes at most", "is it a recipe?")
+        text = data.decode("utf-8-sig")  # Windows editors begin with a mark
+        return text.replace("\r\n", "\n").replace("\r", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read the recipe {name}: {error}", "save it as UTF-8") from error

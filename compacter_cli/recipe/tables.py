@@ -1,24 +1,80 @@
 """TOML and `--set` to plain tables, before anything in them is checked."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, excerpt, flaw_of
 from compacter_cli.recipe.shipped import find_recipe
+
+DEEPEST = 16  # tables and lists inside one another, and parts of a key; a recipe has three
+WIDEST_INTEGER = 1_024  # bits; beyond some thousand digits Python refuses even to print one
+
+# What may hold dots or signs that are no TOML: texts, closed or not, and comments.
+_NO_KEY = re.compile(
+    r"""
+    \"{3} (?: \\.? | [^\\] )*? (?: \"{3,5} | \Z ) | '{3} .*? (?: '{3,5} | \Z )
+    | " (?: \\.? | [^"\\\n] )* ["\n]? | ' [^'\n]* ['\n]? | \# [^\n]*
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_LONG_KEY = re.compile(rf"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){{{DEEPEST}}}")
 
 
 def read_tables(name: str) -> tuple[str, dict[str, Any]]:
     """`(where it was found, its tables as plain data)` of a recipe of any kind, unchecked.
 
     Raises:
-        UsageError: there is no such recipe, or it is not TOML.
+        UsageError: there is no such recipe, it is not TOML, or such that no recipe is.
     """
     source, text = find_recipe(name)
     try:
-        return source, tomllib.loads(text)
+        return source, parse(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source}: not TOML: {error}", "mend the line it names") from error
+    except ValueError as error:
+        raise UsageError(f"{source}: {error}", "no recipe needs that") from error
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The tables of a TOML text that may be anybody's.
+
+    Raises:
+        TOMLDecodeError: it is not TOML.
+        ValueError: it is, but nested or dotted without end, or holds an integer of that kind.
+    """
+    # Before it is parsed: a key of n parts takes tomllib n * n steps, of 50,000 two minutes.
+    if _LONG_KEY.search(_NO_KEY.sub("x", text)):
+        raise ValueError(f"a key has more than {DEEPEST} parts")
+    try:
+        tables = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError(f"it is nested deeper than {DEEPEST} levels") from None
+    except tomllib.TOMLDecodeError:
+        raise
+    except ValueError:  # tomllib's own are the above; this one is Python's
+        raise ValueError("it holds an integer of thousands of digits") from None
+    _check_values(tables)
+    return tables
+
+
+def _check_values(tables: dict[str, Any]) -> None:
+    level: list[Any] = [tables]
+    for _ in range(DEEPEST + 1):
+        for value in level:
+            if isinstance(value, int) and value.bit_length() > WIDEST_INTEGER:
+                raise ValueError(f"it holds an integer of {value.bit_length():,} bits")
+        level = [part for value in level for part in _parts(value)]
+        if not level:
+            return
+    raise ValueError(f"it is nested deeper than {DEEPEST} levels")
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def is_pretraining(tables: Mapping[str, Any]) -> bool:
@@ -27,26 +83,41 @@ def is_pretraining(tables: Mapping[str, Any]) -> bool:
 
 
 def override(tables: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """`tables` after `section.key=value` overrides; a value that is no TOML is a plain string."""
+    """`tables` after `section.key=value` overrides; a value that is no TOML is a plain string.
+
+    Raises:
+        UsageError: one is no `section.key=value`, or such that no recipe needs it.
+    """
     for text in overrides:
         dotted, equals, value = text.partition("=")
         if not equals or not dotted.strip():
             raise UsageError(
-                f"--set {text}: expected section.key=value", "such as --set train.epochs=3"
+                f"--set {excerpt(text)}: expected section.key=value", "such as --set train.epochs=3"
+            )
+        if flaw := flaw_of(text):
+            raise UsageError(f"--set {excerpt(text)}: it {flaw}", "write it in UTF-8")
+        if dotted.count(".") >= DEEPEST:
+            raise UsageError(
+                f"--set {excerpt(text)}: the key has more than {DEEPEST} parts",
+                "such as --set train.epochs=3",
             )
         *sections, key = dotted.strip().split(".")
         table = tables
         for section in sections:
             table = table.setdefault(section, {})
             if not isinstance(table, dict):
-                raise UsageError(f"--set {text}: {section} is a value, not a section")
-        table[key] = _toml_value(value.strip())
+                raise UsageError(
+                    f"--set {excerpt(text)}: {excerpt(section)} is a value, not a section"
+                )
+        table[key] = _toml_value(value.strip(), text)
     return tables
 
 
-def _toml_value(text: str) -> Any:
+def _toml_value(value: str, text: str) -> Any:
     try:
-        parsed = tomllib.loads(f"value = {text}")
+        parsed = parse(f"value = {value}")
     except tomllib.TOMLDecodeError:
-        return text
-    return parsed["value"] if parsed.keys() == {"value"} else text
+        return value
+    except ValueError as error:
+        raise UsageError(f"--set {excerpt(text)}: {error}", "no recipe needs that") from error
+    return parsed["value"] if parsed.keys() == {"value"} else value

@@ -40,6 +40,8 @@ class Task:
     """Metrics that are shown beside the task's own and choose nothing."""
     paper: str | None = None
     """Key of the task's column in the paper's tables."""
+    lists: tuple[str, ...] = ()
+    """Those of `fields` that are lists of texts."""
 
     @property
     def prefix(self) -> str:

@@ -19,6 +19,7 @@ from compacter_cli.tasks.published import (
     Lines,
     PublishedTask,
     number_in,
+    shown,
     super_glue_files,
     text_in,
 )
@@ -61,7 +62,7 @@ class Paragraphs(Lines):
 def _row(line: Line, question: Line, answer: Line) -> Row:
     label = answer["label"]
     if not isinstance(label, int) or label not in (0, 1):
-        raise ValueError(f"an answer's label is {label!r}, expected 0 or 1")
+        raise ValueError(f"an answer's label is {shown(label)}, expected 0 or 1")
     return {
         "paragraph": text_in(line["passage"], "text"),
         "question": text_in(question, "question"),

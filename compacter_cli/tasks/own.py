@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar, runtime_checkable
 
+from compacter_cli.errors import excerpt
 from compacter_cli.tasks.base import Row, Task
 from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation
 
@@ -124,7 +125,8 @@ class OwnTask(Task):
         if not target.strip():
             return "has an empty target"
         if self.labels and target not in self.labels:
-            return f'has the target "{target}", expected one of {", ".join(self.labels)}'
+            known = excerpt(", ".join(self.labels), 300)
+            return f'has the target "{excerpt(target)}", expected one of {known}'
         return None
 
     def allows(self, row: Row, text: str) -> bool:

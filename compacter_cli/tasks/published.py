@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from compacter_cli.errors import excerpt
 from compacter_cli.tasks.base import Row, Task
 
 # A line by its columns: texts in a table, any JSON values where a line is a JSON object.
@@ -69,7 +70,7 @@ class Table(Lines):
         try:
             return _float32(float(score))
         except ValueError:
-            raise ValueError(f"the {self.label} is {score!r}, expected a number") from None
+            raise ValueError(f"the {self.label} is {shown(score)}, expected a number") from None
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def label_in(line: Line, column: str, values: Sequence[Value]) -> int:
         if type(found) is type(value) and found == value:
             return index
     expected = " or ".join(json.dumps(value) for value in values)
-    raise ValueError(f"the {column} is {found!r}, expected {expected}")
+    raise ValueError(f"the {column} is {shown(found)}, expected {expected}")
 
 
 def text_in(line: Line, key: str) -> str:
@@ -117,7 +118,7 @@ def text_in(line: Line, key: str) -> str:
         ValueError: it is no text.
     """
     if not isinstance(line[key], str):
-        raise ValueError(f"the {key} is {line[key]!r}, expected a text")
+        raise ValueError(f"the {key} is {shown(line[key])}, expected a text")
     return line[key]
 
 
@@ -128,8 +129,13 @@ def number_in(line: Line, key: str) -> int:
         ValueError: it is no whole number.
     """
     if type(line[key]) is not int:
-        raise ValueError(f"the {key} is {line[key]!r}, expected a whole number")
+        raise ValueError(f"the {key} is {shown(line[key])}, expected a whole number")
     return line[key]
+
+
+def shown(value: object) -> str:
+    """A wrong value of a line, for a message."""
+    return excerpt(repr(value[:80]) if isinstance(value, str) else value)
 
 
 def _float32(number: float) -> float:

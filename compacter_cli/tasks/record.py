@@ -105,6 +105,7 @@ def _marked(passage: str, entity: Line) -> str:
 RECORD = ReCoRDTask(
     name="super_glue/record",
     fields=("query", "entities", "passage"),
+    lists=("entities",),
     metrics=("token_f1", "exact_match"),
     rows={"train": 100_730, "validation": 10_000},
     split=HELD_OUT_TRAINING,

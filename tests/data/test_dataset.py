@@ -28,6 +28,9 @@ class Letters:
     def encode(self, texts):
         return [[ord(letter) - ord("a") + 10 for letter in text] for text in texts]
 
+    def decode(self, ids):
+        return "".join(chr(token - 10 + ord("a")) for token in ids)
+
     def longest(self, texts):
         return max(((text, len(text) + 1) for text in texts), key=lambda pair: pair[1])
 
@@ -147,6 +150,34 @@ def _query(number, *answers):
         "entities": list(answers),
         "answers": list(answers),
     }
+
+
+class Forgetful(Letters):
+    """Knows all letters but z."""
+
+    def decode(self, ids):
+        return super().decode(ids).replace("z", "?")
+
+
+def _own(task, targets):
+    rows = [_row(idx, "a", target) for idx, target in enumerate(targets)]
+    rows = Rows({"train": rows, "validation": rows[:4]}, {"way": "made up"})
+    return build_dataset(task, rows, Forgetful(), DataSection(), 42, False)
+
+
+def test_a_label_that_the_vocabulary_cannot_write_is_an_error_before_training():
+    class Words(Task):
+        targets = ("no", "zes")
+
+    task = Words(name="made/up", fields=("text",), metrics=("accuracy",), labels=("no", "zes"))
+    with pytest.raises(CompacterError, match=r'cannot write the label "zes" \(.* "\?es"\)'):
+        _own(task, ["no", "zes"] * 4)
+
+
+def test_free_targets_that_the_vocabulary_cannot_write_are_counted():
+    task = _task(labels=())
+    assert _own(task, ["no", "zes", "zes", "yes", "az"]).unwritable == 3
+    assert _own(task, ["no", "yes"] * 3).unwritable == 0
 
 
 def test_a_row_of_several_answers_trains_on_each_and_is_evaluated_once():

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import pytest
@@ -393,6 +394,56 @@ def test_a_member_that_unpacks_to_too_much_is_refused(rte_folder, tmp_path, monk
     archive = _zip(tmp_path / "RTE.zip", rte_folder)
     with pytest.raises(CompacterError, match=r"RTE/train\.tsv unpacks to [\d,]+ bytes"):
         load_rows(RTE, DataSection(archive=str(archive)))
+
+
+def test_members_that_unpack_to_too_much_together_are_refused(rte_folder, tmp_path, monkeypatch):
+    archive = _zip(tmp_path / "RTE.zip", rte_folder)
+    with zipfile.ZipFile(archive) as zipped:
+        train, dev = (zipped.getinfo(f"RTE/{name}.tsv").file_size for name in ("train", "dev"))
+    monkeypatch.setattr(original_files, "LARGEST_MEMBER", train + dev - 1)
+    with pytest.raises(CompacterError, match=r"RTE/dev\.tsv unpacks to [\d,]+ bytes"):
+        load_rows(RTE, DataSection(archive=str(archive)))
+    monkeypatch.setattr(original_files, "LARGEST_MEMBER", train + dev)
+    load_rows(RTE, DataSection(archive=str(archive)))
+
+
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_that_says_it_is_small_is_not_unpacked(tmp_path, packed):
+    archive, size = tmp_path / "RTE.zip", 200_000_000
+    with zipfile.ZipFile(archive, "w", packed) as zipped:
+        zipped.writestr("RTE/train.tsv", bytes(size))
+        zipped.writestr("RTE/dev.tsv", b"")
+    data = archive.read_bytes()
+    assert data.count(size.to_bytes(4, "little")) == 2  # before the data, and in the list
+    archive.write_bytes(data.replace(size.to_bytes(4, "little"), (1_000).to_bytes(4, "little")))
+    tracemalloc.start()
+    try:
+        with pytest.raises(CompacterError, match="damaged or locked zip"):
+            load_rows(RTE, DataSection(archive=str(archive)))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 20_000_000
+
+
+def test_a_name_in_a_zip_is_a_name_and_no_path(rte_folder, tmp_path):
+    archive = _zip(tmp_path / "RTE.zip", rte_folder)
+    with zipfile.ZipFile(archive, "a") as zipped:
+        for name in ("../out.tsv", "/tmp/out.tsv", "RTE/../../out.tsv", "x\n\x1b[31m"):
+            zipped.writestr(name, "a")
+    load_rows(RTE, DataSection(archive=str(archive)))
+    assert list(tmp_path.iterdir()) == [archive]
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as zipped:
+        zipped.writestr("a\n\x1b[31m", "a")
+    with pytest.raises(CompacterError, match="it holds a") as caught:
+        load_rows(RTE, DataSection(archive=str(tmp_path / "other.zip")))
+    assert str(caught.value).isprintable()
+
+
+def test_a_file_that_is_larger_than_any_original_is_refused(rte_folder, monkeypatch):
+    monkeypatch.setattr(original_files, "LARGEST_MEMBER", 1000)
+    with pytest.raises(CompacterError, match=r"train\.tsv has more than 1,000 bytes"):
+        load_rows(RTE, DataSection(folder=str(rte_folder)))
 
 
 def _first_data_byte(data):

@@ -1,5 +1,6 @@
 """Lines of original files: the rows they make, and of damage the file, the line and what came."""
 
+import json
 import shutil
 
 import pytest
@@ -309,3 +310,35 @@ def test_a_file_that_vanished_is_said_so(originals, tmp_path):
     files = {name: tmp_path / name for name in task.original.needed}
     with pytest.raises(CompacterError, match="cannot read"):
         rows_in_folder(task, tmp_path, files)
+
+
+# Hostile lines
+
+
+@pytest.mark.parametrize(
+    ("new", "said"),
+    [
+        (b'"A dog \\ud83d."', "half of a surrogate pair"),
+        (b'"A dog\\u0000."', "holds a NUL character"),
+        (b"[" * 100_000, "not JSON"),
+        (b"9" * 5_000, "not JSON"),
+        (b"[" * 500 + b"]" * 500, "expected a text"),
+        (b'{"' + b"x" * 100_000 + b'": "\\n"}', "expected a text"),
+    ],
+)
+def test_a_hostile_line_of_json_is_refused_by_its_number(edited, new, said):
+    def hostile(data):
+        first, rest = data.split(b"\n", 1)
+        line = json.loads(first)
+        line["premise"] = "HERE"
+        return json.dumps(line).encode().replace(b'"HERE"', new) + b"\n" + rest
+
+    message = _refusal(edited, "super_glue/cb", "train.jsonl", raw=hostile)
+    assert message.startswith("CB/train.jsonl, line 1: ")
+    assert said in message
+    assert len(message) < 500
+
+
+def test_a_line_of_50_mb_is_refused_by_its_number(edited):
+    message = _refusal(edited, "glue/rte", "train.tsv", raw=lambda data: data + b"x" * 50_000_000)
+    assert "longer than 8,388,608 bytes" in message

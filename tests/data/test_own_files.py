@@ -104,6 +104,12 @@ def test_a_folder_is_no_file(here):
         own_files(section())
 
 
+@pytest.mark.parametrize("length", [300, 5_000])
+def test_a_name_too_long_for_a_file_is_a_missing_resource(length):
+    with pytest.raises(MissingResourceError, match=r"data\.train: there is no file"):
+        own_files(section(train="x" * length))
+
+
 def test_a_home_of_nobody_is_refused():
     with pytest.raises(UsageError, match="nobody-at-all"):
         own_files(section(train="~nobody-at-all/rows.jsonl"))
@@ -194,3 +200,17 @@ def test_just_enough_rows_are_taken(here, train, files):
         write(here / f"{split}.jsonl", ROWS[:count])
     given = section(**{split: f"{split}.jsonl" for split in files})
     assert min(split_sizes(task(given), given).values()) == 1
+
+
+@pytest.mark.parametrize("cell", [{"a": 1}, ["a"], 1e400, "\ud83d", "a\0b"])
+@pytest.mark.parametrize("column", ["text", "label"])
+def test_a_cell_that_is_no_text_or_number_is_refused_by_file_and_line(here, column, cell):
+    write(here / "train.jsonl", [*ROWS[:5], {**ROWS[5], column: cell}, *ROWS[6:]])
+    message, _ = refused(section(labels=None))
+    assert message.startswith("train.jsonl, line 6: ")
+
+
+def test_a_long_target_that_is_no_label_is_cut_in_the_message(here):
+    write(here / "train.jsonl", [{"text": "a", "label": "x\n" * 100_000}])
+    message, _ = refused(section())
+    assert len(message) < 300

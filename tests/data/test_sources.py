@@ -161,8 +161,13 @@ def test_shards_are_hashed_once_between_finding_and_reading(array_record, monkey
 
 
 def test_original_files_are_read_once(rte_folder, monkeypatch):
-    opened, real = [], Path.read_bytes
-    monkeypatch.setattr(Path, "read_bytes", lambda path: opened.append(path.name) or real(path))
+    opened, real = [], open
+
+    def counted(path, *given, **more):
+        opened.append(Path(path).name)
+        return real(path, *given, **more)
+
+    monkeypatch.setattr("builtins.open", counted)
     find_rows(RTE, DataSection(folder=str(rte_folder)), offline=True).load()
     assert sorted(opened) == ["dev.tsv", "train.tsv"]
 

@@ -4,10 +4,20 @@ import csv
 import hashlib
 import io
 import json
+import tracemalloc
 
 import pytest
 
-from compacter_cli.data.text_files import read_rows, read_text, sha256_of
+from compacter_cli.data import text_files
+from compacter_cli.data.text_files import (
+    LONGEST_LINE,
+    MOST_COLUMNS,
+    read_bytes,
+    read_lines,
+    read_rows,
+    read_text,
+    sha256_of,
+)
 from compacter_cli.errors import CompacterError
 
 FORMS = ("jsonl", "csv", "tsv")
@@ -164,8 +174,9 @@ def test_a_separator_of_lines_is_a_part_of_a_json_text(read, separator):
 
 
 def test_json_values_keep_their_types(read):
-    row = {"text": "a", "n": 3, "f": 0.5, "flag": False, "empty": "", "zero": 0, "list": [1]}
-    assert read("jsonl", json.dumps(row), *row) == [(1, row)]
+    row = {"text": "a", "n": 3, "f": 0.5, "flag": False, "empty": "", "zero": 0}
+    unread = {"list": [1], "object": {"a": None}}  # of no interest, so they may be anything
+    assert read("jsonl", json.dumps({**row, **unread}), *row) == [(1, {**row, **unread})]
 
 
 def test_a_cell_of_any_length_is_read(read):
@@ -244,3 +255,94 @@ def test_broken_json_is_refused_by_its_line(refused, line):
 def test_broken_quotes_of_a_csv_are_refused_by_their_line(refused, rest):
     message, _ = refused("csv", f"text\nx\n{rest}", "text")
     assert message.startswith(", line 3: ")
+
+
+# Hostile files
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("[" * 5_000, "nested too deeply"),
+        ('{"text": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested too deeply"),
+        ('{"text": ' + "9" * 5_000 + "}", "an integer of 5,000 digits"),
+        ('{"text": "a", "more": ' + "9" * 5_000 + "}", "an integer of 5,000 digits"),
+        ('{"text": NaN}', "NaN is no value of JSON"),
+        ('{"text": "a", "more": [-Infinity]}', "-Infinity is no value of JSON"),
+        ('{"text": 1e400}', "too large"),
+        ('{"text": {"a": 1}}', "is an object, expected a text"),
+        ('{"text": []}', "is an array, expected a text"),
+        ('{"text": "\\ud83d"}', "half of a surrogate pair"),
+        ('{"text": "\\ude00\\ud83d"}', "half of a surrogate pair"),
+        ('{"text": "a\\u0000b"}', "holds a NUL character"),
+        ('{"text": "a\0b"}', "holds a NUL character"),
+        ("\0", "holds a NUL character"),
+        ('{"' + "x" * 100_000 + '": 1}', 'expected the column "text", got xxx'),
+        ('{"\\n\\ud83d\\u001b[31m": 1}', 'expected the column "text", got'),
+    ],
+)
+def test_a_hostile_line_of_json_is_refused_by_its_number(refused, line, said):
+    message, _ = refused("jsonl", f'{{"text": "a"}}\n\n{line}\n', "text")
+    assert message.startswith(", line 3: ")
+    assert said in message
+    assert len(message) < 500
+    assert message.isprintable()
+
+
+def test_a_pair_of_surrogates_is_a_character(read):
+    assert read("jsonl", '{"text": "\\ud83d\\ude00"}', "text") == [(1, {"text": "\U0001f600"})]
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_a_nul_in_a_table_is_refused_by_its_line(refused, form):
+    assert refused(form, "text\na\nb\0c\n", "text")[0] == ", line 3: holds a NUL character"
+
+
+def test_lists_of_texts_are_read_where_a_task_has_them(file):
+    path = file('{"a": "x", "b": ["y", "z"]}', "rows.jsonl")
+    assert read_rows(path, "jsonl", ("a", "b"), lists=("b",)) == [(1, {"a": "x", "b": ["y", "z"]})]
+    for cell, said in (('"y"', "is a text"), ("[1]", "is an array"), ('["\\ud83d"]', "surrogate")):
+        path = file(f'{{"a": "x", "b": {cell}}}', "rows.jsonl")
+        with pytest.raises(CompacterError, match=f'line 1: the column "b" .*{said}'):
+            read_rows(path, "jsonl", ("a", "b"), lists=("b",))
+
+
+def test_a_line_of_50_mb_is_refused_without_being_held(file):
+    path = file(b'{"text": "a"}\n{"text": "' + b"x " * 25_000_000 + b'"}\n', "rows.jsonl")
+    tracemalloc.start()
+    try:
+        with pytest.raises(CompacterError, match=r"line 2: longer than 8,388,608 characters"):
+            read_rows(path, "jsonl", ("text",))
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 100e6  # of a line as long as is read, some copies
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_the_longest_line_is_read(file, monkeypatch, end):
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 10)
+    assert list(read_lines(file(f"{'x' * 10}{end}"))) == [(1, "x" * 10 + ("\n" if end else ""))]
+    with pytest.raises(CompacterError, match="line 2: longer than 10 characters"):
+        list(read_lines(file(f"a\n{'x' * 11}{end}")))
+    assert LONGEST_LINE == 1 << 23
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_a_large_file(refused, monkeypatch):
+    monkeypatch.setattr(text_files, "LONGEST_LINE", 1_000)
+    message, hint = refused("csv", 'text\n"a\n' + "b\n" * 100_000, "text")
+    assert "field larger than field limit" in message
+    assert "closed" in hint
+
+
+def test_a_header_without_end_is_refused_in_a_moment(refused):
+    message, _ = refused("csv", "a," * 1_000_000 + "b\n", "text")
+    assert message == f", line 1: 1,000,001 columns; more than {MOST_COLUMNS:,} are not read"
+
+
+def test_bytes_are_read_up_to_a_limit(file, tmp_path):
+    assert read_bytes(file(b"abc"), 3) == b"abc"
+    with pytest.raises(CompacterError, match="more than 2 bytes"):
+        read_bytes(file(b"abc"), 2)
+    with pytest.raises(CompacterError, match="cannot read"):
+        read_bytes(tmp_path / "nothing", 2)

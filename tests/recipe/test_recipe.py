@@ -20,6 +20,7 @@ from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.recipe.sections import DataSection, OwnDataSection, TrainSection
 from compacter_cli.recipe.tables import override
 from compacter_cli.t5.random_backbone import tiny_vocabulary
+from compacter_cli.t5.shapes import RANDOM_TINY_SHAPE
 from compacter_cli.tasks import TASKS, task_of
 from compacter_cli.training.run_directory import run_directory
 
@@ -227,6 +228,88 @@ def test_an_infinite_learning_rate_is_refused(problems):
 @pytest.mark.parametrize("key", ["data.folder", "data.archive", "data.data_dir"])
 def test_an_empty_path_is_refused_and_is_not_the_current_folder(problems, key):
     assert key in problems(f"{key}=")  # as of --set data.data_dir=$UNSET
+
+
+@pytest.mark.parametrize(
+    ("key", "most"),
+    [
+        ("data.source_length", 65_536),
+        ("data.target_length", 65_536),
+        ("data.max_train_samples", 2**31 - 1),
+        ("train.epochs", 2**31 - 1),
+        ("train.batch_size", 2**31 - 1),
+        ("train.accumulate", 2**31 - 1),
+        ("train.eval_batch_size", 2**31 - 1),
+        ("train.warmup_steps", 2**31 - 1),
+        ("method.bottleneck", 65_536),
+        ("method.n", 65_536),
+        ("method.rank", 65_536),
+    ],
+)
+def test_a_number_beyond_any_t5s_is_a_problem_of_its_key(load, problems, key, most):
+    if key != "method.n":  # which must divide, too
+        load(f"{key}={most}")
+    for number in (most + 1, 10**12, 10**30, 2**1023):
+        problem = problems(f"{key}={number}")[key]
+        assert f"less than or equal to {most}" in problem.message
+        assert len(problem.message) < 200
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [("said", "intrinsic_dim"), ("prompt_r", "length"), ("lowrank", "rank"), ("phm", "n"),
+     ("adapterdrop", "dropped_blocks")],
+)  # fmt: skip
+@pytest.mark.parametrize("number", [10**10, 10**30])
+def test_a_number_beyond_any_t5s_is_a_problem_of_every_method(problems, method, key, number):
+    text = TINY.replace("compacterpp", method)
+    assert f"method.{key}" in problems(f"method.{key}={number}", text=text)
+
+
+def test_a_subspace_is_smaller_than_the_space(load, problems):
+    text = TINY.replace("compacterpp", "said")
+    whole = RANDOM_TINY_SHAPE.parameters()
+    load(f"method.intrinsic_dim={whole}", text=text)
+    problem = problems(f"method.intrinsic_dim={whole + 1}", text=text)["method.intrinsic_dim"]
+    assert f"more than the backbone's {whole} weights" in problem.message
+
+
+@pytest.mark.parametrize("key", ["backbone.preset", "data.folder", "data.data_dir", "output.root"])
+def test_a_nul_in_a_text_is_a_problem_of_its_key(problems, key):
+    assert problems(f'{key}="a\\u0000b"')[key].message == "holds a NUL character"
+
+
+def test_what_no_file_can_hold_is_refused_from_python_too():
+    for text in ("a\0b", "a\ud83d"):
+        tables = {**tomllib.loads(TINY), "output": {"root": text}}
+        with pytest.raises(RecipeError, match=r"output\.root"):
+            recipe_of(tables, "here")
+
+
+def test_of_very_many_problems_some_are_told(problems):
+    text = TINY + "".join(f"[unknown_{number}]\n" for number in range(5_000))
+    found = problems(text=text)
+    assert len(found) == 51
+    assert found["recipe"].message == "4,950 more problems"
+
+
+@pytest.mark.parametrize("length", [300, 5_000])
+def test_a_preset_of_a_name_too_long_is_unknown_or_missing(load, length):
+    with pytest.raises(UsageError, match="no KerasHub T5 preset"):
+        load(f"backbone.preset={'x' * length}")
+    with pytest.raises(MissingResourceError, match="there is no directory"):
+        load(f"backbone.preset=./{'x' * length}")
+
+
+def test_a_label_that_the_vocabulary_cannot_write_is_refused_before_any_training(problems):
+    problem = problems('data.labels=["\u2603", "\u2603\u2603"]', text=OWN)["data.labels"]
+    assert "cannot write the label" in problem.message
+
+
+def test_a_vocabulary_without_a_tasks_labels_is_the_presets_problem(problems):
+    # That of random/tiny has neither 2 nor the full stop.
+    problem = problems(text=TINY.replace("demo/smoke", "glue/stsb"))["backbone.preset"]
+    assert 'cannot write the label "' in problem.message
 
 
 @pytest.mark.parametrize("precision", ["float16", "mixed_float16", "fp16"])
@@ -695,7 +778,7 @@ def test_no_metrics_at_all_are_refused(problems):
     ("labels", "metrics"),
     [
         (["0", "1"], ["accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman"]),
-        (["0", "1", "2.5"], ["macro_f1", "pearson"]),
+        (["0", "1", "10"], ["macro_f1", "pearson"]),
         (None, ["exact_match", "token_f1", "rouge_l"]),
     ],
 )

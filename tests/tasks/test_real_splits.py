@@ -49,6 +49,9 @@ class Characters:
     def encode(self, texts):
         return [[ord(letter) + 10 for letter in text] for text in texts]
 
+    def decode(self, ids):
+        return "".join(chr(token - 10) for token in ids)
+
     def longest(self, texts):
         return max((text, len(text) + 1) for text in texts)
 
