@@ -1,14 +1,24 @@
 """The `compacter` program: its subcommands, and errors turned into one line and an exit code."""
 
+import errno
 import gc
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.commands.streams import guard_streams, visible
+from compacter_cli.errors import CompacterError, UsageError
+
+# What a machine refuses whoever asks, and no fault of the program: one line wherever it comes.
+REFUSALS = (
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO,
+    errno.ENAMETOOLONG, errno.ELOOP, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 
 # Each command with its line of help. Its module, of the same name in commands/, is imported when
 # the command is called: --help of all, or of one, must not wait for the others.
@@ -48,9 +58,14 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = dict.fromkeys(COMMANDS)  # their names; what they are, `get_command` loads
+        self.commands = dict.fromkeys(COMMANDS)  # their names; see get_command
+
+    def make_context(self, *args: Any, **settings: Any) -> Any:
+        with _said_in_a_line():
+            return super().make_context(*args, **settings)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _check_encoded(args)
         # To look at a flag that has no default, Typer imports pydantic, whatever is called.
         for parameter in self.get_params(ctx):
             if getattr(parameter, "is_flag", False) and parameter.default is None:
@@ -65,18 +80,56 @@ class Commands(TyperGroup):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _said_in_a_line():
             return super().invoke(ctx)
-        except CompacterError as error:
-            from compacter_cli.commands.console import show_error
 
-            show_error(error)
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt as interrupt:
-            from compacter_cli.commands.console import err
 
-            err.print(str(interrupt) or "interrupted", soft_wrap=True)
-            raise typer.Exit(130) from None
+@contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Turn known errors inside, and Ctrl-C, into a line on stderr and an exit code."""
+    try:
+        yield
+    except CompacterError as error:
+        raise _ended(error) from None
+    except KeyboardInterrupt as interrupt:
+        from compacter_cli.commands.console import err
+
+        err.print(str(interrupt) or "interrupted", soft_wrap=True)
+        raise typer.Exit(130) from None
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        raise _ended(_refused(error)) from None
+    except Exception as error:
+        if hasattr(error, "format_message"):  # what Typer itself says of a command line
+            vars(error).update(message=visible(getattr(error, "message", "")))
+        raise
+
+
+def _ended(error: CompacterError) -> typer.Exit:
+    from compacter_cli.commands.console import show_error
+
+    show_error(error)
+    return typer.Exit(error.exit_code)
+
+
+def _refused(error: OSError) -> CompacterError:
+    """What the machine refused, as an error of one line; too long a name is one of usage."""
+    kind = UsageError if error.errno in (errno.ENAMETOOLONG, errno.ELOOP) else CompacterError
+    where = f"{error.filename}: " if error.filename is not None else ""
+    return kind(f"{where}{error.strerror}")
+
+
+def _check_encoded(args: Iterable[str]) -> None:
+    """Refuse bytes that are no text: no file of a run could hold them."""
+    for arg in args:
+        try:
+            arg.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{arg}: expected UTF-8, got a byte that is none at character {error.start}",
+                "rename the file, or type it in UTF-8",
+            ) from None
 
 
 app = typer.Typer(
@@ -112,6 +165,7 @@ def main() -> None:
     """Run the command line."""
     # Pydantic would look through all installed packages for plugins, which nothing here wants.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    guard_streams()
     try:
         app()
     finally:

@@ -1,16 +1,36 @@
-"""The base of everything that a recipe can hold."""
+"""The base of everything that a recipe can hold, and where two recipes differ."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, dataclass_transform
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from compacter_cli.errors import flaw_of
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass  # has no public name
 else:
     ModelMetaclass = type(BaseModel)
 
-Text = Annotated[str, Field(min_length=1)]
+# No T5 is wider than the 65,536 of T5-11B's feed-forward, and attention over as many tokens takes
+# gigabytes a head. A count beyond 31 bits overflows somewhere in torch or numpy.
+LARGEST_DIMENSION = 65_536
+LARGEST_COUNT = 2**31 - 1
+
+
+def _sound(text: str) -> str:
+    if flaw := flaw_of(text):
+        raise ValueError(flaw)
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_sound)]
+Dimension = Annotated[int, Field(gt=0, le=LARGEST_DIMENSION)]
+"""A width, or a length in tokens."""
+Count = Annotated[int, Field(gt=0, le=LARGEST_COUNT)]
+"""How many of something there are: at least one."""
+CountFromZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
+"""How many of something there are, if any."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
@@ -38,17 +58,20 @@ class Section(BaseModel, metaclass=_Frozen):
         return tomli_w.dumps(self.plain())
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Both values of every dotted key in which two plain recipes differ, by key in order.
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """The dotted keys, sorted, at which two plain sections hold other values, or only one does."""
+    flat, other_flat = dict(_flat(one)), dict(_flat(other))
+    keys = sorted(flat.keys() | other_flat.keys())
+    return [key for key in keys if flat.get(key) != other_flat.get(key)]
 
-    `None` stands for no value.
-    """
-    first, second = (dict(_flat(tables)) for tables in (one, other))
-    pairs = {key: (first.get(key), second.get(key)) for key in sorted(first.keys() | second)}
-    return {key: (here, there) for key, (here, there) in pairs.items() if here != there}
+
+def value_at(tables: Mapping[str, Any], key: str, absent: str) -> Any:
+    """The value of a plain section at a dotted key; `absent` where it holds none."""
+    return dict(_flat(tables)).get(key, absent)
 
 
 def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of nested tables under its dotted key."""
     for name, value in tables.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{name}.")

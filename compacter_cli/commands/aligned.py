@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 import typer
 
+from compacter_cli.commands.streams import visible
+
 
 def print_aligned(rows: Iterable[Sequence[str]], left: int = 1, gap: int = 1) -> None:
     """Print rows of cells under the first, which is the head; nothing is wrapped or cut off.
@@ -11,7 +13,7 @@ def print_aligned(rows: Iterable[Sequence[str]], left: int = 1, gap: int = 1) ->
     The first `left` columns, of names, align left and the rest, of numbers, right, with `gap`
     spaces between them.
     """
-    rows = list(rows)
+    rows = [tuple(map(visible, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     head, *lines = (_line(row, widths, left, " " * gap) for row in rows)
     typer.secho(head, bold=True)

@@ -3,21 +3,40 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
-from typing import TYPE_CHECKING
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from compacter_cli.commands.streams import visible
 from compacter_cli.errors import CompacterError, RecipeError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+    from types import FrameType
 
     from rich.table import Table
+    from rich.text import Text
 
-# No markup, no emoji: texts of users and TOML sections hold brackets and colons of their own.
-out = Console(highlight=False, markup=False, emoji=False)
-err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+class PlainConsole(Console):
+    """A console that shows every text as it is, and obeys nothing in it.
+
+    No markup, no emoji: texts of users and TOML sections hold brackets and colons of their own.
+    """
+
+    def __init__(self, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:  # of lines, and of a table's cells
+        return super().render_str(visible(text), **options)
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
 def show_error(error: CompacterError) -> None:
@@ -32,16 +51,21 @@ def show_error(error: CompacterError) -> None:
             table.add_row(problem.key, problem.message, problem.hint)
         err.print(table)
     else:
-        err.print(str(error), soft_wrap=True)
+        err.print(_one_line(error), soft_wrap=True)
     if error.hint:
         err.print("next:", style="bold", end=" ")
-        err.print(error.hint, soft_wrap=True)
+        err.print(_one_line(error.hint), soft_wrap=True)
 
 
 def show_note(sentence: str) -> None:
     """Print a sentence to stderr that a reader should know but need not act on."""
     err.print("note:", style="yellow", end=" ")
-    err.print(sentence, soft_wrap=True)
+    err.print(_one_line(sentence), soft_wrap=True)
+
+
+def _one_line(text: object) -> str:
+    """A text without its newlines: what a file says must not pass for another line of ours."""
+    return str(text).replace("\n", " ")
 
 
 def table_of(*columns: str, numbers: Collection[str] = (), tight: bool = False) -> Table:
@@ -60,15 +84,62 @@ def table_of(*columns: str, numbers: Collection[str] = (), tight: bool = False) 
 
 
 def print_json(value: object) -> None:
-    """Print `value` as JSON to stdout, with nothing else around it."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Print `value` as JSON to stdout, with nothing else around it.
+
+    Letters stay as they are, but for those that a terminal obeys or the stream cannot encode.
+    """
+    text = visible(json.dumps(value, indent=2, ensure_ascii=False))
+    if not _can_encode(text):
+        text = json.dumps(value, indent=2)
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()  # here, where a disk that is full is still an error of this command
+
+
+def _can_encode(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def start_frameworks(quiet: bool = False) -> None:
     """Hide TensorFlow and start Keras for a command that goes on to train, which says so."""
-    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
-
     if not quiet:
         err.print("loading torch and keras ...", style="dim")
-    hide_tensorflow()
-    start_keras()
+    load_frameworks()
+
+
+def load_frameworks() -> None:
+    """Hide TensorFlow and start Keras; Ctrl-C meanwhile ends the process."""
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+
+    with interrupts_end_the_process():
+        hide_tensorflow()
+        start_keras()
+
+
+@contextmanager
+def interrupts_end_the_process() -> Iterator[None]:
+    """Ctrl-C inside exits 130 on the spot, for where nothing is at stake yet.
+
+    A KeyboardInterrupt in the midst of an import is turned into other errors by C extensions, or
+    left to be raised again when the interpreter ends.
+    """
+    normal = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not normal or threading.current_thread() is not threading.main_thread():
+        yield  # someone else's to handle, or ignored on purpose
+        return
+    told = os.dup(2)  # stderr is silenced while the frameworks load
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        with suppress(OSError):
+            os.write(told, b"interrupted\n")
+        os._exit(130)
+
+    signal.signal(signal.SIGINT, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.close(told)

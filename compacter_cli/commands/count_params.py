@@ -132,11 +132,10 @@ def verify_counts(counts: "Iterable[Count]") -> list[int | None]:
     Raises:
         CompacterError: a model trains another number than its `Count` says.
     """
+    from compacter_cli.commands.console import load_frameworks
     from compacter_cli.t5.random_backbone import random_backbone
-    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
-    hide_tensorflow()
-    start_keras()
+    load_frameworks()
     from compacter_cli.t5.model import T5Model
     from compacter_cli.t5.shapes import shape_of
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import typer
 
 from compacter_cli.commands.aligned import print_aligned
+from compacter_cli.commands.streams import visible
 from compacter_cli.paper.counting import Count, reported_percent, reported_total
 
 COLUMNS = ("adapters", "rule A", "biases", "norms", "prompts", "subspace")  # of the paper's methods
@@ -18,10 +19,10 @@ def show(counts: Sequence[Count], built: Sequence[int | None] | None = None) -> 
     if len({item.backbone for item in counts}) > 1:
         print_aligned(_brief_rows(counts), left=2, gap=2)
     else:
-        typer.echo(f"parameters trained on {counts[0].backbone}")
+        typer.echo(visible(f"parameters trained on {counts[0].backbone}"))
         print_aligned(_component_rows(counts))
         if any(not item.problems for item in counts):
-            print_aligned(_paper_rows(counts))
+            print_aligned(_paper_rows(counts), gap=2)
             for line in _legend(counts):
                 typer.secho(line, dim=True)
     if built is not None:
@@ -40,7 +41,7 @@ def _component_rows(counts: Sequence[Count]) -> Iterator[Sequence[str]]:
 
 
 def _paper_rows(counts: Sequence[Count]) -> Iterator[Sequence[str]]:
-    yield "method", "%", "paper", "% own", "8 tasks", "paper", "+ norms", "6 tasks", "paper"
+    yield "method", "%", "paper", "% own", "8 tasks", "paper", "+norms", "6 tasks", "paper"
     for item in counts:
         if not item.problems:
             yield (
@@ -92,7 +93,7 @@ def _legend(counts: Sequence[Count]) -> Iterator[str]:
         yield f"%: of {first.base:,}, the backbone as it is"
     yield (
         "8, 6 tasks: all parameters that many tasks need, as a multiple of the backbone; the "
-        "paper leaves out the layer norms each task keeps, + norms counts them"
+        "paper leaves out the layer norms each task keeps, +norms counts them"
     )
     forms = ((item.method.name, item.closed_form()) for item in shown)
     known = [f"{name} {form:,}" for name, form in forms if form is not None]

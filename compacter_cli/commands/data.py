@@ -50,12 +50,14 @@ def status_command(
 ) -> None:
     """Show which of the fourteen tasks are prepared, and with how many rows.
 
-    With --folder or --archives: which original files are there. Every row is read and checked.
+    With --folder or --archives: which original files are there. Every row is read and checked; 1
+    is the exit code where those of a task are not whole.
 
     Example: compacter data status --task glue
     """
     from compacter_cli.commands.console import print_json
     from compacter_cli.commands.data_status import (
+        damaged,
         original_status,
         show_originals,
         show_status,
@@ -74,6 +76,8 @@ def status_command(
     else:
         found = original_status(tasks=tasks, folder=folder, archives=archives)
         print_json(found) if json_ else show_originals(found, folder or archives)
+        if damaged(found, tasks, zipped=folder is None):
+            raise typer.Exit(1)
 
 
 @app.command("prepare")

@@ -144,6 +144,12 @@ def _read_originals(task: PublishedTask, folder: Path | None, place: Path) -> Ro
     return rows_in_archive(task, existing_archive(task, place))
 
 
+def damaged(found: Sequence[Status], tasks: Sequence[PublishedTask], zipped: bool) -> bool:
+    """Whether a task's originals are there but not whole; what was never zipped is in no zip."""
+    could_be = {task.name for task in tasks if task.original.archive or not zipped}
+    return any(item["state"] not in STATES and item["task"] in could_be for item in found)
+
+
 def archive_in(task: PublishedTask, place: Path) -> Path:
     """Path of a task's zip: `place` itself, or below its benchmark's folder (both have RTE.zip)."""
     if not place.is_dir() or task.original.archive is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
 
 import typer
 
@@ -16,9 +16,11 @@ from compacter_cli.commands.options import (
     UseOption,
     WhichOption,
 )
-from compacter_cli.training.records import Result, ScoresRecord
+from compacter_cli.errors import CompacterError
+from compacter_cli.training.records import ScoresRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from compacter_cli.data.rows import Origin
@@ -54,26 +56,23 @@ def command(
     """
     from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.adapters.restoring import recipe_with
-    from compacter_cli.commands.console import print_json, show_note
+    from compacter_cli.commands.console import load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
-    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
     from compacter_cli.tasks import task_of
-    from compacter_cli.training.run_directory import adapter_of_run, read_result
+    from compacter_cli.training.run_directory import adapter_of_run
 
     directory = adapter_of_run(run, which)
     recipe = recipe_with(read_manifest(directory), directory, set_ or [])
     check_preset(recipe.backbone.preset, offline)
     source = find_rows(task_of(recipe), recipe.data, offline)
-    hide_tensorflow()
-    start_keras()
+    load_frameworks()
     found = evaluate(
         adapter=directory, recipe=recipe, split=split, device=device, offline=offline, source=source
     )
-    recorded = read_result(run) if which == "best" else None
-    before = _recorded_scores(recorded, split)
-    found["recorded"] = before and before["metrics"]
-    if recorded and data_changed(found, recorded, split):
+    recorded = record_of(run, split) if which == "best" else None
+    found["recorded"] = recorded.metrics if recorded else None
+    if recorded and data_changed(found, recorded):
         show_note(
             "the data is not what the run was trained on: its files or their number of rows differ"
         )
@@ -135,18 +134,51 @@ def evaluate(
     }
 
 
-def _recorded_scores(recorded: Result | None, split: str) -> ScoresRecord | None:
-    if recorded is None or split not in recorded:  # of train, none is written down
+class Record(NamedTuple):
+    """What a run recorded of a split, and sha256 of the data's files by name.
+
+    It scores no training split: there `metrics` and `examples`, their number, are `None`.
+    """
+
+    metrics: dict[str, float] | None
+    examples: int | None
+    sha256: dict[str, str]
+
+
+def record_of(run: Path, split: str) -> Record | None:
+    """What the run itself recorded of a split, or `None`; a damaged record is noted, no more.
+
+    By then the split is scored, and the scores stand without it.
+    """
+    from compacter_cli.commands.console import show_note
+    from compacter_cli.training.run_directory import read_result
+
+    try:
+        result = read_result(run)
+        return None if result is None else _record(result, split)
+    except CompacterError as error:
+        show_note(f"{error}; the scores are compared with nothing")
         return None
-    return recorded["test"] if split == "test" else recorded["validation"]
 
 
-def data_changed(found: Evaluation, recorded: Result, split: str) -> bool:
+def _record(result: Mapping[str, Any], split: str) -> Record:
+    """The `Record` in a result.json, whose content may be anything."""
+    try:
+        sha256 = dict(result.get("data", {}).get("sha256", {}))
+        if split == "train":
+            return Record(None, None, sha256)
+        scores = result[split]
+        metrics = {str(name): float(value) for name, value in scores["metrics"].items()}
+        return Record(metrics, int(scores["count"]), sha256)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise CompacterError(f"result.json is damaged: no scores of {split} in it") from error
+
+
+def data_changed(found: Evaluation, recorded: Record) -> bool:
     """Whether the rows cannot be those that a run recorded; a split drawn anew may overlap."""
-    scored = _recorded_scores(recorded, split)
-    before, now = (origin.get("sha256", {}) for origin in (recorded.get("data", {}), found["data"]))
-    return (scored is not None and scored["count"] != found["count"]) or any(
-        now[name] != digest for name, digest in before.items() if name in now
+    now = found["data"].get("sha256", {})
+    return recorded.examples not in (None, found["count"]) or any(
+        now[name] != digest for name, digest in recorded.sha256.items() if name in now
     )
 
 

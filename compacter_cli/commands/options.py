@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,8 +15,23 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a value: section.key=value, read as TOML. Repeatable."),
 ]
+
+_DEVICE = re.compile("cpu|cuda(:[0-9]{1,3})?")
+
+
+def _check_device(name: str | None) -> str | None:
+    """Refuse what names no device, without torch, which alone knows whether there is this one."""
+    if name is not None and not _DEVICE.fullmatch(name):
+        raise UsageError(
+            f"--device {name}: expected cpu or cuda, or one of several GPUs as cuda:1",
+            "leave --device out to take what is there",
+        )
+    return name
+
+
 DeviceOption = Annotated[
-    str | None, typer.Option("--device", help="cpu or cuda; a GPU where there is one.")
+    str | None,
+    typer.Option("--device", help="cpu or cuda; a GPU where there is one.", callback=_check_device),
 ]
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Fetch nothing: only what is on this disk.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
 
@@ -20,8 +22,9 @@ from compacter_cli.commands.options import (
 from compacter_cli.errors import CompacterError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from compacter_cli.adapters.predictor import Predictor
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.tasks.base import Row, Task
@@ -61,6 +64,10 @@ def command(
         Path | None,
         typer.Option("--output", "-o", help="JSONL file to write; one that is there stays."),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on after the answers of an interrupted --output."),
+    ] = False,
     which: WhichOption = "best",
     set_: UseOption = None,
     device: DeviceOption = None,
@@ -70,42 +77,42 @@ def command(
 ) -> None:
     """Answer texts with a run's adapter, with every label's probability.
 
+    Answers for --output are kept beside it as they are made, in a file that ends in .part, until
+    it is whole; the same command with --resume goes on after those.
+
     Example: compacter predict --run RUN --file pairs.jsonl --output answers.jsonl
     """
     from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.adapters.restoring import recipe_with
-    from compacter_cli.commands.console import err, print_json, show_note
+    from compacter_cli.commands.answer_file import read_answers
+    from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
-    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
     from compacter_cli.tasks import task_of
     from compacter_cli.training.run_directory import adapter_of_run
 
     directory = adapter_of_run(run, which)
     recipe = recipe_with(read_manifest(directory), directory, set_ or [])
     task = task_of(recipe)
-    check_inputs(text, file, split, output)
+    check_inputs(text, file, split, output, resume)
     source = find_rows(task, recipe.data, offline) if split else None
     texts = [] if split else text or read_sources(task, file)
     for warning in odd_texts(task, texts):
         show_note(warning)
     check_preset(recipe.backbone.preset, offline)
-    hide_tensorflow()
-    start_keras()
+    load_frameworks()
     right = None
     if split and source:
         texts, right = texts_of_split(recipe, split, source)
-    found = predict(adapter=directory, recipe=recipe, texts=texts, device=device)
-    if right:
-        for item, answers in zip(found, right, strict=True):
-            item["right"] = answers
+    asked = Asked(directory, recipe, texts, right, device)
     if output:
-        write_lines(output, found)
-        err.print(f"wrote {len(found):,} answers to {output}", soft_wrap=True)
-    if json_:
-        print_json(found)
-    elif not output:
-        show(found)
+        write_answers(asked, output, resume)
+        err.print(f"wrote {len(texts):,} answers to {output}", soft_wrap=True)
+        if json_:
+            print_json(read_answers(output))
+    else:
+        found = [answer for batch in asked.batches() for answer in batch]
+        print_json(found) if json_ else show(found)
 
 
 def predict(
@@ -127,23 +134,87 @@ def predict(
         UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone.
     """
-    from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.predictor import Predictor
-    from compacter_cli.adapters.restoring import backbone_of, check_use
-    from compacter_cli.t5.runtime import on_device
+    asked = Asked(Path(adapter), recipe, texts, device=device)
+    return [answer for batch in asked.batches() for answer in batch]
 
-    check_use(read_manifest(adapter), Path(adapter), recipe)
-    with on_device(device):
-        predictor = Predictor(backbone_of(recipe), adapter, recipe)
-        answers = predictor.predict_with_probabilities(texts, recipe.train.eval_batch_size)
-    return [
-        {"text": text, "prediction": answer, "probabilities": share}
-        for text, (answer, share) in zip(texts, answers, strict=True)
-    ]
+
+@dataclass(frozen=True)
+class Asked:
+    """Texts that an adapter is asked.
+
+    Attributes:
+        adapter: directory of the adapter.
+        recipe: the one by which it answers.
+        texts: source texts.
+        right: all right answers to each text, where they are known.
+        device: "cpu" or "cuda"; a GPU where there is one.
+    """
+
+    adapter: Path
+    recipe: Recipe
+    texts: Sequence[str]
+    right: Sequence[list[str]] | None = None
+    device: str | None = None
+
+    def batches(self, done: int = 0) -> Iterator[list[Answer]]:
+        """The answers to the texts after the first `done`, a batch at a time.
+
+        Raises:
+            UsageError: the recipe is another adapter's.
+            CompacterError: the adapter is damaged or not of this backbone.
+        """
+        from compacter_cli.adapters.manifest import read_manifest
+        from compacter_cli.adapters.predictor import Predictor
+        from compacter_cli.adapters.restoring import backbone_of, check_use
+        from compacter_cli.t5.runtime import on_device
+
+        check_use(read_manifest(self.adapter), self.adapter, self.recipe)
+        size = self.recipe.train.eval_batch_size
+        with on_device(self.device):
+            predictor = Predictor(backbone_of(self.recipe), self.adapter, self.recipe)
+            for start in range(done, len(self.texts), size):
+                yield self._batch(predictor, slice(start, start + size))
+
+    def _batch(self, predictor: Predictor, rows: slice) -> list[Answer]:
+        texts = self.texts[rows]
+        found: list[Answer] = [
+            {"text": text, "prediction": answer, "probabilities": share}
+            for text, (answer, share) in zip(
+                texts, predictor.predict_with_probabilities(texts, len(texts)), strict=True
+            )
+        ]
+        if self.right is not None:
+            for item, answers in zip(found, self.right[rows], strict=True):
+                item["right"] = answers
+        return found
+
+
+def write_answers(asked: Asked, output: Path, resume: bool = False) -> None:
+    """Write answers to a new JSONL file, batch by batch; see `AnswerFile`.
+
+    Raises:
+        UsageError: it cannot be written, is there already, or there is only another's to go on
+            from.
+        CompacterError: the adapter does not fit, or the disk is full.
+        KeyboardInterrupt: Ctrl-C; what was answered is kept.
+    """
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.commands.answer_file import AnswerFile, key_of
+
+    weights, recipe = read_manifest(asked.adapter)["sha256"], asked.recipe
+    key = key_of(weights, recipe.plain(), asked.right, texts=asked.texts)
+    file = AnswerFile(output, key, asked.texts, recipe.train.eval_batch_size)
+    with file.growing(resume):
+        for batch in asked.batches(file.done):
+            file.add(batch)
 
 
 def check_inputs(
-    texts: Sequence[str] | None, file: Path | None, split: str | None, output: Path | None = None
+    texts: Sequence[str] | None,
+    file: Path | None,
+    split: str | None,
+    output: Path | None = None,
+    resume: bool = False,
 ) -> None:
     """Raise `UsageError` unless there is one kind of input, and room for the output."""
     given = [name for name, value in (("--text", texts), ("--file", file), ("--split", split))
@@ -153,10 +224,20 @@ def check_inputs(
             f"expected one of --text, --file and --split, got {' and '.join(given) or 'none'}",
             'such as --text "..."',
         )
-    if output and output.exists():
+    if resume and not output:
+        raise UsageError("--resume goes on with a file of answers", "give its --output")
+    if output:
+        _check_output(output)
+
+
+def _check_output(output: Path) -> None:
+    from compacter_cli.training.claim import check_writable
+
+    if os.path.lexists(output):
         raise UsageError(f"{output} exists and is not overwritten", "choose another --output")
-    if output and not output.absolute().parent.is_dir():
+    if not output.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {output.parent} for --output", "make it first")
+    check_writable(output)
 
 
 def read_sources(task: Task, file: Path | None) -> list[str]:
@@ -173,7 +254,7 @@ def read_sources(task: Task, file: Path | None) -> list[str]:
     form = file.suffix.removeprefix(".")
     try:
         if form in FORMATS:
-            rows = read_rows(file, form, task.fields)
+            rows = read_rows(file, form, task.fields, task.lists)
             return [_source_of(task, row, f"{file}, line {number}") for number, row in rows]
         # Not splitlines, which also breaks at separators that belong to a text.
         lines = [line for line in read_text(file).split("\n") if line.strip()]
@@ -210,21 +291,6 @@ def odd_texts(task: Task, texts: Sequence[str]) -> list[str]:
     if not odd:
         return []
     return [f"{len(odd)} of {len(texts)} texts are not written as in training: {shape}"]
-
-
-def write_lines(path: Path, found: Sequence[Answer]) -> None:
-    """Write answers as JSONL to a new file.
-
-    Raises:
-        UsageError: it cannot be written, or is there already.
-    """
-    import json
-
-    try:
-        with open(path, "x", encoding="utf-8") as file:
-            file.writelines(json.dumps(item, ensure_ascii=False) + "\n" for item in found)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def show(found: Sequence[Answer]) -> None:

@@ -60,6 +60,7 @@ def check_before_pretraining(
     from compacter_cli.errors import UsageError
     from compacter_cli.pretraining.corpus import check_text
     from compacter_cli.pretraining.directory import check_resumable, check_vacant
+    from compacter_cli.training.claim import check_writable
 
     if resume and overwrite:
         raise UsageError("--resume continues and --overwrite begins again", "give one of them")
@@ -67,13 +68,14 @@ def check_before_pretraining(
         check_resumable(directory, recipe)
     else:
         check_vacant(directory, overwrite)
+    check_writable(directory)
     check_text(recipe.text)
 
 
 def pretrain(
     *,
     recipe: PretrainingRecipe,
-    directory: Path,
+    directory: Path | str,
     resume: bool = False,
     overwrite: bool = False,
     device: str | None = None,
@@ -89,7 +91,7 @@ def pretrain(
         overwrite: replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
         display: what is told while it goes on; silent by default.
-        checked: `check_before_pretraining` has just found nothing wrong.
+        checked: whether `check_before_pretraining` was called, to save checking again.
 
     Returns:
         The result, as in `pretraining.json`, and where the preset is.
@@ -98,6 +100,7 @@ def pretrain(
         CompacterError: it cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; it can be resumed.
     """
+    directory = Path(directory)
     if not checked:
         check_before_pretraining(recipe, directory, resume, overwrite)
     from compacter_cli.commands.pretraining_words import opening_lines

@@ -51,19 +51,14 @@ class Plain(Display):
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    _bar: Progress | None = None
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._bar: Progress | None = None
 
     def start(self, updates: int, done: int = 0) -> None:
         super().start(updates)
-        self._bar = Progress(  # a new one each time: one display may see several runs
-            TextColumn("training"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[latest]}"),
-            console=self._console,
-            transient=True,
-        )
+        self.stop()
+        self._bar = _bar(self._console)  # a new one: an earlier training keeps its own
         self._task = self._bar.add_task("", total=updates, completed=done, latest="")
         self._bar.start()
 
@@ -74,6 +69,18 @@ class Live(Plain):
     def stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("training"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[latest]}"),
+        console=console,
+        transient=True,
+    )
 
 
 def display_for(quiet: bool = False) -> Display:

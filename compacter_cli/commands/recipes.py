@@ -7,6 +7,7 @@ import typer
 
 from compacter_cli.commands.aligned import print_aligned
 from compacter_cli.commands.options import JsonOption
+from compacter_cli.commands.streams import visible
 from compacter_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def list_command(
 
 def _show(found: list[Listed]) -> None:
     """Print a line a recipe: not as a rich table, which takes longer than all the rest together."""
+
     rows = [("recipe", "metrics", "paper (T5-base)")]
     for item in found:
         paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
@@ -68,7 +70,7 @@ def show_command(name: Name) -> None:
     from compacter_cli.recipe.shipped import find_recipe
 
     _, text = find_recipe(name)
-    typer.echo(text, nl=False)
+    typer.echo(visible(text), nl=False)
 
 
 @app.command("copy")
@@ -88,7 +90,7 @@ def copy_command(
         if is_pretraining(tables)
         else f"train --recipe {written}"
     )
-    typer.echo(f"wrote {written}; next: compacter {command}")
+    typer.echo(visible(f"wrote {written}; next: compacter {command}"))
 
 
 def list_recipes(*, task: str | None = None, method: str | None = None) -> list[Listed]:

@@ -23,10 +23,14 @@ if TYPE_CHECKING:
 
 
 class Plan(TypedDict):
-    """What a recipe would do: `run` is the directory, `taken` whether something is there."""
+    """What a recipe would do: `run` is the directory, `taken` whether something is there.
+
+    `unchecked` are sentences on what only a run can tell.
+    """
 
     run: str
     taken: bool
+    unchecked: list[str]
     method: list[str]
     rows: dict[str, int]
     splits: str
@@ -64,7 +68,7 @@ def command(
     resolved = load_recipe(recipe, overrides)
     directory = run_directory(resolved, output)
     if dry_run:
-        found = plan(recipe=resolved, directory=directory, offline=offline)
+        found = plan(recipe=resolved, directory=directory, device=device, offline=offline)
         print_json(found) if json_ else show_plan(found)
         return
     source = check_before_training(resolved, directory, offline, overwrite)
@@ -92,9 +96,11 @@ def check_before_training(
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
+    from compacter_cli.training.claim import check_writable
     from compacter_cli.training.run_directory import check_vacant
 
     check_vacant(directory, overwrite)
+    check_writable(directory)
     check_preset(recipe.backbone.preset, offline)
     return find_rows(task_of(recipe), recipe.data, offline)
 
@@ -140,8 +146,10 @@ def train(
         return session.finish()
 
 
-def plan(*, recipe: Recipe, directory: Path, offline: bool = False) -> Plan:
-    """What a recipe would do, found without a framework.
+def plan(
+    *, recipe: Recipe, directory: Path, device: str | None = None, offline: bool = False
+) -> Plan:
+    """What a recipe would do, found without a framework; a zip of rows is read to its end.
 
     Raises:
         CompacterError: the run could not be started.
@@ -154,7 +162,9 @@ def plan(*, recipe: Recipe, directory: Path, offline: bool = False) -> Plan:
     from compacter_cli.tasks import task_of
     from compacter_cli.training.claim import is_vacant
 
-    check_before_training(recipe, directory, offline, overwrite=True)
+    source = check_before_training(recipe, directory, offline, overwrite=True)
+    if reads_an_archive(recipe):
+        source.load()  # a web page saved as a zip is found out here, not in a night's queue
     task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
     sizes = split_sizes(task, recipe.data)
     examples = min(sizes["train"], recipe.data.max_train_samples or sizes["train"])
@@ -162,12 +172,27 @@ def plan(*, recipe: Recipe, directory: Path, offline: bool = False) -> Plan:
     return {
         "run": str(directory),
         "taken": not is_vacant(Path(directory)),
+        "unchecked": unchecked(device),
         "method": method_lines(recipe.method, shape),
         "rows": sizes,
         "splits": task.split.words,
         "updates": math.ceil(examples / size) * recipe.train.epochs,
         "recipe": recipe.plain(),
     }
+
+
+def reads_an_archive(recipe: Recipe) -> bool:
+    """Whether a recipe's rows are in an original zip; prepared ones are checked when found."""
+    from compacter_cli.recipe.sections import DataSection
+
+    return isinstance(recipe.data, DataSection) and recipe.data.archive is not None
+
+
+def unchecked(device: str | None) -> list[str]:
+    """What a plan cannot say without torch, in sentences."""
+    if device is None or device == "cpu":
+        return []
+    return [f"not checked: whether {device} is here, which only torch knows"]
 
 
 def show_plan(found: Plan) -> None:
@@ -185,6 +210,8 @@ def show_plan(found: Plan) -> None:
     out.print(
         f"{found['updates']:,} updates; the run would go to {found['run']}{taken}", soft_wrap=True
     )
+    for sentence in found["unchecked"]:
+        out.print(sentence, soft_wrap=True)
 
 
 def show_result(result: Result) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import typer
 
 from compacter_cli.commands.options import JsonOption, RecipeOption, SetOption
+from compacter_cli.commands.streams import visible
 
 
 def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = False) -> None:
@@ -21,8 +22,8 @@ def command(recipe: RecipeOption, set_: SetOption = None, json_: JsonOption = Fa
     else:
         import tomli_w
 
-        typer.echo(tomli_w.dumps(resolved), nl=False)
-        typer.echo(f"valid: {recipe}", err=True)
+        typer.echo(visible(tomli_w.dumps(resolved)), nl=False)
+        typer.echo(visible(f"valid: {recipe}"), err=True)
 
 
 def validate(*, recipe: str, overrides: Iterable[str] = ()) -> dict[str, Any]:

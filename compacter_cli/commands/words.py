@@ -27,7 +27,8 @@ def opening_lines(opening: Opening) -> list[str]:
         f"{recipe.method.title} on {recipe.task}, {recipe.backbone.preset} "
         f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {opening.device}",
         *method_lines(recipe.method, shape),
-        f"{sizes} examples; {_cut(opening.truncated, recipe.data.source_length)}",
+        f"{sizes} examples; {_cut(opening.truncated, recipe.data.source_length)}"
+        + _lost(opening.unwritable),
         f"splits: {task_of(recipe).split.words}",
         f"{opening.updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
         f"{train.batch_size * train.accumulate} examples, rate {train.peak_rate:g}"
@@ -59,6 +60,11 @@ def _listed(method: Method, components: Mapping[str, int]) -> str:
 def _cut(count: int, length: int) -> str:
     """How many sources were cut."""
     return f"{count:,} sources cut at {length} tokens" if count else "no source cut"
+
+
+def _lost(count: int) -> str:
+    """How many targets no answer can equal, where there are any."""
+    return f"; {count:,} targets hold what the vocabulary cannot write" if count else ""
 
 
 def warmup_note(warmup_steps: int, peak_rate: float, updates: int) -> str:

@@ -1,6 +1,6 @@
 """The fine-tuning methods, one file each, in the order of the paper's tables."""
 
-from compacter_cli.errors import UsageError, nearest_or_all
+from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 from compacter_cli.methods.adapter import Adapter
 from compacter_cli.methods.adapterdrop import AdapterDrop
 from compacter_cli.methods.base import Method
@@ -38,5 +38,5 @@ def method_named(name: str) -> type[Method]:
         UsageError: there is none; it names the nearest, or all.
     """
     if name not in METHODS:
-        raise UsageError(f'unknown method "{name}"', nearest_or_all(name, METHODS))
+        raise UsageError(f'unknown method "{excerpt(name)}"', nearest_or_all(name, METHODS))
     return METHODS[name]

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from pydantic import NonNegativeInt, PositiveInt
-
 from compacter_cli.errors import Problem
 from compacter_cli.methods.base import (
     NO_WEIGHTS,
@@ -14,6 +12,7 @@ from compacter_cli.methods.base import (
     Weights,
     seed_of,
 )
+from compacter_cli.section import CountFromZero, Dimension
 from compacter_cli.t5.shapes import T5Shape
 
 if TYPE_CHECKING:
@@ -35,13 +34,13 @@ class Bottleneck(Efficient):
     All layer norms train with it; embeddings and output head stay frozen (paper, section 5).
     """
 
-    bottleneck: PositiveInt = 24
+    bottleneck: Dimension = 24
     """Bottleneck dimension d; the paper tries 96, 48 and 24."""
     activation: Activation = "gelu_tanh"
     """Activation between the two projections."""
     after: After = "both"
     """Which sub-layers get an adapter: self_attention, feed_forward or both."""
-    dropped_blocks: NonNegativeInt = 0
+    dropped_blocks: CountFromZero = 0
     """How many of the lowest blocks of either stack get no adapter."""
     train_layer_norms: bool = True
     """Train the weights of all layer norms, as the paper does."""

@@ -2,18 +2,17 @@
 
 from math import gcd
 
-from pydantic import PositiveInt
-
 from compacter_cli.errors import Problem
 from compacter_cli.methods.base import Layer, seed_of
 from compacter_cli.methods.bottleneck import Bottleneck, Rule, SeedGenerator
+from compacter_cli.section import Dimension
 from compacter_cli.t5.shapes import T5Shape
 
 
 class Hypercomplex(Bottleneck):
     """A bottleneck whose projections are sums of n Kronecker products."""
 
-    n: PositiveInt = 4
+    n: Dimension = 4
     """Hypercomplex division; the paper tries 4, 8 and 12. It must divide d and k."""
 
     learning_rate = 3e-3
@@ -41,7 +40,7 @@ class Hypercomplex(Bottleneck):
 class LowRankHypercomplex(Hypercomplex):
     """Hypercomplex projections of rank-r factors, with one rule for the whole model."""
 
-    rank: PositiveInt = 1
+    rank: Dimension = 1
     """Rank r of each B_i = s_i t_i (equation 5)."""
 
     def projection_weights(self, k: int, d: int) -> int:

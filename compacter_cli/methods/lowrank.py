@@ -2,17 +2,16 @@
 
 from typing import Literal
 
-from pydantic import PositiveInt
-
 from compacter_cli.methods.base import Layer
 from compacter_cli.methods.bottleneck import Bottleneck, Rule, SeedGenerator
+from compacter_cli.section import Dimension
 
 
 class LowRank(Bottleneck):
     """Dense adapters of rank r: 4L r (k + d) weights for L blocks of both stacks."""
 
     name: Literal["lowrank"] = "lowrank"
-    rank: PositiveInt = 1
+    rank: Dimension = 1
     """Rank r of each projection."""
 
     title = "Adapter-LowRank"

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import PositiveInt
-
 from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
+from compacter_cli.section import Dimension
 from compacter_cli.t5.shapes import T5Shape
 
 if TYPE_CHECKING:
@@ -17,7 +16,7 @@ class PromptTuning(Efficient):
     They come on top of the source length, and positions and mask are extended for them.
     """
 
-    length: PositiveInt = 100
+    length: Dimension = 100
     """Number of prompt vectors."""
 
     components: ClassVar[dict[str, Component]] = {

@@ -2,10 +2,9 @@
 
 from typing import ClassVar, Literal
 
-from pydantic import PositiveInt
-
 from compacter_cli.errors import Problem
 from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights, seed_of
+from compacter_cli.section import Count
 from compacter_cli.t5.shapes import T5Shape
 
 
@@ -18,7 +17,7 @@ class SAID(Efficient):
     """
 
     name: Literal["said"] = "said"
-    intrinsic_dim: PositiveInt = 20_000
+    intrinsic_dim: Count = 20_000
     """d', the number of trained parameters, the scales included."""
 
     title = "Intrinsic-SAID"
@@ -30,12 +29,15 @@ class SAID(Efficient):
     }
 
     def problems(self, shape: T5Shape) -> list[Problem]:
-        tensors = shape.weight_tensors
+        key, tensors, parameters = "method.intrinsic_dim", shape.weight_tensors, shape.parameters()
+        if self.intrinsic_dim > parameters:
+            message = f"d' = {self.intrinsic_dim} is more than the backbone's {parameters} weights"
+            return [Problem(key, message, "set it to far less", short=f"d' > {parameters}")]
         if self.intrinsic_dim > tensors:
             return []
         return [
             Problem(
-                "method.intrinsic_dim",
+                key,
                 f"d' = {self.intrinsic_dim} must be more than the backbone's {tensors} weight "
                 "tensors, whose scales it counts",
                 f"set it to {tensors + 1} or more",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from compacter_cli.data.text_files import read_text
+from compacter_cli.data.text_files import read_lines
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def check_text(section: TextSection) -> None:
         MissingResourceError: it names the file.
     """
     for path in map(user_path, section.files or ()):
-        if not path.is_file():
+        if not os.path.isfile(path):  # nor of a name too long for a file, where Path's own fails
             raise MissingResourceError(
                 f"text.files: there is no file {path}",
                 "a path is taken from the directory in which compacter runs",
@@ -61,7 +62,8 @@ def read_corpus(section: TextSection) -> Corpus:
 
     Raises:
         MissingResourceError: a file is not there.
-        CompacterError: a file is not UTF-8 (the line is named), or there are too few passages.
+        CompacterError: a file is no text in UTF-8 (the line is named), or there are too few
+            passages.
     """
     check_text(section)
     passages = list(_paragraphs(section) if section.files is None else _lines(section.files))
@@ -107,8 +109,7 @@ def demo_sentences() -> frozenset[str]:
 
 def _lines(files: Iterable[str]) -> Iterator[str]:
     for path in map(user_path, files):
-        # Not splitlines, which also breaks at separators that belong to a text.
-        for line in read_text(path).split("\n"):
+        for _, line in read_lines(path):
             if passage := line.strip():
                 yield passage
 

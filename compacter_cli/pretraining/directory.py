@@ -9,7 +9,7 @@ from compacter_cli.errors import UsageError
 from compacter_cli.files import present, write_text
 from compacter_cli.pretraining.preset import FILES, is_preset
 from compacter_cli.pretraining.recipe import PretrainingRecipe
-from compacter_cli.section import differences
+from compacter_cli.section import differences, value_at
 from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretraining_in
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
@@ -48,10 +48,12 @@ def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
             f"nothing to resume: the pretraining in {directory} is finished",
             f"use it with --set backbone.preset={shlex.quote(str(directory))}",
         )
-    for key, values in differences(found, recipe.plain()).items():
-        there, here = ("not set" if value is None else value for value in values)
+    wanted = recipe.plain()
+    if keys := differences(found, wanted):
+        there, here = (value_at(tables, keys[0], "not set") for tables in (found, wanted))
         raise UsageError(
-            f"{directory} was begun with another recipe: {key} is {there} there and {here} here",
+            f"{directory} was begun with another recipe: {keys[0]} is {there} there and {here} "
+            "here",
             f"continue with --recipe {shlex.quote(str(directory / RECIPE))}",
         )
     if not present(directory / STATE).is_dir():

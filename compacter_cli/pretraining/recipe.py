@@ -19,6 +19,7 @@ from compacter_cli.pretraining.sections import (
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.tables import override, read_tables
 from compacter_cli.section import Section
+from compacter_cli.t5.shapes import MOST_PARAMETERS
 
 
 class PretrainingRecipe(Section):
@@ -90,6 +91,15 @@ def _cross_checks(recipe: PretrainingRecipe) -> list[Problem]:
                 f"{sentinels} are too few for pieces of {length} tokens (train.length) with this "
                 "corruption",
                 f"set it to {needed} or more",
+            )
+        )
+    parameters = recipe.backbone.shape(recipe.vocabulary.size).parameters()
+    if parameters > MOST_PARAMETERS:
+        problems.append(
+            Problem(
+                "backbone",
+                f"a T5 of {parameters:,} parameters; more than {MOST_PARAMETERS:,} are not tried",
+                "make it smaller",
             )
         )
     if recipe.vocabulary.size < smallest:

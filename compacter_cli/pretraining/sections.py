@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
-from compacter_cli.section import Section, Text
-from compacter_cli.t5.shapes import T5Shape
+from compacter_cli.section import Count, CountFromZero, Dimension, Section, Text
+from compacter_cli.t5.shapes import MOST_LAYERS, WIDEST, T5Shape
 
 
 class TextSection(Section):
@@ -13,13 +13,13 @@ class TextSection(Section):
 
     files: Annotated[list[Text], Field(min_length=1)] | None = None
     """Files in UTF-8, a passage a line; blank and repeated lines are skipped."""
-    world: PositiveInt | None = None
+    world: Count | None = None
     """Take that many paragraphs of the demo world instead."""
-    world_exercises: NonNegativeInt = 0
+    world_exercises: CountFromZero = 0
     """With `world`: practise that many of its exercises too, text to text, beside the reading."""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 42
     """Decides which passages are held out, and the paragraphs of the demo world."""
-    validation: PositiveInt = 1_000
+    validation: Count = 1_000
     """Passages held out for the validation loss; a tenth of them where that is less."""
 
     @model_validator(mode="after")
@@ -35,23 +35,23 @@ class TextSection(Section):
 class VocabularySection(Section):
     """The SentencePiece vocabulary (byte-pair encoding), made from the text."""
 
-    size: PositiveInt = 1_000
+    size: Annotated[int, Field(gt=0, le=WIDEST)] = 1_000
     """Pieces in all, sentinels and the three special ones included; a text that has words for
     fewer gets fewer."""
-    sentinels: PositiveInt = 32
+    sentinels: Dimension = 32
     """Pieces <extra_id_0>, <extra_id_1>, ... that stand for spans taken out."""
 
 
 class BackboneSection(Section):
     """Dimensions of the T5."""
 
-    hidden_dim: PositiveInt = 128
-    intermediate_dim: PositiveInt = 512
+    hidden_dim: Dimension = 128
+    intermediate_dim: Dimension = 512
     """Inner dimension of the feed-forward."""
-    num_layers: PositiveInt = 3
+    num_layers: Annotated[int, Field(gt=0, le=MOST_LAYERS)] = 3
     """Blocks of the encoder, and of the decoder."""
-    num_heads: PositiveInt = 4
-    key_value_dim: PositiveInt = 32
+    num_heads: Dimension = 4
+    key_value_dim: Dimension = 32
     """Dimension of one head."""
     gated: bool = False
     """Gated GELU in the feed-forward, as T5 1.1, instead of ReLU, as T5 1.0."""
@@ -77,9 +77,9 @@ class CorruptionSection(Section):
 class TrainSection(Section):
     """How the weights are found: Adafactor as T5's, linear warm-up, linear decay to 0."""
 
-    steps: NonNegativeInt = 8_000
+    steps: CountFromZero = 8_000
     """Updates; 0 writes the random start."""
-    batch_size: PositiveInt = 64
+    batch_size: Count = 64
     """Pieces and exercises of one update."""
     exercise_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.5
     """Share of them that are exercises, where there are any."""
@@ -88,12 +88,12 @@ class TrainSection(Section):
     learning_rate: PositiveFloat = 2e-2
     """Peak rate, relative to a weight's own size; T5's was 1e-2. Adafactor uses no more than one
     over the root of the step."""
-    warmup_steps: NonNegativeInt = 300
+    warmup_steps: CountFromZero = 300
     clip_norm: PositiveFloat = 1.0
     """Largest norm of an update's gradient."""
-    eval_every: PositiveInt = 500
+    eval_every: Count = 500
     """Updates between two validation losses."""
-    save_every: PositiveInt = 500
+    save_every: Count = 500
     """Updates between two saves of what an interrupted run continues from."""
 
 

@@ -6,14 +6,16 @@ import hashlib
 import json
 import shutil
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import safetensors.torch
-from safetensors import SafetensorError
 
-from compacter_cli.errors import CompacterError
-from compacter_cli.files import place_of, present, write_whole
+from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.files import place_of, present, read_file, read_json, write_whole
 from compacter_cli.pretraining.directory import PRETRAINING, STATE
+from compacter_cli.t5.shapes import MOST_PARAMETERS
+from compacter_cli.t5.tensors import read_tensors
+from compacter_cli.t5.vocabulary import VOCABULARY_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TENSORS, MANIFEST, VOCABULARY = "state.safetensors", "state.json", "vocabulary.spm"
+# What is read of a file at most; of the tensors, float32 weights and two moments of each.
+LIMITS = {TENSORS: 12 * MOST_PARAMETERS, VOCABULARY: VOCABULARY_BYTES}
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,21 @@ class Manifest:
         return json.dumps({**asdict(self.progress), "sha256": self.sha256}, indent=2)
 
     @classmethod
-    def of_text(cls, text: str) -> Manifest:
-        """The manifest that `as_text` wrote.
+    def of_plain(cls, plain: dict[str, Any]) -> Manifest:
+        """The manifest whose text `as_text` wrote, as it is parsed.
 
         Raises:
             ValueError, LookupError, TypeError, AttributeError: it is none.
         """
-        plain = json.loads(text)
         sha256 = plain.pop("sha256")
-        return cls(Progress(**plain), sha256)
+        progress = Progress(**plain)
+        if not isinstance(progress.step, int) or progress.step < 0:
+            raise ValueError(f"step is {excerpt(progress.step)}, expected a whole number")
+        for name in ("start_loss", "loss", "seconds"):
+            value = getattr(progress, name)
+            if not isinstance(value, (float, int)) and (value is not None or name == "seconds"):
+                raise ValueError(f"{name} is {excerpt(value)}, expected a number")
+        return cls(progress, sha256)
 
 
 class State(NamedTuple):
@@ -97,21 +107,27 @@ def load_state(directory: Path) -> State:
     """The state of the run in `directory`, verified.
 
     Raises:
-        CompacterError: it is damaged.
+        CompacterError: it is damaged, or what it holds is not finite.
     """
     place = present(directory / STATE)
     try:
-        manifest = Manifest.of_text((place / MANIFEST).read_text(encoding="utf-8"))
-        files = {name: (place / name).read_bytes() for name in (TENSORS, VOCABULARY)}
+        manifest = Manifest.of_plain(read_json(place / MANIFEST))
+        files = {name: read_file(place / name, limit) for name, limit in LIMITS.items()}
         for name, content in files.items():
             if _sha256(content) != manifest.sha256[name]:
                 raise ValueError(f"the hash of {name} is not the one written down")
-        tensors = safetensors.torch.load(files[TENSORS])
-        return State(manifest.progress, tensors, files[VOCABULARY])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, SafetensorError) as error:
+        return State(manifest.progress, _tensors(files[TENSORS]), files[VOCABULARY])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CompacterError(
             f"{place} is damaged: {error}", "begin again with --overwrite"
         ) from error
+
+
+def _tensors(data: bytes) -> dict[str, Tensor]:
+    try:
+        return read_tensors(data)
+    except ValueError as error:
+        raise ValueError(f"{TENSORS} {error}") from error
 
 
 def remove_state(directory: Path) -> None:

@@ -1,7 +1,9 @@
 """Taking a directory for a run or a pretraining: nothing else that is in it is ever overwritten."""
 
+import os
 import shutil
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,14 +69,37 @@ class Kind:
 
 def is_vacant(directory: Path) -> bool:
     """Whether `directory` is not there, or empty."""
-    return not directory.exists() or (directory.is_dir() and not any(directory.iterdir()))
+    if not os.path.exists(directory):  # nor where no file of such a name can be: see check_writable
+        return True
+    return directory.is_dir() and not any(directory.iterdir())
+
+
+def check_writable(place: Path) -> None:
+    """Raise `UsageError` unless a file or folder can be made at `place`, or files in it.
+
+    What is tried leaves no trace: a file without a name, in the nearest folder that is there.
+    """
+    from tempfile import TemporaryFile
+
+    place = place.absolute()
+    there = next(folder for folder in (place, *place.parents) if os.path.lexists(folder))
+    try:
+        with suppress(FileNotFoundError):
+            os.lstat(place)  # too long a name, or a file where a folder should be
+        with TemporaryFile(dir=there):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL
+        raise UsageError(
+            f"cannot write to {place}: {getattr(error, 'strerror', None) or error}",
+            "choose another --output",
+        ) from error
 
 
 def pretraining_in(directory: Path) -> dict[str, Any] | None:
     """The plain recipe of the pretraining in `directory`, `None` where there is none."""
     try:
         tables = tomllib.loads((directory / RECIPE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return tables if is_pretraining(tables) else None
 

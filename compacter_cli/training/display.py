@@ -26,6 +26,7 @@ class Opening:
         updates: optimizer steps of the whole run.
         device: torch device name.
         directory: the run directory.
+        unwritable: training targets of free text that the vocabulary cannot write as they are.
     """
 
     recipe: Recipe
@@ -35,6 +36,7 @@ class Opening:
     updates: int
     device: str
     directory: Path
+    unwritable: int = 0
 
 
 class Display:

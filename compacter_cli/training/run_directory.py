@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean
-from compacter_cli.files import append_json, present, write_json
+from compacter_cli.files import append_json, present, read_json, write_json
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.training.claim import (
     METRICS,
@@ -66,9 +66,18 @@ def start_run(
 
 
 def is_run(directory: Path) -> bool:
-    """Whether `directory` is the directory of a training run."""
+    """Whether `directory` is the directory of a training run.
+
+    A recipe makes it one, or an adapter: that holds all that is needed, and a loss of power may
+    have taken the recipe.
+    """
     directory = Path(directory)
-    return (directory / RECIPE).is_file() and pretraining_in(directory) is None
+    written = (directory / RECIPE).is_file() or bool(_adapters_in(directory))
+    return written and pretraining_in(directory) is None
+
+
+def _adapters_in(directory: Path) -> list[str]:
+    return [name for name in ADAPTERS if present(directory / name).is_dir()]
 
 
 def adapter_of_run(run: Path, which: str = "best") -> Path:
@@ -79,7 +88,7 @@ def adapter_of_run(run: Path, which: str = "best") -> Path:
     """
     if not is_run(run):
         raise UsageError(f"{run} is no run directory", "give the directory that train printed")
-    there = [name for name in ADAPTERS if present(Path(run) / name).is_dir()]
+    there = _adapters_in(Path(run))
     if which not in ADAPTERS:
         hint = did_you_mean(which, ADAPTERS)
         has = " and ".join(there) or "none yet"
@@ -102,11 +111,14 @@ def read_result(directory: Path) -> Result | None:
     """
     path = Path(directory) / RESULT
     try:
-        return cast(Result, json.loads(path.read_text(encoding="utf-8")))
+        result = read_json(path)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CompacterError(f"{path} is damaged: {error}") from error
+    if not isinstance(result, dict):
+        raise CompacterError(f"{path} is damaged: expected an object, got {type(result).__name__}")
+    return cast(Result, result)
 
 
 def environment(device: str) -> Environment:

@@ -111,6 +111,7 @@ class Session:
             updates=self.updates,
             device=self.device,
             directory=self.directory,
+            unwritable=self.dataset.unwritable,
         )
 
     def train(self) -> None:

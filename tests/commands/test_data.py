@@ -33,8 +33,8 @@ def small(monkeypatch, originals):
     return originals
 
 
-def _states(result):
-    assert result.exit_code == 0, result.output
+def _states(result, code=0):
+    assert result.exit_code == code, result.output
     return {item["task"]: item["state"] for item in json.loads(result.stdout)}
 
 
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_named_by_its_line_and_keeps_no_other_task_back(run, s
         shutil.copytree(small.folder / "glue" / name, tmp_path / "some" / "glue" / name)
     (tmp_path / "some" / "glue" / "CoLA" / "dev.tsv").write_text("gj04\t1\n", encoding="utf-8")
     result = run("status", "--folder", tmp_path / "some")
-    assert result.exit_code == 0
+    assert result.exit_code == 1  # what is there is not whole
     states = [line.split()[:3] for line in result.stdout.splitlines()]
     assert ["glue/cola", "not", "whole"] in states
     assert ["glue/rte", "whole", "2"] in states
@@ -185,7 +185,7 @@ def test_a_damaged_file_is_named_by_its_line_and_keeps_no_other_task_back(run, s
 def test_a_file_that_a_task_lacks_is_named(run, small, tmp_path):
     shutil.copytree(small.folder / "glue" / "RTE", tmp_path / "some" / "glue" / "RTE")
     (tmp_path / "some" / "glue" / "RTE" / "dev.tsv").unlink()
-    states = _states(run("status", "--folder", tmp_path / "some", "--json"))
+    states = _states(run("status", "--folder", tmp_path / "some", "--json"), code=1)
     assert "dev.tsv not found" in states["glue/rte"]
 
 

@@ -219,9 +219,19 @@ def test_a_run_with_a_damaged_recipe_is_scored_by_the_adapters_own(run, text):
     assert "exactly as the run recorded" in call("--run", run).stdout
 
 
-def test_a_corrupt_record_exits_1_in_one_line(run):
-    (run / "result.json").write_text('{"test": ')
-    assert "result.json is damaged" in assert_one_line(call("--run", run), 1)
+@pytest.mark.parametrize(
+    "text",
+    ["", '{"test": ', "[1]", "{}", '{"test": null}', '{"test": {"metrics": [1], "count": "x"}}',
+     '{"data": 1, "test": {"metrics": {}, "count": 1}}', "[" * 100_000],
+)  # fmt: skip
+def test_a_corrupt_record_is_noted_and_the_scores_stand_without_it(run, text):
+    (run / "result.json").write_text(text)
+    result = call("--run", run)
+    assert result.exit_code == 0, result.output
+    assert "result.json is damaged" in result.stderr
+    assert "the scores are compared with nothing" in result.stderr
+    assert "accuracy" in result.stdout
+    assert "recorded" not in result.stdout
 
 
 def test_an_adapter_of_another_backbone_exits_1_with_both_fingerprints(run, tmp_path):

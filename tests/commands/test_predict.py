@@ -4,11 +4,12 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.commands import predict as command
-from compacter_cli.commands.predict import odd_texts, predict, read_sources
+from compacter_cli.commands.predict import Asked, odd_texts, predict, read_sources, write_answers
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
-from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.splits import HALVED_VALIDATION
 from compacter_cli.training.run_directory import read_result
@@ -34,7 +35,7 @@ def assert_one_line(result, code):
 @pytest.fixture
 def unloaded(monkeypatch):
     """Fails a test that goes on to load a backbone."""
-    monkeypatch.setattr(command, "predict", lambda **_: pytest.fail("loaded the backbone"))
+    monkeypatch.setattr(command.Asked, "batches", lambda *_: pytest.fail("loaded the backbone"))
 
 
 # Answers.
@@ -339,3 +340,33 @@ def test_a_csv_file_of_rows_is_read(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text('sentence,more\n"iron, zinc",1\n', encoding="utf-8")
     assert read_sources(SMOKE, path) == ["sentence: iron, zinc"]
+
+
+def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run, tmp_path):
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    recipe = recipe_of(read_manifest(smoke_run / "best")["recipe"], "test")
+    train = recipe.train.model_copy(update={"eval_batch_size": 2})
+    recipe = recipe.model_copy(update={"train": train})
+    texts = [f"sentence: {word} zinc" for word in ("iron", "apple", "copper", "pear", "tin")]
+    asked = Asked(smoke_run / "best", recipe, texts, device="cpu")
+    write_answers(asked, whole)
+    with pytest.raises(KeyboardInterrupt, match="2 of 5 answers are in"):
+        write_answers(Interrupted(smoke_run / "best", recipe, texts, device="cpu"), cut)
+    assert not cut.exists()
+    write_answers(asked, cut, resume=True)
+    assert cut.read_bytes() == whole.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.jsonl", "whole.jsonl"]
+
+
+class Interrupted(Asked):
+    """Ctrl-C comes after a batch."""
+
+    def batches(self, done=0):
+        yield next(super().batches(done))
+        raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_resume_without_an_output_exits_2(smoke_run):
+    line = assert_one_line(call("--run", smoke_run, "--text", "x", "--resume"), 2)
+    assert "--resume goes on with a file of answers" in line

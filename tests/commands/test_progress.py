@@ -153,13 +153,19 @@ def test_a_bar_can_begin_where_a_run_goes_on():
     assert "a line" in screen.file.getvalue()
 
 
+def test_a_second_training_has_a_bar_of_its_own_alone():
+    screen = console(terminal=True)
+    display = progress_for(screen)
+    for updates in (8, 6):
+        display.start(updates)
+        display.update(update(5))
+        display._bar.refresh()
+        display.stop()
+    first, second = screen.file.getvalue().split("5/6", 1)
+    assert "5/8" in first
+    assert "5/8" not in second
+    assert len(display._bar.tasks) == 1
+
+
 def test_a_bar_that_never_started_can_be_stopped():
     progress_for(console(terminal=True)).stop()
-
-
-def test_a_second_run_has_a_bar_of_its_own_alone():
-    display = progress_for(console(terminal=True))
-    for updates in (10, 20):
-        display.start(updates)
-        display.stop()
-    assert [task.total for task in display._bar.tasks] == [20]

@@ -316,6 +316,40 @@ def test_a_dry_run_says_that_the_directory_is_taken(run, untrained):
     assert "which is taken: give --overwrite to replace it" in shown
 
 
+def test_a_dry_run_says_what_only_a_run_can_tell(tmp_path, untrained):
+    there = ("--dry-run", "--output", tmp_path / "run")
+    sentence = "not checked: whether cuda:1 is here, which only torch knows"
+    assert sentence in call(*there, "--device", "cuda:1").stdout
+    assert json.loads(call(*there, "--device", "cuda:1", "--json").stdout)["unchecked"] == [
+        sentence
+    ]
+    assert json.loads(call(*there, "--device", "cpu", "--json").stdout)["unchecked"] == []
+
+
+@pytest.mark.parametrize("name", ["tpu", "cuda:", "cuda:-1", "cpu:0", "CPU", "cuda:٣", ""])
+def test_a_dry_run_refuses_what_is_no_device(untrained, name):
+    line = assert_one_line(call("--dry-run", "--device", name), 2)
+    assert f"--device {name}: expected cpu or cuda" in line
+
+
+def test_a_dry_run_refuses_a_web_page_saved_as_a_zip(tmp_path, untrained):
+    (tmp_path / "RTE.zip").write_text("<!doctype html><title>Sign in</title>")
+    result = CliRunner().invoke(
+        app,
+        ["train", "--dry-run", "--recipe", "glue/rte_compacterpp", "--set",
+         "backbone.preset=random/tiny", "--set", f"data.archive={tmp_path / 'RTE.zip'}"],
+    )  # fmt: skip
+    assert "not a zip file" in assert_one_line(result, 1)
+
+
+def test_an_output_that_cannot_be_written_is_told_before_anything_is_loaded(tmp_path, untrained):
+    (tmp_path / "file").write_text("mine")
+    for options in ((), ("--dry-run",)):
+        line = assert_one_line(call(*options, "--output", tmp_path / "file" / "run"), 2)
+        assert "cannot write to" in line
+        assert "Not a directory" in line
+
+
 def test_a_dry_run_loads_no_framework_and_writes_nothing(tmp_path):
     code = textwrap.dedent("""
         import json, sys

@@ -1,5 +1,6 @@
 """What a run says: every figure by hand."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,12 @@ def test_the_opening_lines_of_the_papers_rte_run():
     assert lines[6].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
     assert "the 500 warm-up steps are the whole run" in lines[6]
     assert lines[7] == "writing to runs/x"
+
+
+def test_targets_that_no_answer_can_equal_are_counted():
+    assert "cannot write" not in opening_lines(opening())[4]
+    lines = opening_lines(replace(opening(), unwritable=1_200))
+    assert lines[4].endswith("; 1,200 targets hold what the vocabulary cannot write")
 
 
 def test_the_updates_batch_counts_accumulation():

@@ -87,6 +87,21 @@ def test_a_file_that_is_not_there_is_missed_at_once(text, tmp_path):
             read(section)
 
 
+@pytest.mark.parametrize("length", [300, 5_000])
+def test_a_name_too_long_for_a_file_is_missed_too(length):
+    with pytest.raises(MissingResourceError, match=r"text\.files: there is no file"):
+        check_text(TextSection(files=["x" * length]))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [(b"a\0b", "holds a NUL character"), (b"x" * 50_000_000, "longer than 8,388,608 characters")],
+)
+def test_a_hostile_line_is_named_by_its_number(text, line, said):
+    with pytest.raises(CompacterError, match=f"line 2: {said}"):
+        corpus_of(text(b"one\n" + line + b"\ntwo\n"))
+
+
 @pytest.mark.parametrize("lines", [[], ["", " "], ["one"], ["one", "one"]])
 def test_one_passage_is_too_few(text, lines):
     with pytest.raises(CompacterError, match="at least 2"):

@@ -101,6 +101,14 @@ def test_files_become_absolute(tmp_path, monkeypatch):
         ("vocabulary.size=100", "vocabulary.size", "set it to 130 or more"),  # 3 + 32 + 94 + 1
         ("train.exercise_share=1.5", "train.exercise_share", "less than or equal to 1"),
         ("text.world_exercises=-1", "text.world_exercises", "greater than or equal to 0"),
+        (f"text.world={10**30}", "text.world", "less than or equal to 2147483647"),
+        (f"text.world_exercises={2**63}", "text.world_exercises", "less than or equal to 2147"),
+        (f"vocabulary.size={10**30}", "vocabulary.size", "less than or equal to 1048576"),
+        (f"vocabulary.sentinels={10**30}", "vocabulary.sentinels", "less than or equal to 65536"),
+        (f"backbone.hidden_dim={10**30}", "backbone.hidden_dim", "less than or equal to 65536"),
+        (f"backbone.num_layers={10**9}", "backbone.num_layers", "less than or equal to 200"),
+        (f"train.batch_size={10**30}", "train.batch_size", "less than or equal to 2147483647"),
+        (f"train.steps={10**30}", "train.steps", "less than or equal to 2147483647"),
     ],
 )
 def test_a_wrong_value_is_named_by_its_key(problems, change, key, said):
@@ -116,6 +124,12 @@ def test_sentinels_must_suffice_for_the_longest_piece(problems, written, length,
     said = problems(*of(needed - 1), name=path)["vocabulary.sentinels"]
     assert f"set it to {needed} or more" in said
     assert load_pretraining(path, of(needed)).train.length == length
+
+
+def test_a_model_larger_than_any_t5_is_a_problem(problems):
+    said = problems("backbone.hidden_dim=65536", "backbone.intermediate_dim=65536",
+                    "backbone.num_layers=200")["backbone"]  # fmt: skip
+    assert "more than 100,000,000,000 are not tried" in said
 
 
 def test_all_problems_are_told_at_once(problems):

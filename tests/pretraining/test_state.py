@@ -1,6 +1,7 @@
 """The saved state: it comes back as it was, whole or not at all."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -102,3 +103,61 @@ def test_removing_takes_the_state_and_all_leftovers_and_nothing_else(saved):
         (saved / name).write_text("")
     remove_state(saved)
     assert [path.name for path in saved.iterdir()] == ["recipe.toml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[" * 5_000 + "]" * 5_000, "nested deeper than 32 levels"),
+        ('{"step": ' + "1" * 5_000 + "}", "an integer of 5,000 digits"),
+        ('{"step": "\\ud800"}', "half of a surrogate pair"),
+        (" " * 9_000_000, "it has 9.00 MB; more than 8.00 MB are not read"),
+    ],
+    ids=["nested", "integer", "surrogate", "size"],
+)
+def test_a_hostile_manifest_is_one_line(saved, text, reason):
+    (saved / "state" / "state.json").write_text(text)
+    with pytest.raises(CompacterError, match=f"is damaged: .*{reason}"):
+        load_state(saved)
+
+
+def resign(saved, **changes):
+    path = saved / "state" / "state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("step", "3"), ("step", -1), ("step", 3.5), ("loss", "low"), ("seconds", None)],
+)
+def test_a_value_of_another_kind_is_damage(saved, key, value):
+    resign(saved, **{key: value})
+    with pytest.raises(CompacterError, match=f"is damaged: {key} is "):
+        load_state(saved)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "reason"),
+    [
+        (torch.tensor([float("nan")]), "holds NaN or infinity in weight/a"),
+        (torch.ones(1).half(), "holds weight/a as float16, expected float32"),
+    ],
+)
+def test_weights_that_cannot_be_a_state_s_are_damage(tmp_path, tensor, reason):
+    save_state(tmp_path, progress(), {"weight/a": tensor}, b"pieces")
+    with pytest.raises(CompacterError, match=f"is damaged: state.safetensors {reason}"):
+        load_state(tmp_path)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("name", ["state.safetensors", "state.json", "vocabulary.spm"])
+def test_a_pipe_or_a_link_in_place_of_a_file_is_damage(saved, tmp_path, name):
+    path = saved / "state" / name
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CompacterError, match="it is a link to"):
+        load_state(saved)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CompacterError, match="it is no file"):
+        load_state(saved)

@@ -1,7 +1,10 @@
+import errno
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -9,6 +12,7 @@ from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import write_json
 from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.training.claim import check_writable, is_vacant
 from compacter_cli.training.run_directory import (
     adapter_of_run,
     append_metrics,
@@ -242,6 +246,64 @@ def test_a_directory_taken_in_between_is_not_written_to(tmp_path, monkeypatch):
     assert (tmp_path / "run" / "recipe.toml").read_text() == "of the other run"
 
 
+def test_of_runs_that_begin_at_once_one_has_the_directory(tmp_path):
+    def begin(seed):
+        together.wait()
+        try:
+            start_run(tmp_path / "run", demo(f"seed={seed}"), ENVIRONMENT)
+        except UsageError as error:
+            return f"{error} {error.hint}"
+        return seed
+
+    together = Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(begin, range(8)))
+    (first,) = (outcome for outcome in outcomes if isinstance(outcome, int))
+    assert load_recipe(str(tmp_path / "run" / "recipe.toml")).seed == first
+    refused = [outcome for outcome in outcomes if outcome != first]
+    assert all("choose another --output" in said or "taken by another" in said for said in refused)
+
+
+# Whether one could start.
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("file/run", "Not a directory"),
+        ("x" * 300, "File name too long"),
+        ("x/" * 2500, "File name too long"),
+        ("a\0b", "null byte"),
+        ("link", "No such file"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_without_trying_for_long(tmp_path, name, said):
+    (tmp_path / "file").write_text("a file")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at all")
+    before = sorted(os.listdir(tmp_path))
+    assert is_vacant(tmp_path / name)
+    with pytest.raises(UsageError, match=f"cannot write to .*{said}") as caught:
+        check_writable(tmp_path / name)
+    assert "--output" in caught.value.hint
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_folder_without_the_right_to_write_is_said_to_be(tmp_path, monkeypatch):
+    def refused(dir):  # root, who runs some of these tests, may write everywhere
+        raise PermissionError(errno.EACCES, "Permission denied", str(dir))
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refused)
+    with pytest.raises(UsageError, match="Permission denied"):
+        check_writable(tmp_path / "a" / "run")
+
+
+def test_where_a_run_can_be_written_nothing_is_left_by_finding_out(tmp_path):
+    (tmp_path / "there").mkdir()
+    for name in ("new", "a/b/c", "there"):
+        check_writable(tmp_path / name)
+    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
+
+
 # What is written into it.
 
 
@@ -290,6 +352,22 @@ def test_a_result_is_read_back_or_none_or_said_to_be_damaged(tmp_path):
     (tmp_path / "result.json").write_text('{"test": ')
     with pytest.raises(CompacterError, match=r"result\.json is damaged"):
         read_result(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", '"result"', "[" * 100_000, "1" * 5_000, "\0"])
+def test_a_result_that_is_no_object_is_said_to_be_damaged(tmp_path, text):
+    (tmp_path / "result.json").write_text(text)
+    with pytest.raises(CompacterError, match=r"result\.json is damaged"):
+        read_result(tmp_path)
+
+
+@pytest.mark.parametrize("recipe", [None, "", "[" * 100_000, "task = "])
+def test_an_adapter_makes_a_run_whatever_became_of_the_recipe(tmp_path, recipe):
+    (tmp_path / "best").mkdir()
+    if recipe is not None:
+        (tmp_path / "recipe.toml").write_text(recipe)
+    assert is_run(tmp_path)
+    assert adapter_of_run(tmp_path) == tmp_path / "best"
 
 
 def test_a_directory_is_a_run_by_its_recipe(tmp_path):
