@@ -183,10 +183,15 @@ def pretraining_curve(dropout=0.1, device="cpu", kind="v1_0"):
     }
 
 
+def curve_without_dropout(name):
+    """A case's curve, or that of `pretrain`, which no change of dropout's draws may touch."""
+    return pretraining_curve(0.0) if name == "pretrain" else curve(name, "lean", 0.0)
+
+
 def write(again):
     """Add the curves that the file lacks, and write those named in `again` anew.
 
-    The executions' curves are kept apart.
+    The executions' curves are kept apart. Those without dropout are the lean execution's.
     """
     kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.is_file() else {"train": {}}
     train = {}
@@ -197,7 +202,11 @@ def write(again):
     pretrain = kept.get("pretrain")
     if pretrain is None or "pretrain" in again:
         pretrain = pretraining_curve()
-    found = {"train": train, "pretrain": pretrain}
+    still = kept.get("without dropout", {})
+    for name in [*cases(), "pretrain"]:
+        if name not in still or f"{name}, without dropout" in again:
+            still[name] = curve_without_dropout(name)
+    found = {"train": train, "pretrain": pretrain, "without dropout": still}
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
@@ -233,14 +242,16 @@ def compare():
         for execution, one in executions.items():
             print(name, execution, *largest_difference(curve(name, execution), one))
     print("pretrain", *largest_difference(pretraining_curve(), expected["pretrain"]))
+    for name, one in expected["without dropout"].items():
+        print(name, "without dropout", *largest_difference(curve_without_dropout(name), one))
 
 
 def main():
     """Write the file, or compare with it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "--again", nargs="+", default=[], choices=[*cases(), "pretrain"], help="write these anew"
-    )
+    names = [*cases(), "pretrain"]
+    names += [f"{name}, without dropout" for name in names]
+    parser.add_argument("--again", nargs="+", default=[], choices=names, help="write these anew")
     parser.add_argument("--compare", action="store_true", help="write nothing, print differences")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()

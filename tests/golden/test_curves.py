@@ -50,6 +50,14 @@ def test_the_curve_is_the_golden_one(name, execution):
     assert all(0 <= norm < 12 * 1e-2 * 32**0.5 for norm in noise.values())
 
 
+@pytest.mark.parametrize("name", EXPECTED["without dropout"])
+def test_the_curve_without_dropout_is_the_golden_one(name):
+    found, _ = without_rounding(CURVES.curve_without_dropout(name))
+    expected, _ = without_rounding(EXPECTED["without dropout"][name])
+    difference, place = CURVES.largest_difference(found, expected)
+    assert difference <= TOLERANCE, place
+
+
 def test_the_curve_of_pretraining_is_the_golden_one():
     found = CURVES.pretraining_curve()
     difference, place = CURVES.largest_difference(found, EXPECTED["pretrain"])
