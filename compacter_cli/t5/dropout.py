@@ -1,37 +1,39 @@
-"""Which elements dropout keeps: drawn from the seed of a step and the name of the place."""
+"""Which elements dropout keeps: one stream a forward pass, cut into places in the order of use."""
 
-import zlib
-from dataclasses import dataclass
-from typing import Self
+from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.random import SFC64
 from torch import Tensor
 
 from compacter_cli.t5.bits import factors, pack
 
 LEVELS = 1 << 16  # a draw is one of so many, so a rate is kept to half of 1 / 65536
-CHUNK = 1 << 18  # draws at once on a CPU: they stay in its cache
+CHUNK = 1 << 17  # draws at once on a CPU: they stay in its cache
 
 
-@dataclass(frozen=True)
 class Dropout:
-    """Dropout in one training step.
+    """Dropout in one training pass.
 
-    Every place draws a stream of its own over its real elements, padding left out, in the order of
-    rows: both ways of execution drop the same ones, in whatever order they come to them.
+    A key decides one stream of draws, and every place takes the next part of it: a draw for each
+    of its real elements, padding left out, in the order of rows, filled up to whole bytes of bits.
+    Both ways of execution come to the places in the same order, so they drop the same elements. A
+    place that is come to again, where a block runs a second time, has what it had.
 
-    Attributes:
+    The stream is numpy's SFC64 on a CPU and torch's generator elsewhere: see `stream_of`.
+
+    Args:
         rate: share of the elements that become 0, between 0 and 1.
-        seed: of the step.
+        key: whole numbers, 0 or more, that decide all draws: of a trainer (seed, update,
+            micro-batch, rank).
     """
 
-    rate: float
-    seed: int
-
-    @classmethod
-    def drawn(cls, rate: float) -> Self:
-        """Dropout with the next seed of torch's global generator."""
-        return cls(rate, int(torch.randint(1 << 62, (), device="cpu")))
+    def __init__(self, rate: float, *key: int) -> None:
+        self.rate, self.key = rate, key
+        self._streams: dict[str, _CpuStream | _DeviceStream] = {}
 
     @property
     def scale(self) -> float:
@@ -44,17 +46,79 @@ class Dropout:
 
     def bits(self, site: str, count: int, device: str | torch.device) -> Tensor:
         """A packed bit for each of `count` elements of the place named `site`: set if kept."""
-        generator = torch.Generator(device)
-        generator.manual_seed(zlib.crc32(f"{self.seed}/{site}".encode()))
-        lowest_kept = self._dropped_levels - LEVELS // 2
-        chunk = CHUNK if generator.device.type == "cpu" else max(count, 1)
-        bits = torch.empty(-(-count // 8), dtype=torch.uint8, device=device)
-        for part in bits.split(-(-chunk // 8)):
-            draws = torch.empty(2 * len(part), dtype=torch.int64, device=device)
-            draws.random_(-(1 << 63), None, generator=generator)  # four draws a number
-            part.copy_(pack(draws.view(torch.int16) >= lowest_kept))
-        return bits
+        name = str(device)
+        stream = self._streams.get(name)
+        if stream is None:
+            kind = _CpuStream if name == "cpu" else _DeviceStream
+            stream = self._streams[name] = kind(self.key, device)
+        return stream.bits(site, -(-count // 8), self._dropped_levels - LEVELS // 2)
 
     def factors(self, site: str, count: int, device: str | torch.device) -> Tensor:
         """Factor of each of `count` elements, float32: 0 or `scale`."""
         return factors(self.bits(site, count, device), self.scale, torch.float32, stop=count)
+
+
+def stream_of(device: str) -> str:
+    """Which stream `Dropout` draws on a device: a run that goes on must draw the same one."""
+    return "sfc64" if device == "cpu" else "torch"
+
+
+class _CpuStream:
+    """Draws of numpy's SFC64, four to a number: three times as fast as torch's own."""
+
+    def __init__(self, key: tuple[int, ...], device: object) -> None:
+        self._generator = SFC64(key)
+        self._begun: dict[str, Any] = {}  # the generator's state before each place
+
+    def bits(self, site: str, size: int, lowest_kept: int) -> Tensor:
+        """The bits of a place in `size` bytes; kept is what is drawn from `lowest_kept` on."""
+        begun = self._begun.get(site)
+        if begun is None:
+            self._begun[site] = self._generator.state
+            return self._draw(size, lowest_kept)
+        now, self._generator.state = self._generator.state, begun
+        bits = self._draw(size, lowest_kept)
+        self._generator.state = now
+        return bits
+
+    def _draw(self, size: int, lowest_kept: int) -> Tensor:
+        step = CHUNK // 8
+        if size <= step:
+            return torch.from_numpy(self._part(size, lowest_kept))
+        bits = np.empty(size, dtype=np.uint8)
+        for start in range(0, size, step):
+            stop = min(start + step, size)
+            bits[start:stop] = self._part(stop - start, lowest_kept)
+        return torch.from_numpy(bits)
+
+    def _part(self, size: int, lowest_kept: int) -> np.ndarray:
+        draws: np.ndarray = self._generator.random_raw(2 * size).view(np.int16)
+        return np.packbits(draws >= lowest_kept, bitorder="little")
+
+
+class _DeviceStream:
+    """Draws of torch's generator on a device, a place at once."""
+
+    def __init__(self, key: tuple[int, ...], device: str | torch.device) -> None:
+        self._device = device
+        self._generator = torch.Generator(device)
+        (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
+        self._generator.manual_seed(int(seed >> np.uint64(1)))
+        self._begun: dict[str, Tensor] = {}
+
+    def bits(self, site: str, size: int, lowest_kept: int) -> Tensor:
+        """As `_CpuStream.bits`."""
+        begun = self._begun.get(site)
+        if begun is None:
+            self._begun[site] = self._generator.get_state()
+            return self._draw(size, lowest_kept)
+        now = self._generator.get_state()
+        self._generator.set_state(begun)
+        bits = self._draw(size, lowest_kept)
+        self._generator.set_state(now)
+        return bits
+
+    def _draw(self, size: int, lowest_kept: int) -> Tensor:
+        draws = torch.empty(2 * size, dtype=torch.int64, device=self._device)
+        draws.random_(-(1 << 63), None, generator=self._generator)
+        return pack(draws.view(torch.int16) >= lowest_kept)

@@ -178,8 +178,11 @@ class T5Model(keras.Model):
         """
         assign_all({name: self.named_weights[name] for name in self.trained}, values)
 
-    def forward_pass(self, training: bool = False) -> T5Forward:
-        """The forward pass of the weights as they are now, cast for the computation."""
+    def forward_pass(self, training: bool = False, key: Sequence[int] = ()) -> T5Forward:
+        """The forward pass of the weights as they are now, cast for the computation.
+
+        In `training`, `key` decides dropout; where it is left out, torch's global generator does.
+        """
         weights = {name: variable.value for name, variable in self._backbone_weights.items()}
         if subspace := self._layers_by_name.get("said"):
             weights = subspace.call(weights)
@@ -192,9 +195,12 @@ class T5Model(keras.Model):
             layers=self._layers_by_name,
             activation=self.backbone.activation,
             epsilon=self.backbone.layer_norm_epsilon,
-            dropout=Dropout.drawn(self.dropout) if training and self.dropout else None,
+            dropout=self._dropout(key) if training and self.dropout else None,
             remat=self.remat and training,
         )
+
+    def _dropout(self, key: Sequence[int]) -> Dropout:
+        return Dropout(self.dropout, *(key or [int(torch.randint(1 << 62, (), device="cpu"))]))
 
     def _for_compute(self, name: str, tensor: Tensor) -> Tensor:
         # Layer norms, and biases behind them, are computed in float32.
@@ -217,13 +223,13 @@ class T5Model(keras.Model):
         )
         return forward.logits(hidden)
 
-    def summed_loss(self, batch: Batch, training: bool = False) -> Tensor:
+    def summed_loss(self, batch: Batch, training: bool = False, key: Sequence[int] = ()) -> Tensor:
         """Cross-entropy summed over the batch's target tokens, padding left out, in float32.
 
         Divide by `batch.target_tokens` for the token mean. Teacher forcing: the decoder reads the
-        target moved right by one, its first input being the pad token.
+        target moved right by one, its first input being the pad token. `key` as for `forward_pass`.
         """
-        forward = self.forward_pass(training)
+        forward = self.forward_pass(training, key)
         states, source_mask = forward.encode(batch.source_ids, batch.source_mask)
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
