@@ -8,7 +8,7 @@ from setting import recipe_for
 from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.measure import random_batch
 from compacter_cli.profiling.saved import live_storages, saved_tensors
-from compacter_cli.training.loop import optimizer_of
+from compacter_cli.training.trainer import adamw
 
 IGNORED = -100  # the label that transformers leaves out of the loss
 
@@ -79,7 +79,7 @@ class PeerStepper:
     def __init__(self, model, setting):
         self.model, self._setting = model, setting
         self._parameters = [p for p in model.parameters() if p.requires_grad]
-        self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
+        self._optimizer = adamw(self._parameters)
 
     def loss(self, batch):
         """The token mean of a batch, computed in the setting's precision."""

@@ -1,9 +1,12 @@
 """Errors a user can act on: one line of what was expected and what came, and what to do next."""
 
 import os
+import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+_WORDS: dict[int, str] = {signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
 
 
 class CompacterError(Exception):
@@ -18,6 +21,15 @@ class CompacterError(Exception):
 
 class NotFiniteError(CompacterError):
     """Training came to a loss or gradient that is no number."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal ended the process: Ctrl-C, SIGTERM or SIGHUP. Exit code 128 and its number."""
+
+    def __init__(self, message: str = "", signum: int = signal.SIGINT) -> None:
+        super().__init__(message or _WORDS.get(signum, "interrupted"))
+        self.signum = signum
+        self.exit_code = 128 + signum
 
 
 class UsageError(CompacterError):

@@ -12,6 +12,7 @@ from typing import Any
 
 from compacter_cli.errors import CompacterError
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # a disk, a quota, and a limit on a file's size
 _FRESH, _PREVIOUS = ".new-", ".previous"
 
 # Of JSON that is read. The largest that this program writes is the manifest of an adapter that
@@ -191,8 +192,10 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_whole(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write a directory of `files`, bytes by name, whole or not at all, in the place of another.
+def write_whole(directory: Path, files: Iterable[tuple[str, bytes]]) -> None:
+    """Write a directory of `files`, a name and bytes each, whole or not at all.
+
+    It takes the place of one that is there. The files are asked for one at a time, in order.
 
     Raises:
         OSError: the disk is full or cannot be written; what was there stays.
@@ -201,7 +204,7 @@ def write_whole(directory: Path, files: Mapping[str, bytes]) -> None:
     try:
         shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed while saving
         fresh.mkdir(parents=True)
-        for name, data in files.items():
+        for name, data in files:
             write_durably(fresh / name, data)
         sync(fresh)
         swap_in(fresh, directory)
@@ -242,6 +245,19 @@ def present(directory: Path | str) -> Path:
 def previous(directory: Path) -> Path:
     """Where a swap sets aside what is in the place of `directory`."""
     return directory.with_name(f"{directory.name}{_PREVIOUS}")
+
+
+def space_words(error: OSError, directory: Path, needed: int) -> str:
+    """What there was too little of, in words that follow a message; "" where it was not space."""
+    if error.errno not in FULL:
+        return ""
+    return f"; {size_text(needed)} were needed, {size_text(free_bytes(directory))} are free"
+
+
+def free_bytes(directory: Path) -> int:
+    """Bytes that may still be written where `directory` is, or is to be."""
+    there = next(d for d in (directory.absolute(), *directory.absolute().parents) if d.exists())
+    return shutil.disk_usage(there).free
 
 
 def make_directory(directory: Path) -> None:

@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -12,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from compacter_cli.commands.streams import guard_streams, visible
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, UsageError
 
 # What a machine refuses whoever asks, and no fault of the program: one line wherever it comes.
 REFUSALS = (
@@ -53,7 +54,7 @@ def load_command(name: str) -> Any:
 class Commands(TyperGroup):
     """Loads the command that is called, and turns known errors into one line and an exit code.
 
-    Exit codes: 1, 2 or 3 by the error, and 130 after Ctrl-C.
+    Exit codes: 1, 2 or 3 by the error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -95,7 +96,7 @@ def _said_in_a_line() -> Iterator[None]:
         from compacter_cli.commands.console import err
 
         err.print(str(interrupt) or "interrupted", soft_wrap=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(getattr(interrupt, "exit_code", 130)) from None
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
@@ -161,11 +162,23 @@ def root(
     """
 
 
+def _end_in_a_line() -> None:
+    """Let SIGTERM and SIGHUP end a command as Ctrl-C does, where they are not ignored."""
+
+    def end(signum: int, _frame: object) -> None:
+        raise Interrupted(signum=signum)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
 def main() -> None:
     """Run the command line."""
     # Pydantic would look through all installed packages for plugins, which nothing here wants.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     guard_streams()
+    _end_in_a_line()
     try:
         app()
     finally:

@@ -28,7 +28,7 @@ from compacter_cli.adapters.manifest import (
     read_manifest,
 )
 from compacter_cli.errors import CompacterError, excerpt
-from compacter_cli.files import JSON_BYTES, json_text, present, read_file, write_whole
+from compacter_cli.files import JSON_BYTES, json_text, present, read_file, space_words, write_whole
 from compacter_cli.t5.tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -99,10 +99,12 @@ def save_adapter(
     signed = {**manifest, "sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
     signed["manifest_sha256"] = hash_of(signed)
     try:
-        write_whole(Path(directory), {WEIGHTS: data, MANIFEST: json_text(signed).encode()})
+        files = {WEIGHTS: data, MANIFEST: json_text(signed).encode()}
+        write_whole(Path(directory), files.items())
     except OSError as error:
+        needed = space_words(error, Path(directory), len(data))
         raise CompacterError(
-            f"cannot write the adapter to {directory}: {error.strerror or error}",
+            f"cannot write the adapter to {directory}: {error.strerror or error}{needed}",
             "free some space or choose another --output; the adapter saved before is untouched",
         ) from error
 

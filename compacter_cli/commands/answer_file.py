@@ -10,10 +10,11 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, UsageError
 from compacter_cli.files import sync
 
 if TYPE_CHECKING:
@@ -79,8 +80,9 @@ class AnswerFile:
                 self._begin(resume)
                 yield
                 self._finish()
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"interrupted; {self._left()}") from None
+        except KeyboardInterrupt as interrupt:
+            signum = getattr(interrupt, "signum", signal.SIGINT)
+            raise Interrupted(f"interrupted; {self._left()}", signum) from None
         except OSError as error:
             if error.filename is not None and error.filename != str(self.part):
                 raise

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
-import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from compacter_cli.commands.streams import visible
-from compacter_cli.errors import CompacterError, RecipeError
+from compacter_cli.errors import CompacterError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -114,32 +112,29 @@ def load_frameworks() -> None:
     """Hide TensorFlow and start Keras; Ctrl-C meanwhile ends the process."""
     from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
-    with interrupts_end_the_process():
+    with signals_end_the_process():
         hide_tensorflow()
         start_keras()
 
 
 @contextmanager
-def interrupts_end_the_process() -> Iterator[None]:
-    """Ctrl-C inside exits 130 on the spot, for where nothing is at stake yet.
+def signals_end_the_process() -> Iterator[None]:
+    """Ctrl-C inside exits 130 on the spot, SIGTERM 143, for where nothing is at stake yet.
 
     A KeyboardInterrupt in the midst of an import is turned into other errors by C extensions, or
     left to be raised again when the interpreter ends.
     """
-    normal = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not normal or threading.current_thread() is not threading.main_thread():
-        yield  # someone else's to handle, or ignored on purpose
-        return
+    from compacter_cli.training.signals import handled
+
     told = os.dup(2)  # stderr is silenced while the frameworks load
 
-    def end(_signal: int, _frame: FrameType | None) -> None:
+    def end(signum: int, _frame: FrameType | None) -> None:
         with suppress(OSError):
-            os.write(told, b"interrupted\n")
-        os._exit(130)
+            os.write(told, f"{Interrupted(signum=signum)}\n".encode())
+        os._exit(128 + signum)
 
-    signal.signal(signal.SIGINT, end)
     try:
-        yield
+        with handled(end):
+            yield
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         os.close(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -112,11 +113,12 @@ def pretrain(
     display = display or Display()
     with on_device(device) as device_name:
         session = PretrainingSession(recipe, directory, device_name, display)
-        session.resume() if resume else session.begin(overwrite)
-        for line in opening_lines(session):
-            display.line(line)
-        session.train()
-        return session.finish()
+        with closing(session):
+            session.resume() if resume else session.begin(overwrite)
+            for line in opening_lines(session):
+                display.line(line)
+            session.train()
+            return session.finish()
 
 
 def show_result(result: Pretrained) -> None:

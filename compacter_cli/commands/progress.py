@@ -13,8 +13,9 @@ from compacter_cli.training.display import Display, Opening
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from compacter_cli.training.loop import Epoch, Update
+    from compacter_cli.training.loop import Epoch
     from compacter_cli.training.scoring import Scores
+    from compacter_cli.training.trainer import Update
 
 
 class Plain(Display):

@@ -53,13 +53,20 @@ def command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a run that is there already.")
     ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the run that is there, or begin it.")
+    ] = False,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="With --resume: fail if the newest saved state is damaged."),
+    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Train an adapter from a recipe, keep the best epoch, and test it.
 
     Example: compacter train --recipe glue/rte_compacterpp.toml --set data.folder=my_glue
     """
-    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.console import print_json, show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
     from compacter_cli.recipe.recipe import load_recipe
     from compacter_cli.training.run_directory import run_directory
@@ -71,7 +78,11 @@ def command(
         found = plan(recipe=resolved, directory=directory, device=device, offline=offline)
         print_json(found) if json_ else show_plan(found)
         return
-    source = check_before_training(resolved, directory, offline, overwrite)
+    if resume and (result := finished(resolved, directory, overwrite)) is not None:
+        show_note(f"{directory} is finished: there is nothing to go on with")
+        print_json(result) if json_ else show_result(result)
+        return
+    source = check_before_training(resolved, directory, offline, overwrite, resume)
     start_frameworks(quiet=json_)
     result = train(
         recipe=resolved,
@@ -79,14 +90,35 @@ def command(
         device=device,
         offline=offline,
         overwrite=overwrite,
+        resume=resume,
+        strict=strict,
         display=display_for(json_),
         source=source,
     )
     print_json(result) if json_ else show_result(result)
 
 
+def finished(recipe: Recipe, directory: Path, overwrite: bool = False) -> Result | None:
+    """The result of the run of `recipe` in `directory`, `None` where it is not finished.
+
+    Raises:
+        UsageError: `directory` holds something else, or the run is not to be gone on with.
+    """
+    from compacter_cli.errors import UsageError
+    from compacter_cli.training.run_directory import read_result
+    from compacter_cli.training.run_state import standing
+
+    if overwrite:
+        raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
+    return read_result(directory) if standing(directory, recipe) == "finished" else None
+
+
 def check_before_training(
-    recipe: Recipe, directory: Path, offline: bool = False, overwrite: bool = False
+    recipe: Recipe,
+    directory: Path,
+    offline: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
 ) -> RowSource:
     """Everything that can be known to fail without a framework, within seconds.
 
@@ -99,7 +131,8 @@ def check_before_training(
     from compacter_cli.training.claim import check_writable
     from compacter_cli.training.run_directory import check_vacant
 
-    check_vacant(directory, overwrite)
+    if not resume:
+        check_vacant(directory, overwrite)
     check_writable(directory)
     check_preset(recipe.backbone.preset, offline)
     return find_rows(task_of(recipe), recipe.data, offline)
@@ -112,6 +145,8 @@ def train(
     device: str | None = None,
     offline: bool = False,
     overwrite: bool = False,
+    resume: bool = False,
+    strict: bool = False,
     display: Display | None = None,
     source: RowSource | None = None,
 ) -> Result:
@@ -123,6 +158,8 @@ def train(
         device: "cpu" or "cuda"; a GPU where there is one.
         offline: fetch nothing.
         overwrite: replace a run that is there already.
+        resume: go on with the run that is there; begin it where there is none.
+        strict: fail rather than go on from an older state than the newest saved.
         display: what is told while it goes on; silent by default.
         source: what `check_before_training` found, to save looking again.
 
@@ -131,17 +168,22 @@ def train(
 
     Raises:
         CompacterError: the run cannot be started, or fails.
-        KeyboardInterrupt: Ctrl-C; what was trained is in `last/`.
+        Interrupted: Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
+    from compacter_cli.training.claim import is_vacant
     from compacter_cli.training.memory import memory_advice
     from compacter_cli.training.session import Session
 
-    source = source or check_before_training(recipe, directory, offline, overwrite)
+    directory = Path(directory)
+    if resume and (result := finished(recipe, directory, overwrite)) is not None:
+        return result
+    source = source or check_before_training(recipe, directory, offline, overwrite, resume)
+    begun = resume and not is_vacant(directory)
     with (
         memory_advice(recipe.train, directory),
-        Session(recipe, Path(directory), device, source, display) as session,
+        Session(recipe, directory, device, source, display) as session,
     ):
-        session.start(overwrite)
+        session.resume(strict) if begun else session.start(overwrite)
         session.train()
         return session.finish()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -60,6 +62,14 @@ class Dataset:
     answer_length: int
     origin: Origin
     unwritable: int = 0
+
+    def fingerprint(self) -> str:
+        """A hash of all examples in their order, as the model reads them."""
+        digest = hashlib.sha256()
+        for split in (self.train, self.validation, self.test):
+            for ids in (*split.sources, *split.targets):
+                digest.update(array("q", [len(ids), *ids]).tobytes())
+        return digest.hexdigest()
 
     def split(self, name: str) -> Split:
         """The split called "train", "validation" or "test"."""
@@ -179,7 +189,10 @@ def batches(
     """The `Batch`es of a split, each padded to its longest example; in file order by default."""
     order = range(len(split)) if order is None else order
     for start in range(0, len(split), size):
-        chosen = order[start : start + size]
-        yield collate(
-            [split.sources[i] for i in chosen], [split.targets[i] for i in chosen], device
-        )
+        yield collated(split, order[start : start + size], device)
+
+
+def collated(split: Split, chosen: Iterable[int], device: str | torch.device) -> Batch:
+    """The `Batch` of the `chosen` examples of a split, padded to the longest."""
+    places = list(chosen)
+    return collate([split.sources[i] for i in places], [split.targets[i] for i in places], device)

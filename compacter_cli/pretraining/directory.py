@@ -1,16 +1,15 @@
 """The directory of a pretraining: whose it is, whether it may be written, how it is continued."""
 
-import json
-import math
 import shlex
 from pathlib import Path
 
 from compacter_cli.errors import UsageError
-from compacter_cli.files import present, write_text
+from compacter_cli.files import present
 from compacter_cli.pretraining.preset import FILES, is_preset
 from compacter_cli.pretraining.recipe import PretrainingRecipe
 from compacter_cli.section import differences, value_at
 from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretraining_in
+from compacter_cli.training.lock import check_free
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
 PRETRAINING = Kind(
@@ -20,6 +19,7 @@ PRETRAINING = Kind(
 
 def check_vacant(directory: Path, overwrite: bool = False) -> None:
     """Raise `UsageError` unless a new pretraining may be written to `directory`."""
+    check_free(directory)
     if PRETRAINING.may_take(directory, overwrite):
         return
     if is_preset(directory):
@@ -35,6 +35,7 @@ def check_vacant(directory: Path, overwrite: bool = False) -> None:
 
 def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
     """Raise `UsageError` unless the pretraining in `directory` is of `recipe` and unfinished."""
+    check_free(directory)
     found = pretraining_in(directory)
     if found is None:
         way_on = (
@@ -67,25 +68,3 @@ def resume_command(directory: Path) -> str:
     """The command that continues the interrupted pretraining in `directory`."""
     recipe, output = shlex.quote(str(directory / RECIPE)), shlex.quote(str(directory))
     return f"compacter pretrain --recipe {recipe} --output {output} --resume"
-
-
-def cut_metrics(directory: Path, step: int) -> None:
-    """Take out of metrics.jsonl what a run that continues after `step` will write again.
-
-    One that continues at step 0 writes all of it again, the random start's validation too.
-
-    Raises:
-        CompacterError: the file cannot be written.
-    """
-    path = directory / METRICS
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    kept = [line for line in lines if step > 0 and _step_of(line) <= step]
-    write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def _step_of(line: str) -> float:
-    """Which step a line is of; infinity for half a line, of a process killed while writing it."""
-    try:
-        return json.loads(line)["step"]
-    except (ValueError, KeyError, TypeError):
-        return math.inf

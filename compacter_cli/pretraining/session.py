@@ -14,18 +14,18 @@ from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.corpus import read_corpus
 from compacter_cli.pretraining.directory import (
     PRESET,
+    PRETRAINING,
     SUMMARY,
     check_vacant,
-    cut_metrics,
     resume_command,
 )
 from compacter_cli.pretraining.initial import start_at_random
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.vocabulary import END, Vocabulary
-from compacter_cli.training.claim import claim
-from compacter_cli.training.run_directory import append_metrics, environment
-from compacter_cli.training.signals import deferred_interrupt
+from compacter_cli.training.claim import claim, hold
+from compacter_cli.training.run_directory import append_metrics, cut_metrics, environment
+from compacter_cli.training.signals import deferred_signals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from compacter_cli.pretraining.recipe import PretrainingRecipe
     from compacter_cli.pretraining.records import Pretrained, Summary
     from compacter_cli.training.display import Display
-    from compacter_cli.training.loop import Update
+    from compacter_cli.training.lock import Lock
+    from compacter_cli.training.trainer import Update
 
 
 class PretrainingSession:
@@ -55,6 +56,7 @@ class PretrainingSession:
     ) -> None:
         self.recipe, self.directory, self.device = recipe, directory, device
         self._display = display
+        self._lock: Lock | None = None
         self._display.line("reading the text ...")
         self.corpus = read_corpus(recipe.text)
 
@@ -66,7 +68,7 @@ class PretrainingSession:
         self._build(train_vocabulary(self.corpus.trained_texts(), self.recipe.vocabulary))
         start_at_random(self.model.named_weights, self.model.shape, self.recipe.seed)
         check_vacant(self.directory, overwrite)
-        claim(self.directory, self.recipe, overwrite)
+        self._lock = claim(self.directory, PRETRAINING, self.recipe, overwrite)
         self.progress = Progress(0, None, None, 0.0, self.corpus.sha256)
         self._save()
 
@@ -78,7 +80,9 @@ class PretrainingSession:
             CompacterError: the state is damaged.
         """
         from compacter_cli.pretraining.state import load_state
+        from compacter_cli.training.trainer import State
 
+        self._lock = hold(self.directory)
         state = load_state(self.directory)
         self.progress = state.progress
         if self.progress.text_sha256 != self.corpus.sha256:
@@ -87,12 +91,12 @@ class PretrainingSession:
                 "give the same files again, or begin again with --overwrite",
             )
         self._build(Vocabulary(state.vocabulary))
-        self._trainer.restore(self.progress.step, state.tensors)
-        cut_metrics(self.directory, self.progress.step)
+        self._training.trainer.restore(State(self.progress.step, state.tensors))
+        cut_metrics(self.directory, self.progress.step or -1)  # at the start all is written again
 
     def _build(self, vocabulary: Vocabulary) -> None:
         from compacter_cli.methods.full import Full
-        from compacter_cli.pretraining.loop import Pretrainer
+        from compacter_cli.pretraining.loop import Pretraining
         from compacter_cli.t5.model import T5Model
         from compacter_cli.t5.random_backbone import random_backbone
 
@@ -103,7 +107,7 @@ class PretrainingSession:
         self.batches = Batches(spans, self._exercises(), recipe.train, self.device)
         held_out = self._spans(self.corpus.validation, recipe.text.seed)
         self._held_out = list(held_out.batches(recipe.train.batch_size, self.device))
-        self._trainer = Pretrainer(
+        self._training = Pretraining(
             self.model, self.batches, self._held_out, recipe.train, recipe.seed
         )
 
@@ -134,20 +138,24 @@ class PretrainingSession:
         steps = self.recipe.train.steps
         self._display.start(steps, self.progress.step)
         began, before = time.perf_counter(), self.progress.seconds
-        with deferred_interrupt() as interrupted:
+        with deferred_signals() as stop:
             try:
-                for update, validation in self._trainer.train(interrupted):
-                    seconds = before + time.perf_counter() - began
-                    self.progress = replace(self.progress, step=self._trainer.step, seconds=seconds)
+                for update, validation in self._training.events(stop):
+                    seconds, step = before + time.perf_counter() - began, self._step
+                    self.progress = replace(self.progress, step=step, seconds=seconds)
                     self._on_step(update, validation)
             finally:
                 self._display.stop()
             self._save()
-            if self._trainer.step < steps:
-                raise KeyboardInterrupt(
-                    f"interrupted after step {self._trainer.step} of {steps}; continue with: "
+            if self._step < steps:
+                raise stop.interrupted(
+                    f"interrupted after step {self._step} of {steps}; continue with: "
                     f"{resume_command(self.directory)}"
                 )
+
+    @property
+    def _step(self) -> int:
+        return self._training.trainer.update
 
     def _on_step(self, update: Update | None, validation: Validation | None) -> None:
         if update:
@@ -167,7 +175,10 @@ class PretrainingSession:
     def _save(self) -> None:
         from compacter_cli.pretraining.state import save_state
 
-        save_state(self.directory, self.progress, self._trainer.tensors(), self.vocabulary.proto)
+        assert self._lock is not None  # since `begin` or `resume`
+        self._lock.check()
+        tensors = self._training.trainer.state().tensors
+        save_state(self.directory, self.progress, tensors, self.vocabulary.proto)
 
     def finish(self) -> Pretrained:
         """Write the preset, measured as it is loaded from its file, and delete the state.
@@ -193,6 +204,11 @@ class PretrainingSession:
             shutil.rmtree(fresh, ignore_errors=True)
         remove_state(self.directory)
         return {"preset": str(self.directory), **summary}
+
+    def close(self) -> None:
+        """Give the directory's lock back, where it is held."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _summary(self, written: Path) -> Summary:
         """What the pretraining came to, of the preset in `written`."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import safetensors.torch
 
 from compacter_cli.errors import CompacterError, excerpt
-from compacter_cli.files import place_of, present, read_file, read_json, write_whole
+from compacter_cli.files import place_of, present, read_file, read_json, space_words, write_whole
 from compacter_cli.pretraining.directory import PRETRAINING, STATE
 from compacter_cli.t5.shapes import MOST_PARAMETERS
 from compacter_cli.t5.tensors import read_tensors
@@ -95,10 +95,11 @@ def save_state(
     files = {TENSORS: data, VOCABULARY: vocabulary}
     manifest = Manifest(progress, {name: _sha256(content) for name, content in files.items()})
     try:
-        write_whole(place, {**files, MANIFEST: manifest.as_text().encode()})
+        write_whole(place, {**files, MANIFEST: manifest.as_text().encode()}.items())
     except OSError as error:
+        needed = space_words(error, directory, sum(map(len, files.values())))
         raise CompacterError(
-            f"cannot save to {place}: {error.strerror or error}",
+            f"cannot save to {place}: {error.strerror or error}{needed}",
             "free some space and continue with --resume; the state saved before is untouched",
         ) from error
 

@@ -120,18 +120,23 @@ class Stepper:
     """
 
     def __init__(self, model: T5Model, section: TrainSection, device: str) -> None:
-        from compacter_cli.training.loop import optimizer_of
+        from compacter_cli.training.trainer import Group, Trainer, adamw
 
-        self.model, self._section, self._device = model, section, device
-        self._parameters = list(model.trained_tensors().values())
-        self._optimizer = optimizer_of(self._parameters, learning_rate=0.0)
+        self.model, self._device = model, device
+        self._trainer = Trainer(
+            model,
+            adamw(model.trained_tensors().values()),
+            schedule=lambda _update: 0.0,
+            batches=lambda _update: Group(()),  # each step is given its own
+            seed=SEED,
+            clip_norm=section.clip_norm,
+        )
 
-    def step(self, group: Sequence[Batch]) -> None:
+    def step(self, batches: Sequence[Batch]) -> None:
         """One step over a group of batches, to its end."""
-        from compacter_cli.training.loop import take_step
+        from compacter_cli.training.trainer import Group
 
-        clip_norm = self._section.clip_norm
-        take_step(self.model, group, self._parameters, self._optimizer, clip_norm, 1)
+        self._trainer.step(Group(batches))
         if self._device.startswith("cuda"):
             import torch
 
@@ -157,7 +162,7 @@ class Stepper:
         """Bytes that one forward pass of a batch keeps for backward, weights not counted."""
         from compacter_cli.profiling.saved import live_storages, saved_tensors
 
-        self._optimizer.zero_grad(set_to_none=True)
+        self._trainer.optimizer.zero_grad(set_to_none=True)
         with saved_tensors(live_storages()) as saved:
             self.model.summed_loss(batch, training=True)
         return saved.bytes

@@ -147,6 +147,12 @@ class TrainSection(Section):
     remat: bool = False
     """Keep only the blocks' inputs for the backward pass and run every block again in it: less
     memory, more time, the same results."""
+    not_finite: Literal["stop", "skip"] = "stop"
+    """An update whose loss or gradient is not finite ends the run, or is left out."""
+    save_every: Count | None = None
+    """Updates after which the run's state is saved, beside every epoch's end."""
+    save_minutes: PositiveFloat = 15.0
+    """Minutes after which it is saved, too."""
 
     @property
     def peak_rate(self) -> float:
@@ -161,3 +167,5 @@ class OutputSection(Section):
 
     root: Text = "runs"
     """Runs go to <root>/<task>/<method>/<preset>-s<seed>-<hash of the recipe>."""
+    without_metrics: Literal["continue", "stop"] = "continue"
+    """What a run does that cannot write metrics.jsonl: it says so and goes on, or ends."""

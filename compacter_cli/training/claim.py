@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from compacter_cli.errors import UsageError
-from compacter_cli.files import make_directory, place_of, sync
+from compacter_cli.files import make_directory, place_of, write_text
 from compacter_cli.recipe.tables import is_pretraining
 from compacter_cli.section import Section
+from compacter_cli.training.lock import LOCK, Lock
 
 RECIPE, METRICS = "recipe.toml", "metrics.jsonl"  # in either kind
 
@@ -55,10 +56,10 @@ class Kind:
         if not directory.is_dir() or (pretraining_in(directory) is not None) != self.pretrains:
             return False
         written = (entry for entry in directory.iterdir() if entry.name != RECIPE)
-        return any(place_of(entry) in self.own for entry in written)
+        return any(place_of(entry) in (*self.own, LOCK) for entry in written)
 
     def _check_nothing_else(self, directory: Path) -> None:
-        for entry in sorted(directory.iterdir()):
+        for entry in _entries(directory):
             if place_of(entry) not in self.own:
                 raise UsageError(
                     f"{directory} also holds {entry.name}, which compacter did not write, so it is "
@@ -68,10 +69,15 @@ class Kind:
 
 
 def is_vacant(directory: Path) -> bool:
-    """Whether `directory` is not there, or empty."""
+    """Whether `directory` is not there, or empty but for the lock of a process that died."""
     if not os.path.exists(directory):  # nor where no file of such a name can be: see check_writable
         return True
-    return directory.is_dir() and not any(directory.iterdir())
+    return directory.is_dir() and not _entries(directory)
+
+
+def _entries(directory: Path) -> list[Path]:
+    """What is in a directory but its lock, by name."""
+    return sorted(entry for entry in directory.iterdir() if entry.name != LOCK)
 
 
 def check_writable(place: Path) -> None:
@@ -104,22 +110,36 @@ def pretraining_in(directory: Path) -> dict[str, Any] | None:
     return tables if is_pretraining(tables) else None
 
 
-def claim(directory: Path, recipe: Section, overwrite: bool = False) -> None:
+def claim(directory: Path, kind: Kind, recipe: Section, overwrite: bool = False) -> Lock:
     """Make `directory` and write the recipe into it, in the place of all it held if `overwrite`.
 
+    Returns:
+        Its lock, held.
+
     Raises:
-        UsageError: another run took it, or it cannot be written.
+        UsageError: another process writes it, or it cannot be written.
+    """
+    lock = hold(directory)
+    try:
+        if not kind.may_take(directory, overwrite):  # it may have changed since it was looked at
+            raise UsageError(f"{directory} was taken by another run just now")
+        _clear(directory)
+        write_text(directory / RECIPE, recipe.toml())
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def hold(directory: Path) -> Lock:
+    """Make `directory` where it is not there, and take its lock.
+
+    Raises:
+        UsageError: another process holds it, or nothing can be written there.
     """
     try:
         make_directory(directory)
-        if overwrite:
-            _clear(directory)
-        with open(directory / RECIPE, "x", encoding="utf-8") as file:
-            file.write(recipe.toml())
-        sync(directory / RECIPE)
-        sync(directory)
-    except FileExistsError:
-        raise UsageError(f"{directory} was taken by another run just now") from None
+        return Lock(directory).take()
     except OSError as error:
         raise UsageError(
             f"cannot write to {directory}: {error.strerror or error}", "choose another --output"
@@ -129,7 +149,7 @@ def claim(directory: Path, recipe: Section, overwrite: bool = False) -> None:
 def _clear(directory: Path) -> None:
     """Delete what an earlier run left; the directory itself may be a link or the working one."""
     # The recipe comes last, so that what is left of it if killed is still a run.
-    for entry in sorted(directory.iterdir(), key=lambda entry: entry.name == RECIPE):
+    for entry in sorted(_entries(directory), key=lambda entry: entry.name == RECIPE):
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

@@ -10,8 +10,9 @@ if TYPE_CHECKING:
 
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.shapes import T5Shape
-    from compacter_cli.training.loop import Epoch, Update
+    from compacter_cli.training.loop import Epoch
     from compacter_cli.training.scoring import Scores
+    from compacter_cli.training.trainer import Update
 
 
 @dataclass(frozen=True)

@@ -1,44 +1,26 @@
-"""The training loop: AdamW, warm-up and linear decay, clipping, accumulation, an epoch's score."""
+"""Fine-tuning: a trainer over the training split, its order by epoch, and a score after each."""
+
+from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-
-from compacter_cli.data.dataset import Dataset, batches, shuffled_order
-from compacter_cli.errors import NotFiniteError
-from compacter_cli.recipe.sections import TrainSection
-from compacter_cli.t5.batch import Batch
-from compacter_cli.t5.model import T5Model
-from compacter_cli.t5.vocabulary import Vocabulary
-from compacter_cli.tasks.base import Task
-from compacter_cli.training.records import EpochLine, UpdateLine
+from compacter_cli.data.dataset import collated, shuffled_order
+from compacter_cli.training.records import EpochLine, ProgressRecord
 from compacter_cli.training.scoring import Scores, evaluate
+from compacter_cli.training.signals import StoppedError
+from compacter_cli.training.trainer import Group, Trainer, Update, adamw, linear
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
-@dataclass(frozen=True)
-class Update:
-    """One optimizer step: counted from 1, with the mean loss of its examples before it."""
-
-    step: int
-    epoch: int
-    loss: float
-    learning_rate: float
-    gradient_norm: float
-
-    def record(self) -> UpdateLine:
-        """The line of metrics.jsonl."""
-        return {
-            "kind": "update",
-            "step": self.step,
-            "epoch": self.epoch,
-            "loss": self.loss,
-            "learning_rate": self.learning_rate,
-            "gradient_norm": self.gradient_norm,
-        }
+    from compacter_cli.data.dataset import Dataset, Split
+    from compacter_cli.recipe.sections import TrainSection
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.vocabulary import Vocabulary
+    from compacter_cli.tasks.base import Task
 
 
 @dataclass(frozen=True)
@@ -57,10 +39,53 @@ class Epoch:
             "kind": "epoch",
             "number": self.number,
             "step": self.step,
-            "loss": self.loss,
+            "loss": self.loss if math.isfinite(self.loss) else None,
             "validation": self.validation.record(),
             "best": self.best,
         }
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a fine-tuning is, beside its trainer's updates.
+
+    Attributes:
+        epochs: finished, and scored.
+        losses, counted: sum of the losses of the epoch's updates so far, and their number.
+        best: mean of the best epoch's metrics; minus infinity before the first.
+    """
+
+    epochs: int = 0
+    losses: float = 0.0
+    counted: int = 0
+    best: float = -math.inf
+
+    def after(self, update: Update) -> Progress:
+        """The progress after one more update; a skipped one has no loss."""
+        if update.skipped:
+            return self
+        return replace(self, losses=self.losses + update.loss, counted=self.counted + 1)
+
+    def record(self) -> ProgressRecord:
+        """The progress as plain data."""
+        best = None if self.best == -math.inf else self.best
+        return {
+            "epochs": self.epochs,
+            "losses": self.losses,
+            "counted": self.counted,
+            "best": best,
+        }
+
+    @classmethod
+    def of_record(cls, record: ProgressRecord) -> Progress:
+        """The progress that `record` gave."""
+        best = record["best"]
+        return cls(
+            record["epochs"],
+            record["losses"],
+            record["counted"],
+            -math.inf if best is None else best,
+        )
 
 
 def updates_per_epoch(examples: int, section: TrainSection) -> int:
@@ -68,108 +93,114 @@ def updates_per_epoch(examples: int, section: TrainSection) -> int:
     return math.ceil(examples / (section.batch_size * section.accumulate))
 
 
-def rate_at(step: int, warmup: int, total: int) -> float:
-    """Factor on the learning rate at `step` (0 first): linear up over `warmup`, then down to 0."""
-    if step < warmup:
-        return step / warmup
-    return max(0.0, (total - step) / max(1, total - warmup))
-
-
-def train(
-    model: T5Model,
-    dataset: Dataset,
-    task: Task,
-    vocabulary: Vocabulary,
-    section: TrainSection,
-    seeds: tuple[int, int],
-    device: str,
-    stop: Callable[[], bool] = lambda: False,
-) -> Iterator[Update | Epoch]:
-    """Train a model, yielding an `Update` after every step and an `Epoch` after every epoch.
-
-    A generator, so that the caller saves, logs and shows; when it resumes it, training goes on.
+class ShuffledBatches:
+    """The `Group` of every update: a split in an order of its own in every epoch.
 
     Args:
-        model: `T5Model`; exactly its trained weights change.
-        dataset: `Dataset`.
-        task: `Task`, for the metrics.
-        vocabulary: `Vocabulary`, to read the answers.
-        section: the recipe's train section, resolved.
-        seeds: (data seed, seed), which decide the composition of the batches.
+        split: the examples.
+        section: the recipe's train section.
+        seeds: (data seed, seed), which with the epoch decide the order.
         device: torch device name.
-        stop: called after every update; training ends without an evaluation once it is true.
-
-    Raises:
-        NotFiniteError: the loss or the gradient is not finite.
     """
-    parameters = list(model.trained_tensors().values())
-    optimizer = optimizer_of(parameters, section.peak_rate)
-    per_epoch = updates_per_epoch(len(dataset.train), section)
-    total = per_epoch * section.epochs
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: rate_at(step, section.warmup_steps, total)
-    )
-    step, best = 0, -math.inf
-    for epoch in range(1, section.epochs + 1):
-        order = shuffled_order(len(dataset.train), seeds[0], seeds[1], epoch)
-        stream = batches(dataset.train, section.batch_size, device, order)
-        losses = []
-        while group := list(islice(stream, section.accumulate)):
-            rate = float(schedule.get_last_lr()[0])
-            loss, norm = take_step(model, group, parameters, optimizer, section.clip_norm, step + 1)
-            schedule.step()
-            step += 1
-            losses.append(loss)
-            yield Update(step, epoch, loss, rate, norm)
+
+    def __init__(
+        self, split: Split, section: TrainSection, seeds: tuple[int, int], device: str
+    ) -> None:
+        self.per_epoch = updates_per_epoch(len(split), section)
+        self._split, self._section, self._seeds, self._device = split, section, seeds, device
+        self._drawn: tuple[int, list[int]] = (0, [])  # the latest epoch and its order
+
+    def __call__(self, update: int) -> Group:
+        epoch, place = divmod(update, self.per_epoch)
+        size = self._section.batch_size
+        whole = size * self._section.accumulate
+        examples = self._order(epoch + 1)[place * whole : (place + 1) * whole]
+        parts = [examples[start : start + size] for start in range(0, len(examples), size)]
+        batches = [collated(self._split, part, self._device) for part in parts]
+        return Group(batches, epoch + 1, examples)
+
+    def _order(self, epoch: int) -> list[int]:
+        if self._drawn[0] != epoch:
+            self._drawn = epoch, shuffled_order(len(self._split), *self._seeds, epoch)
+        return self._drawn[1]
+
+
+class FineTuning:
+    """The training of a recipe's epochs, from wherever its trainer and its progress are.
+
+    Args:
+        model: exactly its trained weights change.
+        dataset: what is trained on, and validated on.
+        task: for the metrics.
+        vocabulary: to read the answers.
+        section: the recipe's train section, resolved.
+        seeds: (data seed, seed), which decide the composition of the batches; the latter dropout.
+        device: torch device name.
+
+    Attributes:
+        trainer: what makes the updates.
+        progress: how far it is besides.
+        updates, per_epoch: of all epochs, and of one.
+    """
+
+    def __init__(
+        self,
+        model: T5Model,
+        dataset: Dataset,
+        task: Task,
+        vocabulary: Vocabulary,
+        section: TrainSection,
+        seeds: tuple[int, int],
+        device: str,
+    ) -> None:
+        batches = ShuffledBatches(dataset.train, section, seeds, device)
+        self.updates, self.per_epoch = batches.per_epoch * section.epochs, batches.per_epoch
+        self.progress = Progress()
+        self.trainer = Trainer(
+            model,
+            adamw(model.trained_tensors().values()),
+            linear(section.peak_rate, section.warmup_steps, self.updates),
+            batches,
+            seed=seeds[1],
+            clip_norm=section.clip_norm,
+            skip=section.not_finite == "skip",
+        )
+        self._scored = model, vocabulary, task, dataset
+        self._section, self._device = section, device
+
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Update | Epoch]:
+        """Train to the end, yielding every `Update`, and an `Epoch` after every epoch.
+
+        A generator, so that the caller saves, logs and shows; when it resumes it, training goes
+        on. It ends early, with the update or the batch of an evaluation at hand, once `stop()` is
+        true.
+
+        Raises:
+            NotFiniteError: the loss or the gradient is not finite.
+        """
+        while self.progress.epochs < self._section.epochs:
+            while self.trainer.update < (self.progress.epochs + 1) * self.per_epoch:
+                update = self.trainer.step()
+                self.progress = self.progress.after(update)
+                yield update
+                if stop():
+                    return
+            try:
+                epoch = self._score(stop)
+            except StoppedError:
+                return
+            yield epoch
             if stop():
                 return
+
+    def _score(self, stop: Callable[[], bool]) -> Epoch:
+        """Score the epoch that is done, and begin the next."""
         gc.collect()
-        scores, _ = evaluate(
-            model, vocabulary, task, dataset, "validation", section.eval_batch_size, device
-        )
-        improved = scores.mean > best  # a tie keeps the earlier epoch
-        best = max(best, scores.mean)
-        yield Epoch(epoch, step, sum(losses) / len(losses), scores, improved)
-
-
-def optimizer_of(parameters: Iterable[torch.Tensor], learning_rate: float) -> torch.optim.AdamW:
-    """The paper's AdamW over `parameters`."""
-    return torch.optim.AdamW(
-        parameters,
-        lr=learning_rate,
-        betas=(0.9, 0.999),
-        eps=1e-8,
-        weight_decay=0.0,
-        fused=True,  # one pass over the weights instead of ten
-    )
-
-
-def take_step(
-    model: T5Model,
-    group: Sequence[Batch],
-    parameters: Sequence[torch.Tensor],
-    optimizer: torch.optim.Optimizer,
-    clip_norm: float,
-    step: int,
-) -> tuple[float, float]:
-    """One optimizer step over a group of batches: (its token-mean loss, its gradient norm).
-
-    Raises:
-        NotFiniteError: the loss or the gradient is not finite; `step`, from 1, is named in it.
-    """
-    optimizer.zero_grad(set_to_none=True)
-    tokens = sum(batch.target_tokens for batch in group)
-    total = 0.0
-    for batch in group:
-        loss = model.summed_loss(batch, training=True) / tokens
-        loss.backward()
-        total += loss.item()
-    norm = torch.nn.utils.clip_grad_norm_(parameters, clip_norm).item()
-    if not (math.isfinite(total) and math.isfinite(norm)):
-        raise NotFiniteError(
-            f"the loss ({total}) or its gradient ({norm}) is not finite at step {step}; "
-            "the last saved adapters are untouched",
-            "try a smaller train.learning_rate, or backbone.precision=float32",
-        )
-    optimizer.step()
-    return total, norm
+        size = self._section.eval_batch_size
+        scores, _ = evaluate(*self._scored, "validation", size, self._device, stop)
+        done = self.progress
+        improved = scores.mean > done.best  # a tie keeps the earlier epoch
+        number = done.epochs + 1
+        loss = done.losses / done.counted if done.counted else math.nan
+        self.progress = Progress(number, best=max(done.best, scores.mean))
+        return Epoch(number, self.trainer.update, loss, scores, improved)

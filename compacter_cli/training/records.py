@@ -45,14 +45,18 @@ class Result(TypedDict):
 
 
 class UpdateLine(TypedDict):
-    """A line of metrics.jsonl: one optimizer step, counted from 1, and its loss before it."""
+    """A line of metrics.jsonl: one optimizer step, counted from 1, and its loss before it.
+
+    What is not finite is `None`; a skipped update changed nothing.
+    """
 
     kind: Literal["update"]
     step: int
     epoch: int
-    loss: float
+    loss: float | None
     learning_rate: float
-    gradient_norm: float
+    gradient_norm: float | None
+    skipped: NotRequired[bool]
 
 
 class EpochLine(TypedDict):
@@ -61,13 +65,22 @@ class EpochLine(TypedDict):
     kind: Literal["epoch"]
     number: int
     step: int
-    loss: float
+    loss: float | None
     validation: ScoresRecord
     best: bool
 
 
+class ProgressRecord(TypedDict):
+    """How far a fine-tuning is: see `Progress`; `best` is `None` before the first epoch's end."""
+
+    epochs: int
+    losses: float
+    counted: int
+    best: float | None
+
+
 class Environment(TypedDict):
-    """environment.json: versions, machine and command."""
+    """environment.json: versions, machine and command; after which updates it was gone on with."""
 
     compacter: str
     python: str
@@ -77,3 +90,4 @@ class Environment(TypedDict):
     device_name: str
     threads: int
     command: list[str]
+    resumed: NotRequired[list[int]]

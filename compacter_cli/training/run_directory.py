@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -10,7 +11,7 @@ from typing import Any, cast
 
 import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean
-from compacter_cli.files import append_json, present, read_json, write_json
+from compacter_cli.files import append_json, present, read_json, write_json, write_text
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.training.claim import (
     METRICS,
@@ -19,11 +20,14 @@ from compacter_cli.training.claim import (
     claim,
     pretraining_in,
 )
+from compacter_cli.training.lock import Lock, check_free
 from compacter_cli.training.records import Environment, Result
 
-RESULT, ENVIRONMENT = "result.json", "environment.json"
+RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 ADAPTERS = ("best", "last")
-RUN = Kind("is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, *ADAPTERS}), False)
+RUN = Kind(
+    "is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, *ADAPTERS}), False
+)
 
 
 def run_directory(recipe: Recipe, output: Path | None = None) -> Path:
@@ -41,28 +45,63 @@ def run_directory(recipe: Recipe, output: Path | None = None) -> Path:
 def check_vacant(directory: Path, overwrite: bool = False) -> None:
     """Raise `UsageError` unless a run may be written to `directory`."""
     directory = Path(directory)
+    check_free(directory)
     if RUN.may_take(directory, overwrite):
         return
     state = "finished" if (directory / RESULT).is_file() else "unfinished"
     raise UsageError(
         f"{directory} holds a run already ({state})",
-        "choose another --output, or give --overwrite to replace it",
+        ("give --resume to go on with it, " if state == "unfinished" else "")
+        + "choose another --output, or give --overwrite to replace it",
     )
 
 
 def start_run(
     directory: Path, recipe: Recipe, environment: Environment, overwrite: bool = False
-) -> Path:
-    """Claim `directory` and write the recipe and environment into it.
+) -> Lock:
+    """Claim `directory` and write the recipe and environment into it; gives its lock, held.
 
     Raises:
         UsageError: it is taken, or cannot be written.
     """
     directory = Path(directory)
     check_vacant(directory, overwrite)
-    claim(directory, recipe, overwrite)
+    lock = claim(directory, RUN, recipe, overwrite)
     write_json(directory / ENVIRONMENT, environment)
-    return directory
+    return lock
+
+
+def note_resumed(directory: Path, now: Environment, update: int) -> None:
+    """Write to environment.json in what a run goes on, and after which update."""
+    path = directory / ENVIRONMENT
+    try:
+        before = read_json(path).get("resumed", [])
+    except (OSError, ValueError, AttributeError):
+        before = []
+    write_json(path, {**now, "resumed": [*before, update]})
+
+
+def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
+    """Take out of metrics.jsonl what a run that goes on after `step` will write again.
+
+    Of the epochs' lines those of the first `epochs` stay.
+
+    Raises:
+        CompacterError: the file cannot be written.
+    """
+    path = directory / METRICS
+    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    kept = [line for line in text.splitlines() if _is_before(line, step, epochs)]
+    write_text(path, "".join(f"{line}\n" for line in kept))
+
+
+def _is_before(line: str, step: int, epochs: float) -> bool:
+    """Whether a line is of what was done; not half a line, of a process killed while writing."""
+    try:
+        entry = json.loads(line)
+        return entry["step"] <= step and entry.get("number", 0) <= epochs
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def is_run(directory: Path) -> bool:

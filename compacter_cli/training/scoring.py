@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.tasks.metrics import METRICS, Answers
 from compacter_cli.training.records import ScoresRecord
+from compacter_cli.training.signals import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from compacter_cli.data.dataset import Dataset, Split
     from compacter_cli.t5.model import T5Model
@@ -88,8 +89,13 @@ def answer(
     batch_size: int,
     max_tokens: int,
     device: str,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[str]:
-    """The model's greedy answers to a split, as text, in the split's order."""
+    """The model's greedy answers to a split, as text, in the split's order.
+
+    Raises:
+        StoppedError: `stop()` is true after a batch.
+    """
     import torch
 
     from compacter_cli.data.dataset import batches
@@ -100,6 +106,8 @@ def answer(
     for batch in batches(split, batch_size, device):
         ids = model.greedy(batch.source_ids, batch.source_mask, max_tokens, forward)
         answers += [vocabulary.decode(row) for row in ids.tolist()]
+        if stop():
+            raise StoppedError
     return answers
 
 
@@ -111,8 +119,9 @@ def evaluate(
     split_name: str,
     batch_size: int,
     device: str,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Scores, list[str]]:
-    """`(Scores, predicted texts)` of a model on one split of a dataset."""
+    """`(Scores, predicted texts)` of a model on one split of a dataset; `stop` as for `answer`."""
     split = dataset.split(split_name)
-    predicted = answer(model, vocabulary, split, batch_size, dataset.answer_length, device)
+    predicted = answer(model, vocabulary, split, batch_size, dataset.answer_length, device, stop)
     return score(task, split.rows, predicted), predicted

@@ -7,16 +7,26 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from compacter_cli.adapters.restoring import backbone_of
-from compacter_cli.errors import CompacterError
-from compacter_cli.files import write_json
+from compacter_cli.errors import CompacterError, NotFiniteError
+from compacter_cli.files import free_bytes, size_text, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
+from compacter_cli.training.claim import hold
 from compacter_cli.training.display import Display, Opening
+from compacter_cli.training.run_state import (
+    Computed,
+    Fingerprints,
+    RunRecord,
+    changes,
+    check_record,
+    resume_command,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -25,15 +35,20 @@ if TYPE_CHECKING:
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.model import T5Model
-    from compacter_cli.training.loop import Epoch, Update
-    from compacter_cli.training.records import Result
+    from compacter_cli.training.checkpoints import Checkpoint
+    from compacter_cli.training.lock import Lock
+    from compacter_cli.training.loop import Epoch
+    from compacter_cli.training.records import EpochLine, Result, ScoresRecord
     from compacter_cli.training.scoring import Scores
+    from compacter_cli.training.signals import Stop
+    from compacter_cli.training.trainer import Update
 
 
 class Session:
     """One training run in progress: its model, its data, and what it writes when.
 
-    A context manager: inside, everything is loaded and Keras is on the run's device.
+    A context manager: inside, everything is loaded and Keras is on the run's device. `start` or
+    `resume` comes first, then `train`, then `finish`.
 
     Args:
         recipe: resolved recipe.
@@ -54,10 +69,14 @@ class Session:
         self.recipe, self.directory = recipe, directory
         self.display = display or Display()
         self.task = task_of(recipe)
-        self.best: Epoch | None = None
-        self.before: Scores | None = None
+        self.best: EpochLine | None = None
+        self.before: ScoresRecord | None = None
         self._device_name, self._source = device, source
         self._stack = ExitStack()
+        self._lock: Lock | None = None
+        self._seconds, self._saved_at = 0.0, 0.0
+        self._saved: tuple[int, int] | None = None  # update and epochs of the latest state
+        self._without_metrics = False
 
     def __enter__(self) -> Self:
         start_keras()
@@ -69,11 +88,13 @@ class Session:
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if self._lock is not None:
+            self._lock.release()
         self._stack.__exit__(*error)
 
     def _load(self) -> None:
         from compacter_cli.data.dataset import build_dataset
-        from compacter_cli.training.loop import updates_per_epoch
+        from compacter_cli.training.loop import FineTuning
 
         recipe = self.recipe
         rows = self._source.load()  # first: a bad line is told in seconds
@@ -87,19 +108,115 @@ class Session:
             recipe.method.prefixes_task,
         )
         self.model = model_of(self.backbone.keras, self.backbone.exact, recipe)
-        per_epoch = updates_per_epoch(len(self.dataset.train), recipe.train)
-        self.updates = per_epoch * recipe.train.epochs
+        self.tuning = FineTuning(
+            self.model,
+            self.dataset,
+            self.task,
+            self.backbone.vocabulary,
+            recipe.train,
+            (recipe.data.seed, recipe.seed),
+            self.device,
+        )
+        self._fingerprints: Fingerprints = {
+            "backbone": self.backbone.fingerprint,
+            "data": self.dataset.fingerprint(),
+        }
 
     def start(self, overwrite: bool) -> None:
-        """Claim the run directory, say what the run is, and score the untrained model."""
-        runs.start_run(self.directory, self.recipe, runs.environment(self.device), overwrite)
+        """Claim the run directory, say what the run is, and score the untrained model.
+
+        Raises:
+            CompacterError: the directory is taken, or has no room for what is saved.
+        """
+        environment = runs.environment(self.device)
+        self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite)
         self.display.opening(self._opening())
+        self._check_space()
         if self.recipe.train.score_before:
             self.display.scoring_before()
-            self.before = self._score_test()
-            self.display.scored_before(self.before)
-        self.display.start(self.updates)
-        self.began = time.perf_counter()
+            scores = self._score_test()
+            self.before = scores.record()
+            self.display.scored_before(scores)
+
+    def resume(self, strict: bool = False) -> None:
+        """Go on from the newest whole state of the run in the directory, or begin it again.
+
+        Args:
+            strict: fail rather than go on from an older state than the newest.
+
+        Raises:
+            CompacterError: no state is whole, or it is of something else.
+        """
+        from compacter_cli.training.checkpoints import newest
+
+        self._lock = hold(self.directory)
+        found = newest(self.directory)
+        if found.damaged and (strict or found.checkpoint is None):
+            reasons = "; ".join(f"{name}: {why}" for name, why in found.damaged.items())
+            raise CompacterError(
+                f"saved states of {self.directory} are damaged: {reasons}",
+                "leave --strict out to go on from the one before"
+                if found.checkpoint
+                else "begin again with --overwrite",
+            )
+        if found.checkpoint is None:
+            self._lock.release()
+            self.display.line("nothing was saved yet: the run begins again")
+            self.start(overwrite=True)
+        else:
+            self._go_on_from(found.checkpoint, found.damaged)
+
+    def _go_on_from(self, checkpoint: Checkpoint, damaged: Mapping[str, str]) -> None:
+        from compacter_cli.training.checkpoints import remove, remove_older
+
+        self._restore(checkpoint)
+        update, epochs = checkpoint.state.update, self.tuning.progress.epochs
+        self.display.opening(self._opening())
+        for name, reason in damaged.items():
+            self.display.line(f"the saved state {name} is damaged and left out: {reason}")
+        self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
+        runs.cut_metrics(self.directory, update, epochs)
+        runs.note_resumed(self.directory, runs.environment(self.device), update)
+        remove(self.directory, damaged)
+        remove_older(self.directory)
+        self._check_space()
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        from compacter_cli.training.loop import Progress
+
+        record = check_record(self.directory, checkpoint.record, self.recipe, self._fingerprints)
+        self.tuning.trainer.restore(checkpoint.state)
+        self.tuning.progress = Progress.of_record(record["progress"])
+        self.best, self.before = record["best"], record["before"]
+        self._seconds = record["seconds"]
+        self._check_best()
+        for sentence in changes(record["computed"], self._computed()):
+            self.display.line(sentence)
+
+    def _check_best(self) -> None:
+        """Make sure of the best adapter so far: it could not be made again."""
+        from compacter_cli.adapters.adapter_file import load_adapter
+
+        if self.best is not None:
+            load_adapter(self.directory / "best")
+
+    def _check_space(self) -> None:
+        """Refuse to begin what could not be saved once; say what may not fit later."""
+        from compacter_cli.training.checkpoints import KEPT, MANIFEST_BYTES
+
+        weights = sum(tensor.nbytes for tensor in self.model.trained_tensors().values())
+        once = 3 * weights + MANIFEST_BYTES  # AdamW keeps two moments
+        most = (KEPT + 1) * once + 3 * (weights + MANIFEST_BYTES)  # and best, last and a new one
+        free = free_bytes(self.directory)
+        if free < once:
+            raise CompacterError(
+                f"{self.directory}: a save takes {size_text(once)}, {size_text(free)} are free",
+                "free some space, or choose another --output",
+            )
+        if free < most:
+            self.display.line(
+                f"space is short: the run may need {size_text(most)}, {size_text(free)} are free"
+            )
 
     def _opening(self) -> Opening:
         splits = (self.dataset.train, self.dataset.validation, self.dataset.test)
@@ -108,54 +225,140 @@ class Session:
             shape=self.model.shape,
             sizes={split.name: len(split) for split in splits},
             truncated=sum(split.truncated for split in splits),
-            updates=self.updates,
+            updates=self.tuning.updates,
             device=self.device,
             directory=self.directory,
             unwritable=self.dataset.unwritable,
         )
 
     def train(self) -> None:
-        """Train to the end, saving `last/` every epoch and `best/` where it improved."""
-        from compacter_cli.training.loop import Update, train
-        from compacter_cli.training.signals import deferred_interrupt
+        """Train to the end, saving `last/` every epoch, `best/` where it improved, and states.
 
-        with deferred_interrupt() as interrupted:
-            events = train(
-                self.model,
-                self.dataset,
-                self.task,
-                self.backbone.vocabulary,
-                self.recipe.train,
-                (self.recipe.data.seed, self.recipe.seed),
-                self.device,
-                stop=interrupted,
-            )
+        Raises:
+            Interrupted: a signal came; the state is saved.
+        """
+        from compacter_cli.training.signals import deferred_signals
+        from compacter_cli.training.trainer import Update
+
+        self.display.start(self.tuning.updates, self.tuning.trainer.update)
+        self._began = self._saved_at = time.perf_counter()
+        with deferred_signals() as stop:
             try:
-                for event in events:
+                for event in self.tuning.events(stop):
                     self._on_update(event) if isinstance(event, Update) else self._on_epoch(event)
             finally:
                 self.display.stop()
-            if interrupted():
-                self._save("last")
-                raise KeyboardInterrupt(
-                    f"interrupted; the weights as they were are in {self.directory / 'last'}"
-                )
+            self._seconds += time.perf_counter() - self._began
+            if stop():
+                self._leave(stop)
+
+    def _leave(self, stop: Stop) -> None:
+        self._began = time.perf_counter()
+        self._save_state()
+        self._save("last")
+        done, updates = self.tuning.trainer.update, self.tuning.updates
+        raise stop.interrupted(
+            f"interrupted after update {done:,} of {updates:,}, saved whole; go on with: "
+            f"{resume_command(self.directory)}"
+        )
 
     def _on_update(self, update: Update) -> None:
-        runs.append_metrics(self.directory, **update.record())
+        self._log(update.record())
+        if update.skipped:
+            self.display.line(
+                f"update {update.step} is left out: its loss or gradient is not finite"
+            )
         self.display.update(update)
+        if self._due(update):
+            self._save_state()
+
+    def _due(self, update: Update) -> bool:
+        section = self.recipe.train
+        minutes = (time.perf_counter() - self._saved_at) / 60
+        counted = section.save_every is not None and update.step % section.save_every == 0
+        return counted or minutes >= section.save_minutes
 
     def _on_epoch(self, epoch: Epoch) -> None:
-        runs.append_metrics(self.directory, **epoch.record())
+        self._log(epoch.record())
         self._save("last", epoch)
         if epoch.best:
             self._save("best", epoch)
-            self.best = epoch
+            self.best = epoch.record()
+        self._save_state()
         self.display.epoch(epoch)
+
+    def _log(self, entry: Mapping[str, Any]) -> None:
+        """Add a line to metrics.jsonl; what it means that it cannot be, the recipe says."""
+        self._held.check()
+        if self._without_metrics:
+            return
+        try:
+            runs.append_metrics(self.directory, **entry)
+        except CompacterError as error:
+            if self.recipe.output.without_metrics == "stop":
+                raise
+            self._without_metrics = True
+            self.display.line(f"{error}; the run goes on without metrics.jsonl")
+
+    @property
+    def _held(self) -> Lock:
+        assert self._lock is not None  # since `start` or `resume`
+        return self._lock
+
+    def _save_state(self) -> None:
+        """Save all that `resume` needs, unless it is saved already."""
+        from compacter_cli.training.checkpoints import save
+
+        trainer, epochs = self.tuning.trainer, self.tuning.progress.epochs
+        if self._saved == (trainer.update, epochs):
+            return
+        self._held.check()
+        self._check_finite()
+        scored = trainer.update == epochs * self.tuning.per_epoch
+        hint = f"free some space, then: {resume_command(self.directory)}"
+        save(self.directory, trainer.state(), self._record(), scored, hint)
+        self._saved, self._saved_at = (trainer.update, epochs), time.perf_counter()
+
+    def _check_finite(self) -> None:
+        from compacter_cli.t5.tensors import first_not_finite
+
+        if name := first_not_finite(self.model.trained_tensors()):
+            raise NotFiniteError(
+                f"{name} is not finite after update {self.tuning.trainer.update}; what was saved "
+                "last is untouched",
+                "begin again with a smaller train.learning_rate",
+            )
+
+    def _record(self) -> RunRecord:
+        return {
+            "recipe": self.recipe.plain(),
+            "fingerprints": self._fingerprints,
+            "computed": self._computed(),
+            "progress": self.tuning.progress.record(),
+            "best": self.best,
+            "before": self.before,
+            "seconds": self._seconds + time.perf_counter() - self._began,
+        }
+
+    def _computed(self) -> Computed:
+        import torch
+
+        import compacter_cli
+        from compacter_cli.t5.dropout import stream_of
+
+        return {
+            "compacter": compacter_cli.__version__,
+            "torch": torch.__version__,
+            "device": self.device,
+            "threads": torch.get_num_threads(),
+            "dropout": stream_of(self.device),
+        }
 
     def _save(self, which: str, epoch: Epoch | None = None) -> None:
         from compacter_cli.adapters.adapter_file import manifest_of, save_adapter
 
+        self._held.check()
+        self._check_finite()
         tensors = self.model.trained_tensors()
         manifest = manifest_of(
             tensors,
@@ -171,16 +374,18 @@ class Session:
     def finish(self) -> Result:
         """Load the best adapter back from its file, test it, and write the result."""
         from compacter_cli.adapters.adapter_file import load_adapter
+        from compacter_cli.training.checkpoints import remove_all
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
-        seconds = time.perf_counter() - self.began
         self.model.assign(load_adapter(self.directory / "best").tensors)
-        result = self._result(self.best, self._score_test(), seconds)
+        result = self._result(self.best, self._score_test())
+        self._held.check()
         write_json(self.directory / runs.RESULT, result)
+        remove_all(self.directory)
         return result
 
-    def _result(self, best: Epoch, test: Scores, seconds: float) -> Result:
+    def _result(self, best: EpochLine, test: Scores) -> Result:
         from compacter_cli.adapters.adapter_file import WEIGHTS
         from compacter_cli.training.memory import peak_memory
 
@@ -195,15 +400,15 @@ class Session:
             "trained_percent": 100 * trained / shape.parameters(),
             "backbone_parameters": shape.parameters(),
             "epochs": recipe.train.epochs,
-            "best_epoch": best.number,
-            "validation": best.validation.record(),
+            "best_epoch": best["number"],
+            "validation": best["validation"],
             "test": test.record(),
             "paper": paper_scores(self.task, recipe.method.name, n),
             "measured": measured_scores(recipe),
-            "before": self.before.record() if self.before else None,
+            "before": self.before,
             "run": str(self.directory),
             "adapter_bytes": (self.directory / "best" / WEIGHTS).stat().st_size,
-            "training_seconds": seconds,
+            "training_seconds": self._seconds,
             "peak_memory_bytes": peak_memory(self.device),
             "data": self.dataset.origin,
         }

@@ -453,10 +453,13 @@ def test_a_loss_that_is_not_finite_exits_1_with_advice_and_keeps_the_state(
 ):
     from compacter_cli.t5.model import T5Model
 
-    real, losses = T5Model.loss_of, iter([1.0, 1.0, math.inf])
-    monkeypatch.setattr(
-        T5Model, "loss_of", lambda *given, **how: real(*given, **how) * next(losses)
-    )
+    real, factors = T5Model.summed_loss, iter([1.0, 1.0, math.inf])
+
+    def summed_loss(*given, training=False, **how):
+        loss = real(*given, training=training, **how)
+        return loss * next(factors) if training else loss
+
+    monkeypatch.setattr(T5Model, "summed_loss", summed_loss)
     result = call("--output", tmp_path / "p", sets=[*TINY, "train.save_every=1"])
     line = assert_one_line(result, 1)
     assert "is not finite at step 3" in line

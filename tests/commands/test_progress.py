@@ -9,8 +9,9 @@ from compacter_cli.commands.words import opening_lines
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.training.display import Opening
-from compacter_cli.training.loop import Epoch, Update
+from compacter_cli.training.loop import Epoch
 from compacter_cli.training.scoring import Scores
+from compacter_cli.training.trainer import Update
 
 
 def update(step, loss=0.5, rate=3e-3):

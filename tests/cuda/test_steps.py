@@ -19,7 +19,7 @@ from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.model import T5Model
-from compacter_cli.training.loop import optimizer_of, take_step
+from compacter_cli.training.trainer import Group, Trainer, adamw
 
 DEVICE = os.environ.get("COMPACTER_TEST_DEVICE", "cuda")
 if DEVICE != "cpu" and not torch.cuda.is_available():
@@ -156,11 +156,12 @@ def test_updated_weights_are_those_of_a_cpu(name, execution):
     for device in (DEVICE, "cpu"):
         model = model_of(name, execution, device, dropout=0.0)
         before = tensors_of(model)
-        parameters = list(model.trained_tensors().values())
         with keras.device(device):
-            group = [batch_of(device), batch_of(device, source=5)]
-            loss, norm = take_step(model, group, parameters, optimizer_of(parameters, RATE), 1.0, 1)
-        found.append((loss, norm, tensors_of(model)))
+            group = Group([batch_of(device), batch_of(device, source=5)])
+            optimizer = adamw(model.trained_tensors().values())
+            trainer = Trainer(model, optimizer, lambda _: RATE, Group, seed=1, clip_norm=1.0)
+            update = trainer.step(group)
+        found.append((update.loss, update.gradient_norm, tensors_of(model)))
     (loss, norm, weights), (wanted_loss, wanted_norm, wanted) = found
     assert loss == pytest.approx(wanted_loss, rel=LOSS)
     assert norm == pytest.approx(wanted_norm, rel=GRADIENTS)

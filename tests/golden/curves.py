@@ -125,7 +125,8 @@ def curve(name, execution, dropout=0.1, device="cpu"):
     from compacter_cli.recipe.sections import TrainSection
     from compacter_cli.t5.runtime import seed_everything
     from compacter_cli.tasks import TASKS
-    from compacter_cli.training.loop import Update, train
+    from compacter_cli.training.loop import FineTuning
+    from compacter_cli.training.trainer import Update
 
     method, _, _ = cases()[name]
     section = TrainSection(
@@ -140,7 +141,8 @@ def curve(name, execution, dropout=0.1, device="cpu"):
     model = model_of(name, execution, dropout, device)
     task, seeds = TASKS["demo/smoke"], (SEED, SEED)
     with keras.device(device):
-        events = list(train(model, dataset(), task, Parities(), section, seeds, device))
+        tuning = FineTuning(model, dataset(), task, Parities(), section, seeds, device)
+        events = list(tuning.events())
     updates = [event for event in events if isinstance(event, Update)]
     epochs = [event for event in events if not isinstance(event, Update)]
     return {
@@ -159,7 +161,7 @@ def pretraining_curve(dropout=0.1, device="cpu", kind="v1_0"):
 
     from compacter_cli.methods import METHODS
     from compacter_cli.pretraining.batches import Batches, Exercises, Spans
-    from compacter_cli.pretraining.loop import Pretrainer
+    from compacter_cli.pretraining.loop import Pretraining
     from compacter_cli.pretraining.pieces import Pieces
     from compacter_cli.pretraining.recipe import CorruptionSection, TrainSection
     from compacter_cli.t5.model import T5Model
@@ -172,7 +174,7 @@ def pretraining_curve(dropout=0.1, device="cpu", kind="v1_0"):
         model = T5Model(backbone_of(kind), METHODS["full"](), in_place=True, dropout=dropout)
         held_out = list(spans.batches(4, device))[:2]
         batches = Batches(spans, practised, section, device)
-        events = list(Pretrainer(model, batches, held_out, section, seed=SEED).train())
+        events = list(Pretraining(model, batches, held_out, section, seed=SEED).events())
     updates = [update for update, _ in events if update]
     return {
         "losses": [update.loss for update in updates],

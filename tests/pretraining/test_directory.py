@@ -1,11 +1,9 @@
 """The directory of a pretraining: who may write it, and what can be continued."""
 
-import json
-
 import pytest
 
 from compacter_cli.errors import UsageError
-from compacter_cli.pretraining.directory import check_resumable, check_vacant, cut_metrics
+from compacter_cli.pretraining.directory import PRETRAINING, check_resumable, check_vacant
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.training.claim import claim
 from compacter_cli.training.run_directory import check_vacant as check_vacant_for_training
@@ -18,7 +16,7 @@ RECIPE = load_pretraining("demo/pretrain")
 def begun(tmp_path):
     """The directory of a pretraining with a saved state."""
     directory = tmp_path / "begun"
-    claim(directory, RECIPE)
+    claim(directory, PRETRAINING, RECIPE).release()
     (directory / "state").mkdir()
     return directory
 
@@ -64,7 +62,7 @@ def test_what_is_no_pretraining_is_never_overwritten(tmp_path, name):
 
 
 def test_a_recipe_by_hand_makes_no_pretraining_to_overwrite(tmp_path):
-    claim(tmp_path, RECIPE)
+    claim(tmp_path, PRETRAINING, RECIPE).release()
     (tmp_path / "my.txt").write_text("mine")
     for overwrite in (False, True):
         assert "is no pretraining" in refused(check_vacant, tmp_path, overwrite)
@@ -123,18 +121,3 @@ def test_another_recipe_is_told_by_the_first_key_that_differs(begun, change, sai
     text = refused(check_resumable, begun, load_pretraining("demo/pretrain", change))
     assert said in text
     assert f"--recipe {begun / 'recipe.toml'}" in text
-
-
-@pytest.mark.parametrize(("step", "kept"), [(0, 0), (1, 2), (2, 4), (9, 4)])
-def test_metrics_are_cut_to_what_will_not_be_written_again(tmp_path, step, kept):
-    path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"step": number}) for number in (0, 1, 2, 2)]
-    path.write_text("\n".join(lines) + '\n{"step": 3, "lo')  # killed while writing
-    cut_metrics(tmp_path, step)
-    assert path.read_text().splitlines() == lines[:kept]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-def test_metrics_that_were_never_written_are_cut_too(tmp_path):
-    cut_metrics(tmp_path, 3)
-    assert (tmp_path / "metrics.jsonl").read_text() == ""

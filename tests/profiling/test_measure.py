@@ -49,7 +49,7 @@ def test_steps_are_whole_and_leave_the_weights_as_they_are(made, method):
     after = stepper.model.trained_tensors()
     assert all(torch.equal(before[name], tensor) for name, tensor in after.items())
     assert any(tensor.grad.abs().sum() > 0 for tensor in after.values())
-    (moment,) = {float(state["step"]) for state in stepper._optimizer.state.values()}
+    (moment,) = {float(state["step"]) for state in stepper._trainer.optimizer.state.values()}
     assert moment == 4  # the warm-up too
 
 

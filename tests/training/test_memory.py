@@ -79,16 +79,16 @@ def test_a_single_example_cannot_be_halved():
 def test_a_training_run_out_of_memory_fails_with_advice_and_keeps_what_is_saved(
     keras, tmp_path, monkeypatch
 ):
-    from compacter_cli.training import loop as training
+    from compacter_cli.training.trainer import Trainer
 
-    real = training.take_step
+    real = Trainer.step
 
-    def take_step(*given):
-        if given[-1] > 4:  # in the second epoch
+    def step(trainer):
+        if trainer.update > 3:  # in the second epoch
             raise RuntimeError(CPU)
-        return real(*given)
+        return real(trainer)
 
-    monkeypatch.setattr(training, "take_step", take_step)
+    monkeypatch.setattr(Trainer, "step", step)
     recipe = load_recipe("demo/smoke_compacterpp", ["data.max_train_samples=40"])
     with pytest.raises(CompacterError, match="out of memory") as caught:
         train(recipe=recipe, directory=tmp_path / "run", device="cpu")

@@ -17,6 +17,7 @@ from compacter_cli.training.run_directory import (
     adapter_of_run,
     append_metrics,
     check_vacant,
+    cut_metrics,
     environment,
     is_run,
     read_result,
@@ -30,6 +31,12 @@ ENVIRONMENT = {"python": "3.x"}
 
 def demo(*overrides):
     return load_recipe(DEMO, overrides)
+
+
+def begun(*settings, **options):
+    """A directory of a run that was begun, by a process that has ended."""
+    start_run(*settings, **options).release()
+    return settings[0]
 
 
 def files(directory):
@@ -87,7 +94,7 @@ def test_an_output_that_is_given_is_taken_as_it_is(tmp_path):
 
 
 def test_a_started_run_holds_its_recipe_and_environment(tmp_path):
-    directory = start_run(tmp_path / "a" / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "a" / "run", demo(), ENVIRONMENT)
     assert directory == tmp_path / "a" / "run"
     assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
     assert json.loads((directory / "environment.json").read_text()) == ENVIRONMENT
@@ -105,7 +112,7 @@ def test_a_started_run_holds_its_recipe_and_environment(tmp_path):
 )
 def test_the_recipe_of_a_run_reloads_to_the_same_recipe(tmp_path, overrides):
     recipe = demo(*overrides)
-    directory = start_run(tmp_path / "run", recipe, ENVIRONMENT)
+    directory = begun(tmp_path / "run", recipe, ENVIRONMENT)
     assert load_recipe(str(directory / "recipe.toml")) == recipe
 
 
@@ -122,18 +129,18 @@ def test_the_recipe_of_a_run_leaves_nothing_to_defaults(tmp_path):
 def test_an_empty_directory_is_taken(tmp_path):
     (tmp_path / "run").mkdir()
     check_vacant(tmp_path / "run")
-    assert is_run(start_run(tmp_path / "run", demo(), ENVIRONMENT))
+    assert is_run(begun(tmp_path / "run", demo(), ENVIRONMENT))
 
 
 def test_the_empty_working_directory_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     check_vacant(".")
-    start_run(".", demo(), ENVIRONMENT)
+    begun(".", demo(), ENVIRONMENT)
     assert is_run(tmp_path)
 
 
 def test_a_run_is_not_overwritten_unless_asked(tmp_path):
-    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     before = files(directory)
     with pytest.raises(UsageError, match="holds a run already \\(unfinished\\)") as caught:
         start_run(directory, demo("seed=7"), ENVIRONMENT)
@@ -146,13 +153,13 @@ def test_a_run_is_not_overwritten_unless_asked(tmp_path):
 
 
 def test_overwrite_replaces_all_of_a_run(tmp_path):
-    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     write_json(directory / "result.json", {"test": 1})
     append_metrics(directory, step=1)
     (directory / "best").mkdir()
     (directory / "best" / "adapter.json").write_text("{}")
     check_vacant(directory, overwrite=True)
-    start_run(directory, demo("seed=7"), ENVIRONMENT, overwrite=True)
+    begun(directory, demo("seed=7"), ENVIRONMENT, overwrite=True)
     assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
     assert load_recipe(str(directory / "recipe.toml")).seed == 7
 
@@ -181,7 +188,7 @@ def test_a_recipe_by_hand_makes_no_run_to_overwrite(tmp_path, overwrite):
 
 @pytest.mark.parametrize("name", ["notes.txt", "recipe.toml.bak", "bestiary"])
 def test_what_a_user_put_into_a_run_is_not_overwritten(tmp_path, name):
-    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     (directory / name).write_text("mine")
     before = files(directory)
     with pytest.raises(UsageError, match=f"also holds {name}, which compacter did not write"):
@@ -190,16 +197,16 @@ def test_what_a_user_put_into_a_run_is_not_overwritten(tmp_path, name):
 
 
 def test_leftovers_of_a_killed_process_may_be_overwritten(tmp_path):
-    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     for name in ("best.new-123", "last.previous"):
         (directory / name).mkdir()
     (directory / "result.json.new-9").write_text("{")
-    start_run(directory, demo(), ENVIRONMENT, overwrite=True)
+    begun(directory, demo(), ENVIRONMENT, overwrite=True)
     assert sorted(files(directory)) == ["environment.json", "recipe.toml"]
 
 
 def test_an_overwrite_that_is_killed_leaves_what_can_be_overwritten(tmp_path):
-    directory = start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     (directory / "recipe.toml").unlink()
     check_vacant(directory, overwrite=True)
 
@@ -220,7 +227,7 @@ def test_a_file_in_place_of_a_parent_is_an_error_of_one_line(tmp_path):
 
 
 def test_overwriting_through_a_link_works_or_says_why_not(tmp_path):
-    start_run(tmp_path / "run", demo(), ENVIRONMENT)
+    begun(tmp_path / "run", demo(), ENVIRONMENT)
     (tmp_path / "link").symlink_to(tmp_path / "run")
     said = None
     try:
@@ -433,3 +440,26 @@ def test_an_adapter_that_no_run_has_is_refused_with_those_it_has(tmp_path, there
         adapter_of_run(tmp_path, "lst")
     assert str(caught.value) == f"--which lst: the adapters of {tmp_path} are {said}"
     assert caught.value.hint == 'did you mean "last"?'
+
+
+@pytest.mark.parametrize(("step", "kept"), [(-1, 0), (0, 1), (1, 2), (2, 4), (9, 4)])
+def test_metrics_are_cut_to_what_will_not_be_written_again(tmp_path, step, kept):
+    path = tmp_path / "metrics.jsonl"
+    lines = [json.dumps({"step": number}) for number in (0, 1, 2, 2)]
+    path.write_text("\n".join(lines) + '\n{"step": 3, "lo')  # killed while writing
+    cut_metrics(tmp_path, step)
+    assert path.read_text().splitlines() == lines[:kept]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_lines_of_epochs_that_will_be_scored_again_are_cut(tmp_path):
+    # An epoch's line has the step of its last update, which may be saved without it.
+    lines = ['{"step": 4}', '{"step": 4, "number": 1}', '{"step": 8}', '{"step": 8, "number": 2}']
+    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    cut_metrics(tmp_path, 8, epochs=1)
+    assert (tmp_path / "metrics.jsonl").read_text().splitlines() == lines[:3]
+
+
+def test_metrics_that_were_never_written_are_cut_too(tmp_path):
+    cut_metrics(tmp_path, 3)
+    assert (tmp_path / "metrics.jsonl").read_text() == ""

@@ -1,0 +1,197 @@
+"""Saved states of a run: each a directory of its own, whole or not there, the newest two kept.
+
+    <run>/state/00000120/    weights.safetensors, optimizer.safetensors, manifest.json
+    <run>/state/00000120e/   of the same update, its epoch scored
+
+A state is written beside its place, every file and the directory itself synced, and moved there
+in one step: whatever ends the process or the power, what is found is the state before or this one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import safetensors.torch
+
+import compacter_cli
+from compacter_cli.adapters.manifest import hash_of
+from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.files import (
+    json_text,
+    make_directory,
+    place_of,
+    read_file,
+    read_json,
+    space_words,
+    write_whole,
+)
+from compacter_cli.t5.shapes import MOST_PARAMETERS
+from compacter_cli.t5.tensors import read_tensors
+from compacter_cli.training.run_directory import STATES
+from compacter_cli.training.trainer import WEIGHT, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+FORMAT, VERSION = "compacter-run-state", 1
+MANIFEST = "manifest.json"
+WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
+KEPT = 2
+MANIFEST_BYTES = 100_000  # and safetensors' headers: what a save takes beside tensors, about
+_NAME = re.compile(r"\d{8,}e?")
+# Read of a file at most: float32 weights, and two moments of each.
+LIMITS = {WEIGHTS: 4 * MOST_PARAMETERS, OPTIMIZER: 8 * MOST_PARAMETERS}
+
+
+class Checkpoint(NamedTuple):
+    """A state as it was saved: the trainer's, and the record that was put beside it."""
+
+    state: State
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest state that verifies, and why those newer than it do not.
+
+    Attributes:
+        checkpoint: `None` where there is none.
+        damaged: reasons by name, of those that were passed over.
+    """
+
+    checkpoint: Checkpoint | None
+    damaged: dict[str, str]
+
+
+def save(directory: Path, state: State, record: Mapping[str, Any], scored: bool, hint: str) -> None:
+    """Save a state of the run in `directory`, and remove all but the newest two.
+
+    `scored` tells that its update ends an epoch which has been scored.
+
+    Raises:
+        CompacterError: the disk is full or cannot be written; the states before stay. `hint` says
+            how to go on.
+    """
+    place = directory / STATES / f"{state.update:08d}{'e' if scored else ''}"
+    try:
+        if not place.parent.is_dir():
+            make_directory(place.parent)
+        write_whole(place, _files(state, record))
+        remove_older(directory)
+    except OSError as error:
+        needed = space_words(error, directory, bytes_of(state))
+        raise CompacterError(
+            f"cannot save the state to {place}: {error.strerror or error}{needed}",
+            f"{hint}; the state saved before is untouched",
+        ) from error
+
+
+def _files(state: State, record: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of each file of a state: the tensors', then the manifest that vouches."""
+    written = {}
+    for name, tensors in _by_file(state.tensors).items():
+        data = safetensors.torch.save({key: t.contiguous().cpu() for key, t in tensors.items()})
+        written[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+        yield name, data
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "created_by": f"compacter {compacter_cli.__version__}",
+        "update": state.update,
+        "files": written,
+        "record": record,
+    }
+    manifest["manifest_sha256"] = hash_of(manifest)
+    yield MANIFEST, json_text(manifest).encode()
+
+
+def _by_file(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    files: dict[str, dict[str, Tensor]] = {WEIGHTS: {}, OPTIMIZER: {}}
+    for key, tensor in tensors.items():
+        files[WEIGHTS if key.startswith(f"{WEIGHT}/") else OPTIMIZER][key] = tensor
+    return files
+
+
+def bytes_of(state: State) -> int:
+    """Bytes that a state takes on the disk, its manifest apart."""
+    return sum(tensor.nbytes for tensor in state.tensors.values())
+
+
+def newest(directory: Path) -> Found:
+    """The newest state of the run in `directory` that is whole.
+
+    Raises:
+        CompacterError: one comes from another format version.
+    """
+    damaged = {}
+    for place in reversed(_places(directory)):
+        try:
+            return Found(_read(place), damaged)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            reason = getattr(error, "strerror", None) or excerpt(str(error), 200)
+            damaged[place.name] = reason
+    return Found(None, damaged)
+
+
+def _read(place: Path) -> Checkpoint:
+    manifest = read_json(place / MANIFEST)
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{MANIFEST} is none of a run's state")
+    if manifest.get("version") != VERSION:
+        raise CompacterError(
+            f"{place} has format version {excerpt(manifest.get('version'))}, this compacter reads "
+            f"{VERSION}",
+            "go on with the version that wrote it: " + excerpt(manifest.get("created_by", "?")),
+        )
+    vouched = manifest.pop("manifest_sha256")
+    if vouched != hash_of(manifest):
+        raise ValueError(f"{MANIFEST} is not as it was written")
+    tensors: dict[str, Tensor] = {}
+    for name, limit in LIMITS.items():
+        data = read_file(place / name, limit)
+        if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
+            raise ValueError(f"the hash of {name} is not the one written down")
+        tensors |= _tensors(name, data)
+    return Checkpoint(State(manifest["update"], tensors), manifest["record"])
+
+
+def _tensors(name: str, data: bytes) -> dict[str, Tensor]:
+    try:
+        return read_tensors(data)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
+
+
+def _places(directory: Path) -> list[Path]:
+    """The directories of the states there are, the oldest first."""
+    states = directory / STATES
+    if not states.is_dir():
+        return []
+    return sorted(entry for entry in states.iterdir() if _NAME.fullmatch(entry.name))
+
+
+def remove_older(directory: Path) -> None:
+    """Remove all states but the newest two, and what killed processes left half written."""
+    for place in _places(directory)[:-KEPT]:
+        shutil.rmtree(place, ignore_errors=True)
+    for entry in (directory / STATES).iterdir():
+        if place_of(entry) != entry.name:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def remove(directory: Path, names: Iterable[str]) -> None:
+    """Remove the states called `names`."""
+    for name in names:
+        shutil.rmtree(directory / STATES / name)
+
+
+def remove_all(directory: Path) -> None:
+    """Remove the states of a run that is finished."""
+    shutil.rmtree(directory / STATES, ignore_errors=True)

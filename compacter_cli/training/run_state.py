@@ -1,0 +1,155 @@
+"""What a run's saved state says beside its tensors, and whether a run may go on from it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+
+from compacter_cli.errors import CompacterError, UsageError, excerpt
+from compacter_cli.recipe.tables import read_tables
+from compacter_cli.section import differences, value_at
+from compacter_cli.training.claim import RECIPE, is_vacant
+from compacter_cli.training.lock import check_free
+from compacter_cli.training.run_directory import RUN, read_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresRecord
+
+# What may differ from the recipe that a run was begun by: it changes no result.
+FREE = ("train.save_every", "train.save_minutes", "output.")
+
+
+class Fingerprints(TypedDict):
+    """What must be the same for a run to go on: hashes of the backbone's weights and the rows."""
+
+    backbone: str
+    data: str
+
+
+class Computed(TypedDict):
+    """What a result is bit-identical under: another may round otherwise, or draw otherwise."""
+
+    compacter: str
+    torch: str
+    device: str
+    threads: int
+    dropout: str
+
+
+class RunRecord(TypedDict):
+    """The record of a run's state.
+
+    Attributes:
+        recipe: plain, with every seed.
+        progress: epochs scored, and the losses of the one at hand.
+        best: the best epoch's line of metrics.jsonl; `None` before the first.
+        before: what the untrained model scores, where the recipe asks.
+        seconds: of training so far.
+    """
+
+    recipe: dict[str, Any]
+    fingerprints: Fingerprints
+    computed: Computed
+    progress: ProgressRecord
+    best: EpochLine | None
+    before: ScoresRecord | None
+    seconds: float
+
+
+Standing = Literal["vacant", "unfinished", "finished"]
+
+
+def standing(directory: Path, recipe: Recipe) -> Standing:
+    """How far the run of `recipe` in `directory` is.
+
+    Raises:
+        UsageError: the directory holds something else, or a run of another recipe.
+    """
+    if is_vacant(directory):
+        return "vacant"
+    check_free(directory)
+    if not RUN.holds(directory):
+        raise UsageError(f"{directory} {RUN.refused}", "choose another --output")
+    if found := _recipe_in(directory):
+        check_recipe(directory, found, recipe)
+    try:
+        return "finished" if read_result(directory) is not None else "unfinished"
+    except CompacterError:  # damaged: it is written again
+        return "unfinished"
+
+
+def _recipe_in(directory: Path) -> dict[str, Any] | None:
+    """The plain recipe of a run, or `None` where it is damaged: its state holds it, too."""
+    from compacter_cli.recipe.recipe import Recipe
+
+    try:
+        _, tables = read_tables(str(directory / RECIPE))
+        return Recipe.model_validate(tables).resolved().plain()
+    except (CompacterError, ValueError):
+        return None
+
+
+def check_recipe(directory: Path, found: Mapping[str, Any], recipe: Recipe) -> None:
+    """Raise `UsageError`, with what differs, unless the run begun by `found` is one of `recipe`."""
+    wanted = recipe.plain()
+    keys = [key for key in differences(found, wanted) if not key.startswith(FREE)]
+    if not keys:
+        return
+    sides = ", ".join(
+        f"{key} ({excerpt(value_at(found, key, 'not set'))} there, "
+        f"{excerpt(value_at(wanted, key, 'not set'))} here)"
+        for key in keys
+    )
+    raise UsageError(
+        f"{directory} was begun with another recipe: {sides}",
+        f"go on with its own, --recipe {shlex.quote(str(directory / RECIPE))}, or begin another "
+        "run with another --output",
+    )
+
+
+def check_record(
+    directory: Path, record: Mapping[str, Any], recipe: Recipe, now: Fingerprints
+) -> RunRecord:
+    """The record of a state, that a run of `recipe` on what is `now` there goes on from.
+
+    Raises:
+        UsageError: it is of another recipe, other rows or another backbone.
+        CompacterError: it is none.
+    """
+    missing = RunRecord.__annotations__.keys() - record.keys()
+    if missing:
+        raise CompacterError(
+            f"the state in {directory} lacks {sorted(missing)[0]}", "begin again with --overwrite"
+        )
+    found = cast(RunRecord, record)
+    check_recipe(directory, found["recipe"], recipe)
+    for what, key in (("rows", "data"), ("backbone", "backbone")):
+        before, here = found["fingerprints"][key], now[key]
+        if before != here:
+            raise UsageError(
+                f"{directory} was begun with other {what}: the fingerprint is {before[:12]} there "
+                f"and {here[:12]} here",
+                "give what it was begun with, or begin another run with another --output",
+            )
+    return found
+
+
+def changes(before: Computed, now: Computed) -> list[str]:
+    """What is computed with otherwise than before, a sentence each."""
+    return [
+        f"{name} was {before[name]} and is {now[name]}: what comes may differ in the last digits"
+        if name != "dropout"
+        else "another device draws another dropout: what comes differs from one run through"
+        for name in Computed.__annotations__
+        if before.get(name) != now[name]
+    ]
+
+
+def resume_command(directory: Path) -> str:
+    """The command that goes on with the run in `directory`."""
+    recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
+    return f"compacter train --recipe {recipe} --output {output} --resume"
