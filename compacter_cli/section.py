@@ -60,20 +60,21 @@ class Section(BaseModel, metaclass=_Frozen):
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
     """The dotted keys, sorted, at which two plain sections hold other values, or only one does."""
-    flat, other_flat = dict(_flat(one)), dict(_flat(other))
-    keys = sorted(flat.keys() | other_flat.keys())
-    return [key for key in keys if flat.get(key) != other_flat.get(key)]
+    first, second = dict(flat(one)), dict(flat(other))
+    return [
+        key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)
+    ]
 
 
 def value_at(tables: Mapping[str, Any], key: str, absent: str) -> Any:
     """The value of a plain section at a dotted key; `absent` where it holds none."""
-    return dict(_flat(tables)).get(key, absent)
+    return dict(flat(tables)).get(key, absent)
 
 
-def _flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     """Every value of nested tables under its dotted key."""
     for name, value in tables.items():
         if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
+            yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value

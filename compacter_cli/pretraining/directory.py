@@ -7,8 +7,14 @@ from compacter_cli.errors import UsageError
 from compacter_cli.files import present
 from compacter_cli.pretraining.preset import FILES, is_preset
 from compacter_cli.pretraining.recipe import PretrainingRecipe
-from compacter_cli.section import differences, value_at
-from compacter_cli.training.claim import METRICS, RECIPE, Kind, is_vacant, pretraining_in
+from compacter_cli.training.claim import (
+    METRICS,
+    RECIPE,
+    Kind,
+    check_same_recipe,
+    is_vacant,
+    pretraining_in,
+)
 from compacter_cli.training.lock import check_free
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
@@ -49,14 +55,7 @@ def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
             f"nothing to resume: the pretraining in {directory} is finished",
             f"use it with --set backbone.preset={shlex.quote(str(directory))}",
         )
-    wanted = recipe.plain()
-    if keys := differences(found, wanted):
-        there, here = (value_at(tables, keys[0], "not set") for tables in (found, wanted))
-        raise UsageError(
-            f"{directory} was begun with another recipe: {keys[0]} is {there} there and {here} "
-            "here",
-            f"continue with --recipe {shlex.quote(str(directory / RECIPE))}",
-        )
+    check_same_recipe(directory, found, recipe.plain())
     if not present(directory / STATE).is_dir():
         raise UsageError(
             f"nothing to resume: {directory} holds no saved state",

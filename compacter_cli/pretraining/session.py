@@ -26,6 +26,7 @@ from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold
 from compacter_cli.training.run_directory import append_metrics, cut_metrics, environment
 from compacter_cli.training.signals import deferred_signals
+from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,13 @@ class PretrainingSession:
         check_vacant(self.directory, overwrite)
         self._lock = claim(self.directory, PRETRAINING, self.recipe, overwrite)
         self.progress = Progress(0, None, None, 0.0, self.corpus.sha256)
+        self._check_space()
         self._save()
+
+    def _check_space(self) -> None:
+        weights = sum(tensor.nbytes for tensor in self.model.trained_tensors().values())
+        once = 3 * weights  # Adafactor's moments are smaller than AdamW's two
+        check_space(self.directory, once, 2 * once + weights, self._display)
 
     def resume(self) -> None:
         """Go on from the state that was saved last.

@@ -1,17 +1,19 @@
 """Taking a directory for a run or a pretraining: nothing else that is in it is ever overwritten."""
 
 import os
+import shlex
 import shutil
 import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.files import make_directory, place_of, write_text
 from compacter_cli.recipe.tables import is_pretraining
-from compacter_cli.section import Section
+from compacter_cli.section import Section, differences, value_at
 from compacter_cli.training.lock import LOCK, Lock
 
 RECIPE, METRICS = "recipe.toml", "metrics.jsonl"  # in either kind
@@ -108,6 +110,31 @@ def pretraining_in(directory: Path) -> dict[str, Any] | None:
     except (OSError, ValueError, RecursionError):
         return None
     return tables if is_pretraining(tables) else None
+
+
+def check_same_recipe(
+    directory: Path, found: Mapping[str, Any], wanted: Mapping[str, Any], free: tuple[str, ...] = ()
+) -> None:
+    """Refuse to go on in `directory`, begun by the plain recipe `found`, with another, `wanted`.
+
+    Keys that begin with one of `free` may differ.
+
+    Raises:
+        UsageError: it names every key that differs, and both values.
+    """
+    keys = [key for key in differences(found, wanted) if not key.startswith(free)]
+    if not keys:
+        return
+    sides = ", ".join(
+        f"{key} ({excerpt(value_at(found, key, 'not set'))} there, "
+        f"{excerpt(value_at(wanted, key, 'not set'))} here)"
+        for key in keys
+    )
+    raise UsageError(
+        f"{directory} was begun with another recipe: {sides}",
+        f"go on with its own, --recipe {shlex.quote(str(directory / RECIPE))}, or begin anew with "
+        "another --output",
+    )
 
 
 def claim(directory: Path, kind: Kind, recipe: Section, overwrite: bool = False) -> Lock:

@@ -13,6 +13,7 @@ import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean
 from compacter_cli.files import append_json, present, read_json, write_json, write_text
 from compacter_cli.recipe.recipe import Recipe
+from compacter_cli.section import flat
 from compacter_cli.training.claim import (
     METRICS,
     RECIPE,
@@ -25,6 +26,8 @@ from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 ADAPTERS = ("best", "last")
+# Keys of a recipe that change no result: a run may go on with others.
+FREE = ("train.save_every", "train.save_minutes", "output.")
 RUN = Kind(
     "is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, *ADAPTERS}), False
 )
@@ -34,9 +37,8 @@ def run_directory(recipe: Recipe, output: Path | None = None) -> Path:
     """Where a recipe's run goes: `output`, or <root>/<task>/<method>/<preset>-s<seed>-<hash>."""
     if output is not None:
         return Path(output)
-    plain = recipe.plain()
-    plain.pop("output")
-    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:8]
+    kept = {key: value for key, value in flat(recipe.plain()) if not key.startswith(FREE)}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
     preset = Path(recipe.backbone.preset).name
     name = f"{preset}-s{recipe.seed}-{digest}"
     return Path(recipe.output.root) / recipe.task / recipe.method.name / name

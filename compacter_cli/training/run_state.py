@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 
-from compacter_cli.errors import CompacterError, UsageError, excerpt
+from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.tables import read_tables
-from compacter_cli.section import differences, value_at
-from compacter_cli.training.claim import RECIPE, is_vacant
+from compacter_cli.training.claim import RECIPE, check_same_recipe, is_vacant
 from compacter_cli.training.lock import check_free
-from compacter_cli.training.run_directory import RUN, read_result
+from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,9 +17,6 @@ if TYPE_CHECKING:
 
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresRecord
-
-# What may differ from the recipe that a run was begun by: it changes no result.
-FREE = ("train.save_every", "train.save_minutes", "output.")
 
 
 class Fingerprints(TypedDict):
@@ -75,7 +71,7 @@ def standing(directory: Path, recipe: Recipe) -> Standing:
     if not RUN.holds(directory):
         raise UsageError(f"{directory} {RUN.refused}", "choose another --output")
     if found := _recipe_in(directory):
-        check_recipe(directory, found, recipe)
+        check_same_recipe(directory, found, recipe.plain(), FREE)
     try:
         return "finished" if read_result(directory) is not None else "unfinished"
     except CompacterError:  # damaged: it is written again
@@ -93,24 +89,6 @@ def _recipe_in(directory: Path) -> dict[str, Any] | None:
         return None
 
 
-def check_recipe(directory: Path, found: Mapping[str, Any], recipe: Recipe) -> None:
-    """Raise `UsageError`, with what differs, unless the run begun by `found` is one of `recipe`."""
-    wanted = recipe.plain()
-    keys = [key for key in differences(found, wanted) if not key.startswith(FREE)]
-    if not keys:
-        return
-    sides = ", ".join(
-        f"{key} ({excerpt(value_at(found, key, 'not set'))} there, "
-        f"{excerpt(value_at(wanted, key, 'not set'))} here)"
-        for key in keys
-    )
-    raise UsageError(
-        f"{directory} was begun with another recipe: {sides}",
-        f"go on with its own, --recipe {shlex.quote(str(directory / RECIPE))}, or begin another "
-        "run with another --output",
-    )
-
-
 def check_record(
     directory: Path, record: Mapping[str, Any], recipe: Recipe, now: Fingerprints
 ) -> RunRecord:
@@ -126,7 +104,7 @@ def check_record(
             f"the state in {directory} lacks {sorted(missing)[0]}", "begin again with --overwrite"
         )
     found = cast(RunRecord, record)
-    check_recipe(directory, found["recipe"], recipe)
+    check_same_recipe(directory, found["recipe"], recipe.plain(), FREE)
     for what, key in (("rows", "data"), ("backbone", "backbone")):
         before, here = found["fingerprints"][key], now[key]
         if before != here:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from compacter_cli.adapters.restoring import backbone_of
 from compacter_cli.errors import CompacterError, NotFiniteError
-from compacter_cli.files import free_bytes, size_text, write_json
+from compacter_cli.files import sync, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
-from compacter_cli.training.claim import hold
+from compacter_cli.training.claim import METRICS, hold
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.run_state import (
     Computed,
@@ -24,6 +24,7 @@ from compacter_cli.training.run_state import (
     check_record,
     resume_command,
 )
+from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,22 +202,12 @@ class Session:
             load_adapter(self.directory / "best")
 
     def _check_space(self) -> None:
-        """Refuse to begin what could not be saved once; say what may not fit later."""
         from compacter_cli.training.checkpoints import KEPT, MANIFEST_BYTES
 
         weights = sum(tensor.nbytes for tensor in self.model.trained_tensors().values())
         once = 3 * weights + MANIFEST_BYTES  # AdamW keeps two moments
-        most = (KEPT + 1) * once + 3 * (weights + MANIFEST_BYTES)  # and best, last and a new one
-        free = free_bytes(self.directory)
-        if free < once:
-            raise CompacterError(
-                f"{self.directory}: a save takes {size_text(once)}, {size_text(free)} are free",
-                "free some space, or choose another --output",
-            )
-        if free < most:
-            self.display.line(
-                f"space is short: the run may need {size_text(most)}, {size_text(free)} are free"
-            )
+        adapters = 3 * (weights + MANIFEST_BYTES)  # the best, the last, and one in the making
+        check_space(self.directory, once, (KEPT + 1) * once + adapters, self.display)
 
     def _opening(self) -> Opening:
         splits = (self.dataset.train, self.dataset.validation, self.dataset.test)
@@ -316,6 +307,8 @@ class Session:
         self._check_finite()
         scored = trainer.update == epochs * self.tuning.per_epoch
         hint = f"free some space, then: {resume_command(self.directory)}"
+        if (metrics := self.directory / METRICS).exists():
+            sync(metrics)  # so that no state is ahead of the lines before it
         save(self.directory, trainer.state(), self._record(), scored, hint)
         self._saved, self._saved_at = (trainer.update, epochs), time.perf_counter()
 

@@ -438,7 +438,7 @@ def test_there_must_be_something_to_resume(untrained, call, finished, tmp_path):
 def test_another_recipe_is_not_gone_on_with(untrained, call, interrupted):
     directory = interrupted(3)
     line = assert_one_line(call("--output", directory, "--resume", "--set", "seed=1"), 2)
-    assert "seed is 42 there and 1 here" in line
+    assert "seed (42 there, 1 here)" in line
 
 
 def test_a_damaged_state_is_one_line(call, interrupted):
