@@ -112,7 +112,7 @@ def test_there_is_nothing_to_resume_before_the_first_save(begun):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (["train.steps=9"], f"train.steps is {RECIPE.train.steps} there and 9 here"),
+        (["train.steps=9"], f"train.steps ({RECIPE.train.steps} there, 9 here)"),
         (["seed=1"], "seed (42 there, 1 here)"),
         (["text.files=['/a']"], "text.files (not set there, ['/a'] here)"),
     ],
