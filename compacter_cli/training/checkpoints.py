@@ -15,7 +15,7 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import safetensors.torch
+import safetensors.numpy
 
 import compacter_cli
 from compacter_cli.adapters.manifest import hash_of
@@ -97,7 +97,8 @@ def _files(state: State, record: Mapping[str, Any]) -> Iterator[tuple[str, bytes
     """Name and bytes of each file of a state: the tensors', then the manifest that vouches."""
     written = {}
     for name, tensors in _by_file(state.tensors).items():
-        data = safetensors.torch.save({key: t.contiguous().cpu() for key, t in tensors.items()})
+        # By way of numpy: the same bytes, with less done for every one of hundreds of tensors.
+        data = safetensors.numpy.save({key: t.cpu().numpy() for key, t in tensors.items()})
         written[name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         yield name, data
     manifest: dict[str, Any] = {

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
+from typing import TYPE_CHECKING, Any, Literal
 
-from compacter_cli.errors import CompacterError, UsageError
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
+
+from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.training.claim import RECIPE, check_same_recipe, is_vacant
 from compacter_cli.training.lock import check_free
+from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresRecord
 from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
-    from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresRecord
 
 
 class Fingerprints(TypedDict):
@@ -89,28 +91,29 @@ def _recipe_in(directory: Path) -> dict[str, Any] | None:
         return None
 
 
-def check_record(
-    directory: Path, record: Mapping[str, Any], recipe: Recipe, now: Fingerprints
-) -> RunRecord:
+def check_record(directory: Path, record: object, recipe: Recipe, now: Fingerprints) -> RunRecord:
     """The record of a state, that a run of `recipe` on what is `now` there goes on from.
 
     Raises:
         UsageError: it is of another recipe, other rows or another backbone.
         CompacterError: it is none.
     """
-    missing = RunRecord.__annotations__.keys() - record.keys()
-    if missing:
+    try:
+        found = TypeAdapter(RunRecord).validate_python(record)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = excerpt(".".join(map(str, first["loc"])))
         raise CompacterError(
-            f"the state in {directory} lacks {sorted(missing)[0]}", "begin again with --overwrite"
-        )
-    found = cast(RunRecord, record)
+            f"the saved state of {directory} is none of a run: {key}: {first['msg']}",
+            "begin again with --overwrite",
+        ) from error
     check_same_recipe(directory, found["recipe"], recipe.plain(), FREE)
     for what, key in (("rows", "data"), ("backbone", "backbone")):
         before, here = found["fingerprints"][key], now[key]
         if before != here:
             raise UsageError(
-                f"{directory} was begun with other {what}: the fingerprint is {before[:12]} there "
-                f"and {here[:12]} here",
+                f"{directory} was begun with other {what}: the fingerprint is "
+                f"{excerpt(before, 12)} there and {here[:12]} here",
                 "give what it was begun with, or begin another run with another --output",
             )
     return found
@@ -118,12 +121,12 @@ def check_record(
 
 def changes(before: Computed, now: Computed) -> list[str]:
     """What is computed with otherwise than before, a sentence each."""
+    differing = [name for name in Computed.__annotations__ if before.get(name) != now[name]]
     return [
-        f"{name} was {before[name]} and is {now[name]}: what comes may differ in the last digits"
-        if name != "dropout"
-        else "another device draws another dropout: what comes differs from one run through"
-        for name in Computed.__annotations__
-        if before.get(name) != now[name]
+        "another device draws another dropout: what comes differs from one run through"
+        if name == "dropout"
+        else f"{name} was {before.get(name)} and is {now[name]}: the last digits may differ"
+        for name in differing
     ]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from compacter_cli.adapters.restoring import backbone_of
-from compacter_cli.errors import CompacterError, NotFiniteError
+from compacter_cli.errors import CompacterError, Interrupted, NotFiniteError
 from compacter_cli.files import sync, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
@@ -186,8 +187,9 @@ class Session:
         from compacter_cli.training.loop import Progress
 
         record = check_record(self.directory, checkpoint.record, self.recipe, self._fingerprints)
+        progress = Progress.of_record(record["progress"])
         self.tuning.trainer.restore(checkpoint.state)
-        self.tuning.progress = Progress.of_record(record["progress"])
+        self.tuning.progress = progress
         self.best, self.before = record["best"], record["before"]
         self._seconds = record["seconds"]
         self._check_best()
@@ -365,7 +367,20 @@ class Session:
         save_adapter(self.directory / which, tensors, manifest)
 
     def finish(self) -> Result:
-        """Load the best adapter back from its file, test it, and write the result."""
+        """Load the best adapter back from its file, test it, and write the result.
+
+        Raises:
+            Interrupted: a signal came; the run can be gone on with.
+        """
+        try:
+            return self._finish()
+        except KeyboardInterrupt as interrupt:
+            raise Interrupted(
+                f"interrupted in the last test; go on with: {resume_command(self.directory)}",
+                getattr(interrupt, "signum", signal.SIGINT),
+            ) from None
+
+    def _finish(self) -> Result:
         from compacter_cli.adapters.adapter_file import load_adapter
         from compacter_cli.training.checkpoints import remove_all
 
