@@ -20,16 +20,19 @@ if TYPE_CHECKING:
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.training.display import Display
     from compacter_cli.training.records import Result
+    from compacter_cli.training.run_state import Standing
 
 
 class Plan(TypedDict):
     """What a recipe would do: `run` is the directory, `taken` whether something is there.
 
-    `unchecked` are sentences on what only a run can tell.
+    `standing` is how far the run in it is, where it is to be gone on with. `unchecked` are
+    sentences on what only a run can tell.
     """
 
     run: str
     taken: bool
+    standing: Standing | None
     unchecked: list[str]
     method: list[str]
     rows: dict[str, int]
@@ -75,7 +78,9 @@ def command(
     resolved = load_recipe(recipe, overrides)
     directory = run_directory(resolved, output)
     if dry_run:
-        found = plan(recipe=resolved, directory=directory, device=device, offline=offline)
+        found = plan(
+            recipe=resolved, directory=directory, device=device, offline=offline, resume=resume
+        )
         print_json(found) if json_ else show_plan(found)
         return
     if resume and (result := finished(resolved, directory, overwrite)) is not None:
@@ -189,7 +194,12 @@ def train(
 
 
 def plan(
-    *, recipe: Recipe, directory: Path, device: str | None = None, offline: bool = False
+    *,
+    recipe: Recipe,
+    directory: Path,
+    device: str | None = None,
+    offline: bool = False,
+    resume: bool = False,
 ) -> Plan:
     """What a recipe would do, found without a framework; a zip of rows is read to its end.
 
@@ -203,8 +213,9 @@ def plan(
     from compacter_cli.t5.shapes import shape_of
     from compacter_cli.tasks import task_of
     from compacter_cli.training.claim import is_vacant
+    from compacter_cli.training.run_state import standing
 
-    source = check_before_training(recipe, directory, offline, overwrite=True)
+    source = check_before_training(recipe, directory, offline, overwrite=True, resume=resume)
     if reads_an_archive(recipe):
         source.load()  # a web page saved as a zip is found out here, not in a night's queue
     task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
@@ -214,6 +225,7 @@ def plan(
     return {
         "run": str(directory),
         "taken": not is_vacant(Path(directory)),
+        "standing": standing(Path(directory), recipe) if resume else None,
         "unchecked": unchecked(device),
         "method": method_lines(recipe.method, shape),
         "rows": sizes,
@@ -248,12 +260,19 @@ def show_plan(found: Plan) -> None:
         out.print(line, soft_wrap=True)
     sizes = ", ".join(f"{size:,} {split}" for split, size in found["rows"].items())
     out.print(f"{sizes} rows ({found['splits']})", soft_wrap=True)
-    taken = ", which is taken: give --overwrite to replace it" if found["taken"] else ""
-    out.print(
-        f"{found['updates']:,} updates; the run would go to {found['run']}{taken}", soft_wrap=True
-    )
+    place = f"the run would go to {found['run']}{_standing_words(found)}"
+    out.print(f"{found['updates']:,} updates; {place}", soft_wrap=True)
     for sentence in found["unchecked"]:
         out.print(sentence, soft_wrap=True)
+
+
+def _standing_words(found: Plan) -> str:
+    if found["standing"]:
+        ways = {"vacant": ", where it begins", "unfinished": ", where it goes on"}
+        return ways.get(found["standing"], ", where it is finished: there is nothing to do")
+    if found["taken"]:
+        return ", which is taken: --resume goes on with a run, --overwrite replaces it"
+    return ""
 
 
 def show_result(result: Result) -> None:

@@ -306,6 +306,17 @@ def test_the_plan_is_that_of_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_dry_run_of_a_resume_says_how_far_the_run_is(run, untrained):
+    free, finished = (
+        call(
+            "--dry-run", "--resume", "-o", place, recipe=str(run / "recipe.toml"), small=False
+        ).stdout
+        for place in (run.parent / "x", run)
+    )
+    assert "where it begins" in " ".join(free.split())
+    assert "where it is finished: there is nothing to do" in " ".join(finished.split())
+
+
 def test_a_dry_run_says_that_the_directory_is_taken(run, untrained):
     free, taken = (
         call("--dry-run", "--json", "--output", place) for place in (run.parent / "other", run)
@@ -313,7 +324,7 @@ def test_a_dry_run_says_that_the_directory_is_taken(run, untrained):
     assert not json.loads(free.stdout)["taken"]
     assert json.loads(taken.stdout)["taken"]
     shown = " ".join(call("--dry-run", "--output", run).stdout.split())
-    assert "which is taken: give --overwrite to replace it" in shown
+    assert "which is taken: --resume goes on with a run, --overwrite replaces it" in shown
 
 
 def test_a_dry_run_says_what_only_a_run_can_tell(tmp_path, untrained):
