@@ -105,17 +105,18 @@ class LPHMDense(keras.layers.Layer):
         return kronecker_sum(self.rule.A, ops.matmul(self.s, self.t))
 
     def call(self, inputs: Tensor) -> Tensor:
-        if self._contracts(inputs):
+        if self.contracts(inputs.shape[-1], getattr(inputs, "is_cpu", False)):
             outputs = self._contracted(inputs)
         else:
             outputs = ops.matmul(inputs, ops.cast(self.kernel(), inputs.dtype))
         return add_bias(outputs, self.bias)
 
-    def _contracts(self, inputs: Tensor) -> bool:
+    def contracts(self, k: int, on_cpu: bool) -> bool:
+        """Whether inputs of dimension k, on a CPU under torch or not, meet the factors alone."""
         if self.contract is not None:
             return self.contract
-        k, d = inputs.shape[-1], self.units
-        return getattr(inputs, "is_cpu", False) and max(k, d) >= 768 and min(k, d) >= 6 * self.n
+        d = self.units
+        return on_cpu and max(k, d) >= 768 and min(k, d) >= 6 * self.n
 
     def _contracted(self, inputs: Tensor) -> Tensor:
         # With x split into n parts x_a, y_c = sum_{i,r} (sum_a x_a s_ir A_iac) t_ir. The first

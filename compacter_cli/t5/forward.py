@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from compacter_cli.t5.adapters import Adapter
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.shapes import RELATIVE_BUCKETS, T5Shape
 
@@ -37,7 +38,8 @@ class T5Forward:
         shape: dimensions of the backbone.
         weights: tensor of every weight by structural name; layer norms are float32. `<name>.bias`
             is added behind the weight it is named after, and `head` is the output head's own.
-        layers: Keras layers of the method by structural name: adapters and a prompt.
+        layers: Keras layers of the method by structural name; a prompt is called here.
+        adapters: the method's adapters by structural name.
         activation: of the feed-forward.
         epsilon: of the layer norms.
         dropout: of this step; `None` outside training, and where the rate is 0.
@@ -47,6 +49,7 @@ class T5Forward:
     shape: T5Shape
     weights: Mapping[str, Tensor]
     layers: Mapping[str, keras.layers.Layer]
+    adapters: Mapping[str, Adapter]
     activation: Callable[[Tensor], Tensor]
     epsilon: float
     dropout: Dropout | None = None
@@ -249,11 +252,8 @@ class T5Forward:
         return hidden + self._drop(f"{name}.residual", x, mask)
 
     def _adapt(self, name: str, x: Tensor) -> Tensor:
-        adapter = self.layers.get(f"{name}.adapter")
-        if adapter is None:
-            return x
-        inner = adapter.activation(_project(adapter.down, x))
-        return _project(adapter.up, inner) + x
+        adapter = self.adapters.get(f"{name}.adapter")
+        return x if adapter is None else adapter(x)
 
     def _self_bias(self, stack: str, queries: int, keys: int, first_query: int = 0) -> Tensor:
         """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""
@@ -300,13 +300,6 @@ class KeysValuesCache(Cache):
 
     cross: list[KeysValues]
     source_bias: Tensor
-
-
-def _project(layer: keras.layers.Layer, x: Tensor) -> Tensor:
-    # Not layer(x): Keras' __call__ costs time and keeps tensors alive until the next collection.
-    if isinstance(layer, keras.layers.Dense):
-        return functional.linear(x, layer.kernel.value.T.to(x.dtype), layer.bias.value.to(x.dtype))
-    return layer.call(x)
 
 
 def relative_bucket(distance: Tensor, both_ways: bool) -> Tensor:

@@ -12,6 +12,7 @@ from compacter_layers import AddedBias
 from torch import Tensor
 from torch.nn import functional
 
+from compacter_cli.t5.adapters import Adapters
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.forward import Encoded, T5Forward
@@ -138,9 +139,14 @@ class T5Model(keras.Model):
         self.trained = (*trained, *added)
         self._added_layers = list(layers.values())  # Keras tracks lists, and would a dict's keys
         self._layers_by_name = MappingProxyType(layers)
-        self._backbone_weights = MappingProxyType(weights)
         self.named_weights = MappingProxyType({**weights, **added})
         self._check_trainable_set()
+        # Read once, for reading a variable takes Keras a while: it assigns in place.
+        behind = {f"{n}.bias": layer for n, layer in layers.items() if isinstance(layer, AddedBias)}
+        tensors = {name: variable.value for name, variable in weights.items()}
+        tensors |= {name: layer.bias.value for name, layer in behind.items()}
+        self._tensors = MappingProxyType(tensors)
+        self._adapters = Adapters(layers)
 
     def _copy_of(
         self, source: keras.Variable, name: str, trainable: bool, exact: Mapping[str, Tensor]
@@ -183,20 +189,19 @@ class T5Model(keras.Model):
 
         In `training`, `key` decides dropout; where it is left out, torch's global generator does.
         """
-        weights = {name: variable.value for name, variable in self._backbone_weights.items()}
+        weights = self._tensors
         if subspace := self._layers_by_name.get("said"):
             weights = subspace.call(weights)
-        for name, layer in self._layers_by_name.items():
-            if isinstance(layer, AddedBias):
-                weights[f"{name}.bias"] = layer.bias.value
+        remat = self.remat and training
         return EXECUTIONS[self.execution](
             shape=self.shape,
             weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
             layers=self._layers_by_name,
+            adapters=self._adapters.bound(self._torch_dtype, remat),
             activation=self.backbone.activation,
             epsilon=self.backbone.layer_norm_epsilon,
             dropout=self._dropout(key) if training and self.dropout else None,
-            remat=self.remat and training,
+            remat=remat,
         )
 
     def _dropout(self, key: Sequence[int]) -> Dropout:

@@ -1,7 +1,6 @@
 """`LPHMDense` against equation 5 written out with Kronecker products, built and contracted."""
 
 import math
-from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -120,9 +119,8 @@ def test_the_default_contracts_on_a_cpu_where_the_docstring_says(monkeypatch, k,
 
 def test_the_default_builds_elsewhere_than_on_a_cpu_under_torch():
     layer = LPHMDense(24, n=4)
-    assert layer._contracts(SimpleNamespace(shape=(1, 768), is_cpu=True))
-    assert not layer._contracts(SimpleNamespace(shape=(1, 768), is_cpu=False))  # a GPU's tensor
-    assert not layer._contracts(SimpleNamespace(shape=(1, 768)))  # another backend's
+    assert layer.contracts(768, on_cpu=True)
+    assert not layer.contracts(768, on_cpu=False)
 
 
 def test_built_and_contracted_agree_at_the_paper_s_size():

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.bits import factors
+from compacter_cli.t5.bits import exact, factors
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 from compacter_cli.t5.lean.pairs import Pairs, Span
 
@@ -61,8 +61,7 @@ class Attention(torch.autograd.Function):
         d_queries, d_keys, d_values = map(torch.empty_like, (queries, keys, values))
         d_bias = None
         if ctx.needs_input_grad[3]:  # summed over rows, in float32 at least
-            exact = torch.promote_types(bias.dtype, torch.float32)
-            d_bias = torch.zeros_like(bias, dtype=exact)
+            d_bias = torch.zeros_like(bias, dtype=exact(bias.dtype))
         for span in pairs.spans:
             q, k, v = (_heads(queries[span.queries], span),
                        _heads(keys[span.keys], span), _heads(values[span.keys], span))  # fmt: skip
@@ -108,7 +107,7 @@ def _weights(
         scores.add_(bias[..., : span.shape[2], : span.shape[3]])
     if unseen is not None:
         scores.masked_fill_(unseen, MASKED)
-    return scores.to(torch.promote_types(q.dtype, torch.float32)).softmax(-1)
+    return scores.to(exact(q.dtype)).softmax(-1)
 
 
 def _factors(keep_mask: Tensor, scale: float, span: Span, weights: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from compacter_cli.t5.bits import exact
 from compacter_cli.t5.lean.attention import MASKED
 from compacter_cli.t5.lean.drop import Drop
 from compacter_cli.t5.lean.pairs import Pairs
@@ -54,8 +55,7 @@ def absorbed(
     scores = scores.view(pairs.shape)
     if pairs.unseen is not None:
         scores = scores.masked_fill(pairs.unseen, MASKED)
-    exact = torch.promote_types(scores.dtype, torch.float32)
-    weights = scores.to(exact).softmax(-1).to(states.dtype)
+    weights = scores.to(exact(scores.dtype)).softmax(-1).to(states.dtype)
     if keep_mask is not None:
         weights = Drop.apply(weights, keep_mask, scale)
     weights = weights.flatten(1, 2)

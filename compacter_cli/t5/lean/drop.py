@@ -25,9 +25,8 @@ def add_dropped(residual: Tensor, x: Tensor, dropout: Dropout | None, site: str)
 def dropped(x: Tensor, bits: Tensor, scale: float) -> Tensor:
     """`x * scale` where the packed bit is set, else 0."""
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    flat, source = out.view(-1), x.reshape(-1)
-    for part, factors in factor_blocks(bits, scale, x):
-        torch.mul(source[part], factors, out=flat[part])
+    for factors, source, target in factor_blocks(bits, scale, x, out):
+        torch.mul(source, factors, out=target)
     return out
 
 
@@ -57,9 +56,8 @@ class AddDropped(torch.autograd.Function):
         ctx.save_for_backward(bits)
         ctx.scale = scale
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        flat, first, second = out.view(-1), residual.reshape(-1), x.reshape(-1)
-        for part, factors in factor_blocks(bits, scale, x):
-            torch.addcmul(first[part], second[part], factors, out=flat[part])
+        for factors, *given, target in factor_blocks(bits, scale, residual, x, out):
+            torch.addcmul(given[0], given[1], factors, out=target)
         return out
 
     @staticmethod

@@ -9,7 +9,7 @@ from typing import Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.bits import blocks, factor_blocks, pack
+from compacter_cli.t5.bits import factor_blocks, pack_positive
 from compacter_cli.t5.lean.drop import Drop
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
@@ -50,7 +50,7 @@ class ReluFeedForward(torch.autograd.Function):
             scale_(inner, keep_mask, scale)
         ctx.scale = scale
         ctx.trains_out = ctx.needs_input_grad[3]
-        passed = inner if ctx.trains_out else _positive(inner)
+        passed = inner if ctx.trains_out else pack_positive(inner)
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w_in, w_out, passed)
         return inner @ w_out
 
@@ -157,11 +157,5 @@ def _inner(
 
 def scale_(x: Tensor, bits: Tensor, scale: float) -> None:
     """Multiply a contiguous `x` in place by `scale` where the packed bit is set, else by 0."""
-    flat = x.view(-1)
-    for part, factors in factor_blocks(bits, scale, x):
-        flat[part].mul_(factors)
-
-
-def _positive(x: Tensor) -> Tensor:
-    flat = x.view(-1)
-    return torch.cat([pack(flat[part] > 0) for part in blocks(x)])
+    for factors, part in factor_blocks(bits, scale, x):
+        part.mul_(factors)
