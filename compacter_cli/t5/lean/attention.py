@@ -43,12 +43,12 @@ class Attention(torch.autograd.Function):
         queries, keys, values = pairs.pad(queries, keys, values)
         context = torch.empty_like(queries)
         for span in pairs.spans:
-            q, k = _heads(queries[span.queries], span), _heads(keys[span.keys], span)
+            q, k = _heads(queries, span.queries, span), _heads(keys, span.keys, span)
             weights = _weights(q, k, bias, span, pairs.unseen)
             if keep_mask is not None:
                 weights.mul_(_factors(keep_mask, scale, span, weights))
-            v = _heads(values[span.keys], span)
-            _put(context[span.queries], _flat(weights, q.dtype) @ v, span)
+            v = _heads(values, span.keys, span)
+            _put(context, span.queries, torch.bmm(_flat(weights, q.dtype), v), span)
         return pairs.unpad(context)[0]
 
     @staticmethod
@@ -63,9 +63,8 @@ class Attention(torch.autograd.Function):
         if ctx.needs_input_grad[3]:  # summed over rows, in float32 at least
             d_bias = torch.zeros_like(bias, dtype=exact(bias.dtype))
         for span in pairs.spans:
-            q, k, v = (_heads(queries[span.queries], span),
-                       _heads(keys[span.keys], span), _heads(values[span.keys], span))  # fmt: skip
-            g = _heads(gradient[span.queries], span)
+            q, g = _heads(queries, span.queries, span), _heads(gradient, span.queries, span)
+            k, v = _heads(keys, span.keys, span), _heads(values, span.keys, span)
             weights = _weights(q, k, bias, span, pairs.unseen)
             d_weights = torch.bmm(g, v.mT).view(span.shape).to(weights.dtype)
             dropped = weights
@@ -73,29 +72,35 @@ class Attention(torch.autograd.Function):
                 factor = _factors(keep_mask, ctx.scale, span, weights)
                 dropped = weights * factor
                 d_weights = d_weights.mul_(factor)
-            _put(d_values[span.keys], _flat(dropped, q.dtype).mT @ g, span)
-            d_scores = _softmax_backward(d_weights, weights)
+            _put(d_values, span.keys, torch.bmm(_flat(dropped, q.dtype).mT, g), span)
+            d_scores = softmax_backward(d_weights, weights)
             if d_bias is not None:
-                d_bias[..., : span.shape[2], : span.shape[3]] += d_scores.sum(0, keepdim=True)
+                _within(d_bias, span).add_(d_scores.sum(0, keepdim=True))
             d_scores = _flat(d_scores, q.dtype)
-            _put(d_queries[span.queries], d_scores @ k, span)
-            _put(d_keys[span.keys], d_scores.mT @ q, span)
+            _put(d_queries, span.queries, torch.bmm(d_scores, k), span)
+            _put(d_keys, span.keys, torch.bmm(d_scores.mT, q), span)
         if d_bias is not None:
             d_bias = d_bias.to(bias.dtype)
         return *pairs.unpad(d_queries, d_keys, d_values), d_bias, None, None, None
 
 
-def _heads(x: Tensor, span: Span) -> Tensor:
-    """Tokens (rows * length, H D) as (rows * H, length, D); of one row without a copy."""
+def _heads(tokens: Tensor, part: slice, span: Span) -> Tensor:
+    """A part of tokens (rows * length, H D) as (rows * H, length, D); of one row without a copy."""
     rows, heads = span.shape[:2]
-    return x.view(rows, -1, heads, x.shape[1] // heads).transpose(1, 2).flatten(0, 1)
+    size = tokens.shape[1] // heads
+    if rows == 1:
+        return tokens[part].view(-1, heads, size).transpose(0, 1)
+    return tokens.view(rows, -1, heads, size).transpose(1, 2).flatten(0, 1)
 
 
-def _put(tokens: Tensor, x: Tensor, span: Span) -> None:
-    """Write `x` (rows * H, length, D) to `tokens` (rows * length, H D)."""
+def _put(tokens: Tensor, part: slice, x: Tensor, span: Span) -> None:
+    """Write `x` (rows * H, length, D) to a part of `tokens` (rows * length, H D)."""
     rows, heads = span.shape[:2]
-    target = tokens.view(rows, -1, heads, x.shape[2])
-    target.copy_(x.unflatten(0, (rows, heads)).transpose(1, 2))
+    if rows == 1:
+        tokens[part].view(-1, heads, x.shape[2]).copy_(x.transpose(0, 1))
+    else:
+        x = x.view(rows, heads, -1, x.shape[2]).transpose(1, 2)
+        tokens.view(rows, -1, heads, x.shape[3]).copy_(x)
 
 
 def _weights(
@@ -104,10 +109,16 @@ def _weights(
     """Attention weights of a span before dropout, (rows, H, queries, keys), in float32 at least."""
     scores = torch.bmm(q, k.mT).view(span.shape)
     if bias is not None:
-        scores.add_(bias[..., : span.shape[2], : span.shape[3]])
+        scores.add_(_within(bias, span))
     if unseen is not None:
         scores.masked_fill_(unseen, MASKED)
     return scores.to(exact(q.dtype)).softmax(-1)
+
+
+def _within(bias: Tensor, span: Span) -> Tensor:
+    """What of `bias` (1, H, Q, K) is of a span."""
+    queries, keys = span.shape[2:]
+    return bias if bias.shape[2:] == (queries, keys) else bias[..., :queries, :keys]
 
 
 def _factors(keep_mask: Tensor, scale: float, span: Span, weights: Tensor) -> Tensor:
@@ -118,5 +129,6 @@ def _flat(weights: Tensor, dtype: torch.dtype) -> Tensor:
     return weights.flatten(0, 1).to(dtype)
 
 
-def _softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
+def softmax_backward(gradient: Tensor, weights: Tensor) -> Tensor:
+    """The gradient of what the softmax that gave `weights` was taken of."""
     return torch.ops.aten._softmax_backward_data(gradient, weights, -1, weights.dtype)

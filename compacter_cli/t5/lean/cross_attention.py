@@ -3,14 +3,16 @@
 B batch, T target, S source, k hidden, H heads, D size of a head
 """
 
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from compacter_cli.t5.bits import exact
-from compacter_cli.t5.lean.attention import MASKED
-from compacter_cli.t5.lean.drop import Drop
+from compacter_cli.t5.lean.attention import MASKED, softmax_backward
+from compacter_cli.t5.lean.drop import dropped
+from compacter_cli.t5.lean.feed_forward import scale_
+from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 from compacter_cli.t5.lean.pairs import Pairs
 
 Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
@@ -45,37 +47,126 @@ def absorbed(
         keep_mask: dropout's packed bits, as `pairs.keep_mask` gives them, or `None`.
         scale: of dropout.
     """
-    rows, heads, length, _ = pairs.shape
-    asked = pairs.queries.pad(queries).flatten(0, 1).unflatten(1, (heads, -1))  # (B T, H, D)
-    scores = _by_row(torch.bmm(asked.transpose(0, 1), _per_head(key[0], heads).mT), rows)
-    scores = torch.bmm(scores, states.mT)  # (B, H T, S)
-    if key[1] is not None:
-        constant = (asked * key[1].view(heads, -1)).sum(-1, keepdim=True).transpose(0, 1)
-        scores = scores + _by_row(constant, rows)
-    scores = scores.view(pairs.shape)
-    if pairs.unseen is not None:
-        scores = scores.masked_fill(pairs.unseen, MASKED)
-    weights = scores.to(exact(scores.dtype)).softmax(-1).to(states.dtype)
-    if keep_mask is not None:
-        weights = Drop.apply(weights, keep_mask, scale)
-    weights = weights.flatten(1, 2)
-    context = torch.bmm(_by_head(torch.bmm(weights, states), heads), _per_head(value[0], heads))
-    if value[1] is not None:
-        mass = _by_head(weights.sum(-1, keepdim=True), heads)
-        context = context + mass * value[1].view(heads, 1, -1)
-    context = context.transpose(0, 1).flatten(1).unflatten(0, (rows, length))
-    return pairs.queries.flatten(context)
+    return _Absorbed.apply(queries, states, *key, *value, keep_mask, scale, pairs)
+
+
+class _Context(FunctionContext, Protocol):
+    pairs: Pairs
+
+
+class _Absorbed(torch.autograd.Function):
+    """`absorbed`, of whose products the backward pass keeps the queries at the states."""
+
+    @staticmethod
+    def forward(
+        ctx: _Context,
+        queries: Tensor,
+        states: Tensor,
+        w_key: Tensor,
+        b_key: Tensor | None,
+        w_value: Tensor,
+        b_value: Tensor | None,
+        keep_mask: Tensor | None,
+        scale: float,
+        pairs: Pairs,
+    ) -> Tensor:
+        rows, heads, _, _ = pairs.shape
+        asked = _split(pairs, queries)
+        taken = _by_row(torch.bmm(asked, _per_head(w_key, heads).mT), rows)
+        scores = torch.bmm(taken, states.mT)  # (B, H T, S)
+        if b_key is not None:
+            constant = (asked * b_key.view(heads, 1, -1)).sum(-1, keepdim=True)
+            scores.add_(_by_row(constant, rows))
+        if pairs.unseen is not None:
+            scores.view(pairs.shape).masked_fill_(pairs.unseen, MASKED)
+        weights = scores.to(exact(scores.dtype)).softmax(-1)
+        shares = _shares(weights, keep_mask, scale, states.dtype)
+        mixed = _by_head(torch.bmm(shares, states), heads)
+        context = torch.bmm(mixed, _per_head(w_value, heads))
+        if b_value is not None:
+            mass = _by_head(shares.sum(-1, keepdim=True), heads)
+            context.addcmul_(mass, b_value.view(heads, 1, -1))
+        ctx.scale, ctx.pairs = scale, pairs
+        ctx.save_for_backward(
+            queries, states, w_key, b_key, w_value, b_value, keep_mask, taken, weights,
+            mixed if ctx.needs_input_grad[4] else None,
+        )  # fmt: skip
+        return _join(pairs, context)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        (queries, states, w_key, b_key, w_value, b_value, keep_mask, taken, weights,
+         mixed) = ctx.saved_tensors  # fmt: skip
+        needs = ctx.needs_input_grad
+        rows, heads, _, _ = ctx.pairs.shape
+        d_context = _split(ctx.pairs, gradient)
+        d_mixed = _by_row(torch.bmm(d_context, _per_head(w_value, heads).mT), rows)
+        shares = _shares(weights, keep_mask, ctx.scale, states.dtype)
+        d_shares = torch.bmm(d_mixed, states.mT)
+        d_b_value = None
+        if b_value is not None:
+            d_mass = (d_context * b_value.view(heads, 1, -1)).sum(-1, keepdim=True)
+            d_shares.add_(_by_row(d_mass, rows))
+            mass = _by_head(shares.sum(-1, keepdim=True), heads)
+            d_b_value = (mass * d_context).sum(1).view(-1)
+        if keep_mask is not None:
+            scale_(d_shares, keep_mask, ctx.scale)
+        d_scores = softmax_backward(d_shares.to(weights.dtype), weights).to(states.dtype)
+        d_taken = _by_head(torch.bmm(d_scores, states), heads)
+        d_asked = torch.bmm(d_taken, _per_head(w_key, heads))
+        asked, d_b_key = _split(ctx.pairs, queries), None
+        if b_key is not None:
+            d_constant = _by_head(d_scores.sum(-1, keepdim=True), heads)
+            d_asked.addcmul_(d_constant, b_key.view(heads, 1, -1))
+            d_b_key = (d_constant * asked).sum(1).view(-1)
+        d_states = None
+        if needs[1]:
+            d_states = torch.bmm(shares.mT, d_mixed).baddbmm_(d_scores.mT, taken)
+        return (
+            _join(ctx.pairs, d_asked),
+            d_states,
+            _of_heads(torch.bmm(d_taken.mT, asked)) if needs[2] else None,
+            d_b_key,
+            _of_heads(torch.bmm(mixed.mT, d_context)) if needs[4] else None,
+            d_b_value,
+            None,
+            None,
+            None,
+        )
+
+
+def _shares(weights: Tensor, bits: Tensor | None, scale: float, dtype: torch.dtype) -> Tensor:
+    """Attention weights after dropout, in `dtype`."""
+    weights = weights.to(dtype)
+    return weights if bits is None else dropped(weights, bits, scale)
+
+
+def _split(pairs: Pairs, flat: Tensor) -> Tensor:
+    """Flat target tokens (N, H D) by heads, padded: (H, B T, D)."""
+    padded = pairs.queries.spread(flat).view(-1, pairs.heads, flat.shape[1] // pairs.heads)
+    return padded.transpose(0, 1)
+
+
+def _join(pairs: Pairs, x: Tensor) -> Tensor:
+    """`_split` undone."""
+    return pairs.queries.gather(x.transpose(0, 1).flatten(1))
 
 
 def _per_head(weight: Tensor, heads: int) -> Tensor:
-    return weight.unflatten(1, (heads, -1)).transpose(0, 1)  # (H, k, D)
+    return weight.view(len(weight), heads, -1).transpose(0, 1)  # (H, k, D)
+
+
+def _of_heads(weight: Tensor) -> Tensor:
+    """`_per_head` undone: (k, H D)."""
+    return weight.transpose(0, 1).flatten(1)
 
 
 def _by_row(x: Tensor, rows: int) -> Tensor:
     """(H, B T, n) to (B, H T, n)."""
-    return x.unflatten(1, (rows, -1)).transpose(0, 1).flatten(1, 2)
+    return x.view(len(x), rows, -1, x.shape[2]).transpose(0, 1).reshape(rows, -1, x.shape[2])
 
 
 def _by_head(x: Tensor, heads: int) -> Tensor:
     """(B, H T, n) to (H, B T, n)."""
-    return x.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)
+    return x.view(len(x), heads, -1, x.shape[2]).transpose(0, 1).reshape(heads, -1, x.shape[2])

@@ -124,15 +124,10 @@ class Pairs:
         """Flat queries, and tensors of keys, as the spans' slices take them."""
         if self.row_by_row:
             return queries, *keys
-        return self.queries.pad(queries).flatten(0, 1), *(
-            self.keys.pad(x).flatten(0, 1) for x in keys
-        )
+        return self.queries.spread(queries), *map(self.keys.spread, keys)
 
     def unpad(self, queries: Tensor, *keys: Tensor) -> tuple[Tensor, ...]:
         """What `pad` gave, flat again."""
         if self.row_by_row:
             return queries, *keys
-        rows = len(self.queries.mask)
-        return self.queries.flatten(queries.unflatten(0, (rows, -1))), *(
-            self.keys.flatten(x.unflatten(0, (rows, -1))) for x in keys
-        )
+        return self.queries.gather(queries), *map(self.keys.gather, keys)

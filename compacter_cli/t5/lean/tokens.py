@@ -31,19 +31,29 @@ class Tokens:
     @cached_property
     def lengths(self) -> list[int] | None:
         """Real tokens of each row; `None` where they are not the beginning of every row."""
+        rows, longest = self.mask.shape
+        if self.index is None:
+            return [longest] * rows if longest else None
         lengths = self.mask.sum(1)
-        places = torch.arange(self.mask.shape[1], device=self.mask.device)
+        places = torch.arange(longest, device=self.mask.device)
         begin = torch.equal(self.mask, places < lengths[:, None])
         return lengths.tolist() if begin and lengths.all() else None
 
     def flatten(self, padded: Tensor) -> Tensor:
         """What of `padded` (B, S, ...) is real: (N, ...)."""
-        flat = padded.flatten(0, 1)
-        return flat if self.index is None else flat.index_select(0, self.index)
+        return self.gather(padded.flatten(0, 1))
+
+    def gather(self, padded: Tensor) -> Tensor:
+        """What of `padded` (B S, ...) is real: (N, ...)."""
+        return padded if self.index is None else padded.index_select(0, self.index)
 
     def pad(self, flat: Tensor) -> Tensor:
         """`flat` (N, ...) among zeros: (B, S, ...)."""
-        if self.index is not None:
-            places = flat.new_zeros(self.mask.numel(), *flat.shape[1:])
-            flat = places.index_copy(0, self.index, flat)
-        return flat.unflatten(0, tuple(self.mask.shape))
+        return self.spread(flat).unflatten(0, tuple(self.mask.shape))
+
+    def spread(self, flat: Tensor) -> Tensor:
+        """`flat` (N, ...) among zeros: (B S, ...)."""
+        if self.index is None:
+            return flat
+        places = flat.new_zeros(self.mask.numel(), *flat.shape[1:])
+        return places.index_copy_(0, self.index, flat)
