@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import keras
@@ -258,10 +259,8 @@ class T5Forward:
     def _self_bias(self, stack: str, queries: int, keys: int, first_query: int = 0) -> Tensor:
         """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""
         table = self.weights[f"{stack}.0.self_attention.relative_bias"]
-        positions = torch.arange(keys, device=table.device)
-        distance = positions[None, :] - positions[first_query : first_query + queries, None]
-        buckets = relative_bucket(distance, both_ways=stack == "encoder")
-        return table[buckets].permute(2, 0, 1).unsqueeze(0)
+        buckets = _buckets(queries, keys, first_query, stack == "encoder", table.device)
+        return functional.embedding(buckets, table).permute(2, 0, 1).unsqueeze(0)
 
 
 @dataclass
@@ -300,6 +299,16 @@ class KeysValuesCache(Cache):
 
     cross: list[KeysValues]
     source_bias: Tensor
+
+
+@lru_cache(maxsize=8)
+def _buckets(
+    queries: int, keys: int, first_query: int, both_ways: bool, device: torch.device
+) -> Tensor:
+    """The bucket of every query with every key, (queries, keys): the same for many a step."""
+    positions = torch.arange(keys, device=device)
+    distance = positions[None, :] - positions[first_query : first_query + queries, None]
+    return relative_bucket(distance, both_ways)
 
 
 def relative_bucket(distance: Tensor, both_ways: bool) -> Tensor:

@@ -17,6 +17,7 @@ from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.forward import Encoded, T5Forward
 from compacter_cli.t5.lean.forward import LeanForward
+from compacter_cli.t5.lean.tokens import Tokens
 from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
 from compacter_cli.t5.shapes import T5Shape
 from compacter_cli.t5.vocabulary import END, PAD
@@ -239,7 +240,8 @@ class T5Model(keras.Model):
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
         hidden = forward.decode(inputs, seen, states, source_mask)
-        return forward.loss(hidden[batch.target_mask], batch.target_ids[batch.target_mask])
+        real = Tokens.of(batch.target_mask)
+        return forward.loss(real.flatten(hidden), real.flatten(batch.target_ids))
 
     def loss_of(self, batch: Batch, training: bool = False) -> Tensor:
         """Mean cross-entropy over the batch's target tokens, padding left out."""

@@ -134,7 +134,8 @@ class Trainer:
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[float, float]:
         """The token-mean loss of all batches and the norm of its gradient, which is clipped."""
-        self.optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:  # as `zero_grad`, which profiles itself
+            parameter.grad = None
         tokens = sum(batch.target_tokens for batch in batches)
         total = 0.0
         for place, batch in enumerate(batches):

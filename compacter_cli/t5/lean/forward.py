@@ -4,6 +4,7 @@ B batch, S source, T target, N real tokens, k hidden, H heads, D size of a head
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import keras
 import torch
@@ -15,7 +16,7 @@ from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.lean.drop import add_dropped, drop
 from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward, linear
 from compacter_cli.t5.lean.loss import FrozenHeadLoss
-from compacter_cli.t5.lean.norm import Norm
+from compacter_cli.t5.lean.norm import Norm, NormedLinears
 from compacter_cli.t5.lean.pairs import Pairs
 from compacter_cli.t5.lean.tokens import Tokens
 
@@ -84,8 +85,7 @@ class LeanForward(T5Forward):
 
     def _causal_bias(self, length: int) -> Tensor:
         bias = self._self_bias("decoder", length, length)
-        ahead = torch.ones(length, length, dtype=torch.bool, device=bias.device).triu(1)
-        return bias.masked_fill(ahead, MASKED)
+        return bias.masked_fill(_ahead(length, bias.device), MASKED)
 
     def _absorbs(self, target: int, source: int) -> bool:
         return absorbing_is_cheaper(target, source, self.shape.key_value_dim)
@@ -115,17 +115,14 @@ class LeanForward(T5Forward):
     def _self_over(self, name: str, hidden: Tensor, bias: Tensor, pairs: Pairs) -> Tensor:
         """Self-attention with its norm and residual, (N, k) to (N, k)."""
         name = f"{name}.self_attention"
-        x = self._norm(name, hidden)
-        queries, keys, values = (
-            self._linear(f"{name}.{role}", x) for role in ("query", "key", "value")
-        )
+        queries, keys, values = self._normed(name, hidden, "query", "key", "value")
         context = self._attention(name, queries, keys, values, bias, pairs)
         return self._add_context(name, hidden, context)
 
     def _cross_over(self, name: str, hidden: Tensor, states: Tensor, pairs: Pairs) -> Tensor:
         """Cross-attention to `states` (B, S, k) with its norm and residual, (N, k) to (N, k)."""
         name = f"{name}.cross_attention"
-        queries = self._linear(f"{name}.query", self._norm(name, hidden))
+        (queries,) = self._normed(name, hidden, "query")
         if self._absorbs(*pairs.shape[2:]):
             key, value = (
                 (self.weights[f"{name}.{role}"], self.weights.get(f"{name}.{role}.bias"))
@@ -184,6 +181,14 @@ class LeanForward(T5Forward):
     def _scale(self) -> float:
         return self.dropout.scale if self.dropout is not None else 1.0
 
+    def _normed(self, name: str, hidden: Tensor, *roles: str) -> tuple[Tensor, ...]:
+        """The linears of these roles over normed hidden states (N, k)."""
+        norm, get = f"{name}.layer_norm", self.weights.get
+        pairs = [get(f"{name}.{role}{what}") for role in roles for what in ("", ".bias")]
+        return NormedLinears.apply(
+            hidden, self.weights[norm], get(f"{norm}.bias"), self.epsilon, *pairs
+        )
+
     def _norm(self, name: str, hidden: Tensor) -> Tensor:
         weight = self.weights[f"{name}.layer_norm"]
         bias = self.weights.get(f"{name}.layer_norm.bias")
@@ -191,6 +196,12 @@ class LeanForward(T5Forward):
 
     def _linear(self, name: str, x: Tensor) -> Tensor:
         return linear(x, self.weights[name], self.weights.get(f"{name}.bias"))
+
+
+@lru_cache(maxsize=8)
+def _ahead(length: int, device: torch.device) -> Tensor:
+    """True on the keys behind a query, (length, length)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
 
 
 @dataclass
