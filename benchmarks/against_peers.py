@@ -115,7 +115,7 @@ def compare(setting, sides, runs, steps):
 
 def _summary(setting, ask, figures):
     """A side's medians, and on a GPU how near the peak of its matrix products it comes."""
-    found = {"step_ms": statistics.median(figures["runs_ms"])}
+    found = {"step_ms": statistics.median(figures["runs_ms"]), "operations": ask(do="operations")}
     if setting.rte:
         found["epoch_s"] = statistics.median(figures["epochs_s"])
     if setting.device.startswith("cuda"):
@@ -161,7 +161,7 @@ def ratios(figures):
 
 def show(found):
     """Print the figures of both sides, then the ratios."""
-    numbers = ("trained", "ms", "kept MB", "growth MB", "epoch s", "of peak")
+    numbers = ("trained", "ms", "ops", "kept MB", "growth MB", "epoch s", "of peak")
     table = table_of("", "side", *numbers, numbers=numbers, tight=True)
     for case in found:
         title = Setting(**case["setting"]).title
@@ -188,6 +188,7 @@ def _cells(side):
     return (
         f"{side['trained']:,}",
         f"{side['step_ms']:,.1f}",
+        f"{sum(side['operations'].values()):,}",
         f"{side['saved_bytes'] / 1e6:,.1f}",
         f"{side['growth_bytes'] / 1e6:,.0f}",
         f"{side['epoch_s']:.1f}" if "epoch_s" in side else "-",

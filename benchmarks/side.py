@@ -5,6 +5,7 @@ Reads a line of JSON for each request from stdin and answers with one on stdout.
 
 import importlib
 import json
+import os
 import sys
 import time
 import warnings
@@ -35,6 +36,7 @@ class Side:
         from compacter_cli.profiling.peak import PeakMemory
         from compacter_cli.t5.runtime import hide_tensorflow
 
+        os.environ["KERAS_BACKEND"] = "torch"  # keras would look for the hidden TensorFlow
         hide_tensorflow()  # transformers would import it as keras does
         import torch
 
@@ -71,6 +73,12 @@ class Side:
         for batch in batches:
             self.stepper.step([batch])
         return time.perf_counter() - before
+
+    def operations(self):
+        """How many torch operations one step calls, by its parts: what its host time goes with."""
+        from operations import counted
+
+        return counted(lambda: self.stepper.step([self.batch]))
 
     def flops(self):
         """Floating-point operations of one step's matrix products, counted by torch."""

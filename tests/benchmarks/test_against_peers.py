@@ -66,6 +66,7 @@ def test_ours_runs_with_a_share_of_a_real_epoch(rte_folder, tmp_path):
     assert ours["trained"] == 4 * (2 * (64 + 16) + 64 + 16) + 64 + 12 * 64  # adapters, A, norms
     assert len(ours["runs_ms"]) == len(ours["epochs_s"]) == 2
     assert ours["saved_bytes"] > 0
+    assert all(ours["operations"][part] > 0 for part in ("forward", "backward", "optimizer"))
     assert "compacterpp tiny 2x8" in done.stdout
     assert (found["ratios"] is None) == (not PEERS)
 

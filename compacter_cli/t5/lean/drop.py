@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.bits import factor_blocks
+from compacter_cli.t5.bits import BLOCK, exact, factor_blocks, factors
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
@@ -24,9 +24,11 @@ def add_dropped(residual: Tensor, x: Tensor, dropout: Dropout | None, site: str)
 
 def dropped(x: Tensor, bits: Tensor, scale: float) -> Tensor:
     """`x * scale` where the packed bit is set, else 0."""
+    if x.numel() <= BLOCK:
+        return (x * factors(bits, scale, exact(x.dtype), stop=x.numel()).view(x.shape)).to(x.dtype)
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    for factors, source, target in factor_blocks(bits, scale, x, out):
-        torch.mul(source, factors, out=target)
+    for factor, source, target in factor_blocks(bits, scale, x, out):
+        torch.mul(source, factor, out=target)
     return out
 
 
@@ -56,8 +58,8 @@ class AddDropped(torch.autograd.Function):
         ctx.save_for_backward(bits)
         ctx.scale = scale
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-        for factors, *given, target in factor_blocks(bits, scale, residual, x, out):
-            torch.addcmul(given[0], given[1], factors, out=target)
+        for factor, *given, target in factor_blocks(bits, scale, residual, x, out):
+            torch.addcmul(given[0], given[1], factor, out=target)
         return out
 
     @staticmethod

@@ -28,7 +28,8 @@ class Norm(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionContext, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return *_gradients(gradient, *ctx.saved_tensors, ctx.needs_input_grad[:3]), None
+        x, weight, scale = ctx.saved_tensors
+        return *_gradients(gradient, x, weight, scale, ctx.needs_input_grad[:3]), None
 
 
 class _LinearsContext(FunctionContext, Protocol):
