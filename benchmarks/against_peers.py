@@ -161,14 +161,12 @@ def ratios(figures):
 
 def show(found):
     """Print the figures of both sides, then the ratios."""
-    numbers = ("trained", "ms", "ops", "kept MB", "growth MB", "epoch s", "of peak")
+    rows = [(case, name, _cells(case[name])) for case in found for name in SIDES if name in case]
+    numbers = {column: None for _, _, cells in rows for column in cells}
     table = table_of("", "side", *numbers, numbers=numbers, tight=True)
-    for case in found:
-        title = Setting(**case["setting"]).title
-        for name in SIDES:
-            if side := case.get(name):
-                table.add_row(title, name, *_cells(side))
-                title = ""
+    for case, name, cells in rows:
+        title = Setting(**case["setting"]).title if name == SIDES[0] else ""
+        table.add_row(title, name, *(cells.get(column, "-") for column in numbers))
     out.print(table)
     names = {"step_ms": "ms", "paired": "paired", "saved_bytes": "kept"}
     names |= {"growth_bytes": "growth", "epoch_s": "epoch"}
@@ -185,15 +183,19 @@ def show(found):
 
 
 def _cells(side):
-    return (
-        f"{side['trained']:,}",
-        f"{side['step_ms']:,.1f}",
-        f"{sum(side['operations'].values()):,}",
-        f"{side['saved_bytes'] / 1e6:,.1f}",
-        f"{side['growth_bytes'] / 1e6:,.0f}",
-        f"{side['epoch_s']:.1f}" if "epoch_s" in side else "-",
-        f"{side['peak_share']:.1%}" if "peak_share" in side else "-",
-    )
+    """Figures by column; only what was measured."""
+    cells = {
+        "trained": f"{side['trained']:,}",
+        "ms": f"{side['step_ms']:,.1f}",
+        "ops": f"{sum(side['operations'].values()):,}",
+        "kept MB": f"{side['saved_bytes'] / 1e6:,.1f}",
+        "growth MB": f"{side['growth_bytes'] / 1e6:,.0f}",
+    }
+    if "epoch_s" in side:
+        cells["epoch s"] = f"{side['epoch_s']:.1f}"
+    if "peak_share" in side:
+        cells["of peak"] = f"{side['peak_share']:.1%}"
+    return cells
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compacter_cli.t5.bits import factors, pack
+from compacter_cli.t5.bits import BLOCK, factors, pack, pack_positive
 
 
 def mask_of(count, seed=0):
@@ -47,3 +47,10 @@ def test_factors_of_a_part(start, stop):
 def test_factors_keep_the_digits_of_the_scale():
     found = factors(torch.tensor([1], dtype=torch.uint8), 1 / 0.9, torch.float64)
     assert found.tolist() == [1 / 0.9, *[0.0] * 7]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("count", [0, 1003, BLOCK + 9])
+def test_pack_positive_sets_the_bits_of_what_is_above_zero(dtype, count):
+    x = torch.randn(count, generator=torch.Generator().manual_seed(0)).relu().to(dtype)
+    assert torch.equal(pack_positive(x), pack(x > 0))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compacter_cli.t5.lean.norm import Norm
+from compacter_cli.t5.lean.norm import Norm, NormedLinears
 
 
 def inputs(shape=(2, 3, 8), bias=True):
@@ -55,3 +55,51 @@ def test_it_keeps_its_input_and_one_number_a_row():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         Norm.apply(x, weight, None, 1e-6)
     assert sorted(tensor.numel() for tensor in kept) == [8, 50, 400]
+
+
+LINEARS = [(8, 5), (5,), (8, 3), None]  # a weight and its bias, a weight without one
+
+
+def linears_of():
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(shape):
+        return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
+
+    return [None if shape is None else draw(shape) for shape in LINEARS]
+
+
+def plain_linears(x, weight, bias, epsilon, *pairs):
+    x = plain(x, weight, bias, epsilon)
+    return x @ pairs[0] + pairs[1], x @ pairs[2]
+
+
+def test_linears_of_a_normed_input_are_their_definition():
+    given, linears = inputs(shape=(6, 8)), linears_of()
+    for found, wanted in zip(
+        NormedLinears.apply(*given, 0.1, *linears),
+        plain_linears(*given, 0.1, *linears),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, wanted)
+    trained = [*given, *linears[:3]]
+    torch.autograd.gradcheck(lambda *x: NormedLinears.apply(*x[:3], 0.1, *x[3:], None), trained)
+
+
+@pytest.mark.parametrize("trains", range(6))
+def test_linears_that_are_frozen_get_no_gradient(trains):
+    given, linears = inputs(shape=(6, 8)), linears_of()
+    everything = [*given, *linears[:3]]
+    for index, tensor in enumerate(everything):
+        tensor.requires_grad_(index == trains)
+    outputs = NormedLinears.apply(*given, 0.1, *linears)
+    (found,) = torch.autograd.grad([sum(y.sum() for y in outputs)], everything[trains])
+    wanted = sum(y.sum() for y in plain_linears(*given, 0.1, *linears))
+    torch.testing.assert_close(found, torch.autograd.grad(wanted, everything[trains])[0])
+
+
+def test_linears_do_not_keep_the_normed_input():
+    given, linears, kept = inputs(shape=(50, 8), bias=False), linears_of(), []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
+        NormedLinears.apply(*given, 1e-6, *linears)
+    assert sorted(tensor.numel() for tensor in kept) == [8, 24, 40, 50, 400]
