@@ -184,12 +184,16 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
         raise CompacterError(
             f"cannot write {path}: {error.strerror}",
-            ("give yourself the right to write there" if refused else "free some space")
-            + "; what was saved before is whole",
+            f"{way_out(error)}; what was saved before is whole",
         ) from error
+
+
+def way_out(error: OSError) -> str:
+    """What to do where something cannot be written."""
+    refused = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+    return "give yourself the right to write there" if refused else "free some space"
 
 
 def write_whole(directory: Path, files: Iterable[tuple[str, bytes]]) -> None:
@@ -232,6 +236,14 @@ def swap_in(fresh: Path, directory: Path) -> None:
     fresh.rename(directory)
     sync(directory.parent)
     shutil.rmtree(set_aside, ignore_errors=True)
+
+
+def remove_any(path: Path) -> None:
+    """Remove a file, a link, or a directory with all that is in it."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def present(directory: Path | str) -> Path:

@@ -28,7 +28,15 @@ from compacter_cli.adapters.manifest import (
     read_manifest,
 )
 from compacter_cli.errors import CompacterError, excerpt
-from compacter_cli.files import JSON_BYTES, json_text, present, read_file, space_words, write_whole
+from compacter_cli.files import (
+    JSON_BYTES,
+    json_text,
+    present,
+    read_file,
+    space_words,
+    way_out,
+    write_whole,
+)
 from compacter_cli.t5.tensors import read_tensors
 
 if TYPE_CHECKING:
@@ -105,7 +113,7 @@ def save_adapter(
         needed = space_words(error, Path(directory), len(data))
         raise CompacterError(
             f"cannot write the adapter to {directory}: {error.strerror or error}{needed}",
-            "free some space or choose another --output; the adapter saved before is untouched",
+            f"{way_out(error)} or choose another --output; the adapter saved before is untouched",
         ) from error
 
 

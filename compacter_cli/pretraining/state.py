@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import safetensors.torch
 
 from compacter_cli.errors import CompacterError, excerpt
-from compacter_cli.files import place_of, present, read_file, read_json, space_words, write_whole
+from compacter_cli.files import (
+    place_of,
+    present,
+    read_file,
+    read_json,
+    space_words,
+    way_out,
+    write_whole,
+)
 from compacter_cli.pretraining.directory import PRETRAINING, STATE
 from compacter_cli.t5.shapes import MOST_PARAMETERS
 from compacter_cli.t5.tensors import read_tensors
@@ -100,7 +108,7 @@ def save_state(
         needed = space_words(error, directory, sum(map(len, files.values())))
         raise CompacterError(
             f"cannot save to {place}: {error.strerror or error}{needed}",
-            "free some space and continue with --resume; the state saved before is untouched",
+            f"{way_out(error)} and continue with --resume; the state saved before is untouched",
         ) from error
 
 

@@ -313,7 +313,7 @@ def assign_all(
 
 
 def check_fit(
-    variables: Mapping[str, keras.Variable], values: Mapping[str, Tensor | np.ndarray]
+    variables: Mapping[str, keras.Variable | Tensor], values: Mapping[str, Tensor | np.ndarray]
 ) -> None:
     """Refuse `values` that are not those of `variables`.
 

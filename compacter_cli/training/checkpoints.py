@@ -26,7 +26,9 @@ from compacter_cli.files import (
     place_of,
     read_file,
     read_json,
+    remove_any,
     space_words,
+    way_out,
     write_whole,
 )
 from compacter_cli.t5.shapes import MOST_PARAMETERS
@@ -70,14 +72,14 @@ class Found:
     damaged: dict[str, str]
 
 
-def save(directory: Path, state: State, record: Mapping[str, Any], scored: bool, hint: str) -> None:
+def save(directory: Path, state: State, record: Mapping[str, Any], scored: bool, then: str) -> None:
     """Save a state of the run in `directory`, and remove all but the newest two.
 
     `scored` tells that its update ends an epoch which has been scored.
 
     Raises:
-        CompacterError: the disk is full or cannot be written; the states before stay. `hint` says
-            how to go on.
+        CompacterError: the disk is full or cannot be written; the states before stay. `then` is
+            the command that goes on.
     """
     place = directory / STATES / f"{state.update:08d}{'e' if scored else ''}"
     try:
@@ -89,7 +91,7 @@ def save(directory: Path, state: State, record: Mapping[str, Any], scored: bool,
         needed = space_words(error, directory, bytes_of(state))
         raise CompacterError(
             f"cannot save the state to {place}: {error.strerror or error}{needed}",
-            f"{hint}; the state saved before is untouched",
+            f"{way_out(error)}, then: {then}; the state saved before is untouched",
         ) from error
 
 
@@ -145,22 +147,25 @@ def _read(place: Path) -> Checkpoint:
     manifest = read_json(place / MANIFEST)
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{MANIFEST} is none of a run's state")
+    # Before its version, which a bit may have changed.
+    if manifest.pop("manifest_sha256") != hash_of(manifest):
+        raise ValueError(f"{MANIFEST} is not as it was written")
     if manifest.get("version") != VERSION:
         raise CompacterError(
             f"{place} has format version {excerpt(manifest.get('version'))}, this compacter reads "
             f"{VERSION}",
             "go on with the version that wrote it: " + excerpt(manifest.get("created_by", "?")),
         )
-    vouched = manifest.pop("manifest_sha256")
-    if vouched != hash_of(manifest):
-        raise ValueError(f"{MANIFEST} is not as it was written")
+    update, record = manifest["update"], manifest["record"]
+    if type(update) is not int or update < 0 or not isinstance(record, dict):
+        raise ValueError(f"{MANIFEST} tells of no update")
     tensors: dict[str, Tensor] = {}
     for name, limit in LIMITS.items():
         data = read_file(place / name, limit)
         if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
             raise ValueError(f"the hash of {name} is not the one written down")
         tensors |= _tensors(name, data)
-    return Checkpoint(State(manifest["update"], tensors), manifest["record"])
+    return Checkpoint(State(update, tensors), record)
 
 
 def _tensors(name: str, data: bytes) -> dict[str, Tensor]:
@@ -175,7 +180,11 @@ def _places(directory: Path) -> list[Path]:
     states = directory / STATES
     if not states.is_dir():
         return []
-    return sorted(entry for entry in states.iterdir() if _NAME.fullmatch(entry.name))
+    return sorted((e for e in states.iterdir() if _NAME.fullmatch(e.name)), key=_order)
+
+
+def _order(place: Path) -> tuple[int, bool]:
+    return int(place.name.rstrip("e")), place.name.endswith("e")
 
 
 def remove_older(directory: Path) -> None:
@@ -190,7 +199,7 @@ def remove_older(directory: Path) -> None:
 def remove(directory: Path, names: Iterable[str]) -> None:
     """Remove the states called `names`."""
     for name in names:
-        shutil.rmtree(directory / STATES / name)
+        remove_any(directory / STATES / name)
 
 
 def remove_all(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from compacter_cli.errors import UsageError, excerpt
-from compacter_cli.files import make_directory, place_of, write_text
+from compacter_cli.files import make_directory, place_of, remove_any, write_text
 from compacter_cli.recipe.tables import is_pretraining
 from compacter_cli.section import Section, differences, value_at
 from compacter_cli.training.lock import LOCK, Lock
 
 RECIPE, METRICS = "recipe.toml", "metrics.jsonl"  # in either kind
+_MOST_NAMED = 10  # keys in an error
 
 
 @dataclass(frozen=True)
@@ -120,33 +120,40 @@ def check_same_recipe(
     Keys that begin with one of `free` may differ.
 
     Raises:
-        UsageError: it names every key that differs, and both values.
+        UsageError: it names the keys that differ, with both values.
     """
     keys = [key for key in differences(found, wanted) if not key.startswith(free)]
     if not keys:
         return
     sides = ", ".join(
-        f"{key} ({excerpt(value_at(found, key, 'not set'))} there, "
+        f"{excerpt(key)} ({excerpt(value_at(found, key, 'not set'))} there, "
         f"{excerpt(value_at(wanted, key, 'not set'))} here)"
-        for key in keys
+        for key in keys[:_MOST_NAMED]
     )
+    more = f", and {len(keys) - _MOST_NAMED} more" if len(keys) > _MOST_NAMED else ""
     raise UsageError(
-        f"{directory} was begun with another recipe: {sides}",
+        f"{directory} was begun with another recipe: {sides}{more}",
         f"go on with its own, --recipe {shlex.quote(str(directory / RECIPE))}, or begin anew with "
         "another --output",
     )
 
 
-def claim(directory: Path, kind: Kind, recipe: Section, overwrite: bool = False) -> Lock:
+def claim(
+    directory: Path,
+    kind: Kind,
+    recipe: Section,
+    overwrite: bool = False,
+    lock: Lock | None = None,
+) -> Lock:
     """Make `directory` and write the recipe into it, in the place of all it held if `overwrite`.
 
     Returns:
-        Its lock, held.
+        Its lock, held: `lock`, where it is held already.
 
     Raises:
         UsageError: another process writes it, or it cannot be written.
     """
-    lock = hold(directory)
+    lock = lock or hold(directory)
     try:
         if not kind.may_take(directory, overwrite):  # it may have changed since it was looked at
             raise UsageError(f"{directory} was taken by another run just now")
@@ -177,7 +184,4 @@ def _clear(directory: Path) -> None:
     """Delete what an earlier run left; the directory itself may be a link or the working one."""
     # The recipe comes last, so that what is left of it if killed is still a run.
     for entry in sorted(_entries(directory), key=lambda entry: entry.name == RECIPE):
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        remove_any(entry)

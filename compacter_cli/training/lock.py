@@ -13,6 +13,8 @@ from compacter_cli.errors import CompacterError, UsageError
 LOCK = ".lock"
 # A file system that knows no locks, as some network ones: there is none to take then.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+# A link may lead to anybody's file, which is not to be emptied.
+_FLAGS = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Lock:
@@ -35,19 +37,17 @@ class Lock:
             UsageError: another process holds it.
         """
         while True:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self.path, _FLAGS | os.O_CREAT, 0o666)
             try:
                 _lock(file, self.path)
                 if _same(file, self.path):  # else its holder has just removed it
-                    break
-            except BaseException:
-                os.close(file)
-                raise
-            os.close(file)
-        os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
-        self._file = file
-        return self
+                    os.ftruncate(file, 0)
+                    os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+                    self._file = file
+                    return self
+            finally:
+                if self._file != file:
+                    os.close(file)
 
     def check(self) -> None:
         """Make sure that the directory is still the one whose lock was taken.
@@ -74,7 +74,7 @@ class Lock:
 def check_free(directory: Path) -> None:
     """Raise `UsageError` if a process holds the lock of `directory` now; nothing is taken."""
     try:
-        file = os.open(directory / LOCK, os.O_RDWR)
+        file = os.open(directory / LOCK, _FLAGS)
     except OSError:  # none, or none that this user could take
         return
     try:

@@ -11,7 +11,17 @@ from typing import Any, cast
 
 import compacter_cli
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean
-from compacter_cli.files import append_json, present, read_json, write_json, write_text
+from compacter_cli.files import (
+    append_json,
+    parse_json,
+    place_of,
+    present,
+    previous,
+    read_json,
+    remove_any,
+    write_json,
+    write_text,
+)
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.section import flat
 from compacter_cli.training.claim import (
@@ -59,16 +69,23 @@ def check_vacant(directory: Path, overwrite: bool = False) -> None:
 
 
 def start_run(
-    directory: Path, recipe: Recipe, environment: Environment, overwrite: bool = False
+    directory: Path,
+    recipe: Recipe,
+    environment: Environment,
+    overwrite: bool = False,
+    lock: Lock | None = None,
 ) -> Lock:
     """Claim `directory` and write the recipe and environment into it; gives its lock, held.
+
+    `lock` is that lock where it is held already.
 
     Raises:
         UsageError: it is taken, or cannot be written.
     """
     directory = Path(directory)
-    check_vacant(directory, overwrite)
-    lock = claim(directory, RUN, recipe, overwrite)
+    if lock is None:
+        check_vacant(directory, overwrite)
+    lock = claim(directory, RUN, recipe, overwrite, lock)
     write_json(directory / ENVIRONMENT, environment)
     return lock
 
@@ -77,10 +94,22 @@ def note_resumed(directory: Path, now: Environment, update: int) -> None:
     """Write to environment.json in what a run goes on, and after which update."""
     path = directory / ENVIRONMENT
     try:
-        before = read_json(path).get("resumed", [])
-    except (OSError, ValueError, AttributeError):
+        before = [*read_json(path).get("resumed", [])]
+    except (OSError, ValueError, AttributeError, TypeError):
         before = []
     write_json(path, {**now, "resumed": [*before, update]})
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed processes left half written, and put back what they had set aside."""
+    for entry in list(directory.iterdir()):
+        place = directory / place_of(entry)
+        if place == entry or place.name not in RUN.own:
+            continue
+        if entry == previous(place) and not place.exists():
+            entry.rename(place)
+        else:
+            remove_any(entry)
 
 
 def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
@@ -100,7 +129,7 @@ def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
 def _is_before(line: str, step: int, epochs: float) -> bool:
     """Whether a line is of what was done; not half a line, of a process killed while writing."""
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         return entry["step"] <= step and entry.get("number", 0) <= epochs
     except (ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -16,6 +16,7 @@ from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresReco
 from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
@@ -91,7 +92,9 @@ def _recipe_in(directory: Path) -> dict[str, Any] | None:
         return None
 
 
-def check_record(directory: Path, record: object, recipe: Recipe, now: Fingerprints) -> RunRecord:
+def check_record(
+    directory: Path, record: Mapping[str, Any], recipe: Recipe, now: Fingerprints
+) -> RunRecord:
     """The record of a state, that a run of `recipe` on what is `now` there goes on from.
 
     Raises:
@@ -99,21 +102,23 @@ def check_record(directory: Path, record: object, recipe: Recipe, now: Fingerpri
         CompacterError: it is none.
     """
     try:
-        found = TypeAdapter(RunRecord).validate_python(record)
+        TypeAdapter(RunRecord).validate_python(record, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         key = excerpt(".".join(map(str, first["loc"])))
+        missing = first["type"] == "missing"
+        what = f"lacks {key}" if missing else f"is damaged: {key}: {first['msg']}"
         raise CompacterError(
-            f"the saved state of {directory} is none of a run: {key}: {first['msg']}",
-            "begin again with --overwrite",
+            f"the state in {directory} {what}", "begin again with --overwrite"
         ) from error
+    found = cast(RunRecord, record)
     check_same_recipe(directory, found["recipe"], recipe.plain(), FREE)
     for what, key in (("rows", "data"), ("backbone", "backbone")):
         before, here = found["fingerprints"][key], now[key]
         if before != here:
             raise UsageError(
                 f"{directory} was begun with other {what}: the fingerprint is "
-                f"{excerpt(before, 12)} there and {here[:12]} here",
+                f"{excerpt(before[:12])} there and {here[:12]} here",
                 "give what it was begun with, or begin another run with another --output",
             )
     return found
@@ -121,11 +126,11 @@ def check_record(directory: Path, record: object, recipe: Recipe, now: Fingerpri
 
 def changes(before: Computed, now: Computed) -> list[str]:
     """What is computed with otherwise than before, a sentence each."""
-    differing = [name for name in Computed.__annotations__ if before.get(name) != now[name]]
+    differing = [name for name in Computed.__annotations__ if before[name] != now[name]]
     return [
         "another device draws another dropout: what comes differs from one run through"
         if name == "dropout"
-        else f"{name} was {before.get(name)} and is {now[name]}: the last digits may differ"
+        else f"{name} was {before[name]} and is {now[name]}: the last digits may differ"
         for name in differing
     ]
 

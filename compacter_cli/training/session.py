@@ -131,7 +131,7 @@ class Session:
             CompacterError: the directory is taken, or has no room for what is saved.
         """
         environment = runs.environment(self.device)
-        self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite)
+        self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite, self._lock)
         self.display.opening(self._opening())
         self._check_space()
         if self.recipe.train.score_before:
@@ -162,7 +162,11 @@ class Session:
                 else "begin again with --overwrite",
             )
         if found.checkpoint is None:
-            self._lock.release()
+            if (self.directory / runs.RESULT).exists():
+                raise CompacterError(
+                    f"the run in {self.directory} is finished, but its {runs.RESULT} is damaged",
+                    "compacter evaluate tests its best/ again; begin again with --overwrite",
+                )
             self.display.line("nothing was saved yet: the run begins again")
             self.start(overwrite=True)
         else:
@@ -179,6 +183,7 @@ class Session:
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
         runs.cut_metrics(self.directory, update, epochs)
         runs.note_resumed(self.directory, runs.environment(self.device), update)
+        runs.sweep(self.directory)
         remove(self.directory, damaged)
         remove_older(self.directory)
         self._check_space()
@@ -192,6 +197,7 @@ class Session:
         self.tuning.progress = progress
         self.best, self.before = record["best"], record["before"]
         self._seconds = record["seconds"]
+        self._saved = checkpoint.state.update, self.tuning.progress.epochs
         self._check_best()
         for sentence in changes(record["computed"], self._computed()):
             self.display.line(sentence)
@@ -308,10 +314,10 @@ class Session:
         self._held.check()
         self._check_finite()
         scored = trainer.update == epochs * self.tuning.per_epoch
-        hint = f"free some space, then: {resume_command(self.directory)}"
         if (metrics := self.directory / METRICS).exists():
             sync(metrics)  # so that no state is ahead of the lines before it
-        save(self.directory, trainer.state(), self._record(), scored, hint)
+        then = resume_command(self.directory)
+        save(self.directory, trainer.state(), self._record(), scored, then)
         self._saved, self._saved_at = (trainer.update, epochs), time.perf_counter()
 
     def _check_finite(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
-from compacter_cli.errors import CompacterError, NotFiniteError
+from compacter_cli.errors import CompacterError, NotFiniteError, excerpt
 from compacter_cli.training.records import UpdateLine
 
 if TYPE_CHECKING:
@@ -172,19 +172,53 @@ class Trainer:
     def restore(self, state: State) -> None:
         """Go back to where `state` was taken, of this model and this kind of optimizer.
 
+        Its weights are copied; what the optimizer keeps is the trainer's own from here on.
+
         Raises:
-            CompacterError: it is of another one.
+            CompacterError: it is of another one; nothing was changed.
         """
+        from compacter_cli.t5.model import check_fit
+
         by_kind: dict[str, dict[str, Tensor]] = {}
         for key, value in state.tensors.items():
             kind, _, name = key.partition("/")
             by_kind.setdefault(kind, {})[name] = value
+        weights = by_kind.pop(WEIGHT, {})
         try:
-            self.model.assign(by_kind.pop(WEIGHT, {}))
+            check_fit(self._weights, weights)
+            self._check_kept(by_kind)
+            self.model.assign(weights)
             self._restore_optimizer(by_kind)
         except (ValueError, KeyError) as error:
             raise CompacterError(f"the saved state is of another training: {error}") from error
         self.update = state.update
+
+    def _check_kept(self, by_kind: Mapping[str, Mapping[str, Tensor]]) -> None:
+        """Refuse with ValueError what this optimizer does not keep: torch takes anything."""
+        kept: dict[str, dict[str, tuple[int, ...]]] = {}
+        for kind, tensors in by_kind.items():
+            for name, tensor in tensors.items():
+                kept.setdefault(name, {})[kind] = tuple(tensor.shape)
+        for name, entries in kept.items():
+            expected = self._shapes_kept(self._weights[name]) if name in self._weights else {}
+            if entries != expected:
+                raise ValueError(
+                    f"of {excerpt(name)} its optimizer keeps {excerpt(_words(entries))}, this one "
+                    f"{_words(expected)}"
+                )
+
+    def _shapes_kept(self, weight: Tensor) -> dict[str, tuple[int, ...]]:
+        """What the optimizer keeps for a weight, found out on one like it."""
+        probe = torch.zeros_like(weight, requires_grad=True)
+        probe.grad = torch.zeros_like(probe)
+        groups = self.optimizer.param_groups
+        self.optimizer.param_groups = [{**groups[0], "params": [probe]}]
+        try:
+            self.optimizer.step()
+        finally:
+            self.optimizer.param_groups = groups
+        found = self.optimizer.state.pop(probe, {})
+        return {kind: tuple(value.shape) for kind, value in found.items()}
 
     def _restore_optimizer(self, by_kind: Mapping[str, Mapping[str, Tensor]]) -> None:
         # Through torch, which knows of every entry on which device and in which dtype it is kept.
@@ -195,6 +229,10 @@ class Trainer:
         groups = self.optimizer.state_dict()["param_groups"]
         known = {index: entries for index, entries in kept.items() if entries}
         self.optimizer.load_state_dict({"state": known, "param_groups": groups})
+
+
+def _words(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"{kind} {shape}" for kind, shape in sorted(shapes.items())) or "nothing"
 
 
 def adamw(parameters: Iterable[Tensor]) -> torch.optim.AdamW:
