@@ -14,6 +14,7 @@ from compacter_cli.adapters.adapter_file import load_adapter, save_adapter
 from compacter_cli.errors import CompacterError
 from compacter_cli.files import write_json
 from compacter_cli.pretraining.state import Progress, load_state, save_state
+from compacter_cli.training import checkpoints, trainer
 
 LOSS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("power_loss.py"))))
 
@@ -59,28 +60,46 @@ def read_the_result(root):
     return json.loads((root / "result.json").read_text())["value"]
 
 
+def save_a_run_state(root, value):
+    names = {"weight/a": (2, 3), "weight/b": (4,), "exp_avg/a": (2, 3)}
+    tensors = {name: torch.full(shape, float(value)) for name, shape in names.items()}
+    checkpoints.save(root, trainer.State(value, tensors), {"at": value}, False, "")
+
+
+def read_the_run_state(root):
+    found = checkpoints.newest(root).checkpoint
+    if found is None:
+        raise FileNotFoundError
+    assert found.state.tensors.keys() == {"weight/a", "weight/b", "exp_avg/a"}
+    assert all((t == found.state.update).all() for t in found.state.tensors.values())
+    assert found.record == {"at": found.state.update}
+    return found.state.update
+
+
 SAVES = {
     "adapter": (save_an_adapter, read_the_adapter),
+    "run state": (save_a_run_state, read_the_run_state),
     "pretraining state": (save_a_state, read_the_state),
     "result": (save_a_result, read_the_result),
 }
 
 
 def replayed(kind, tmp_path, monkeypatch, values):
-    """What is found after every state that a save of `values[1]` over `values[0]` can leave.
+    """What is found after every state that a save of the last of `values` can leave.
 
-    `None` stands for nothing; `values[0]` is `None` for the first save of all. Gives the set of
-    all, the set of those once the save has returned, and how many states there were.
+    Those before it were saved before; `None` stands for nothing. Gives the set of all, the set of
+    those once the save has returned, and how many states there were.
     """
     save, read = SAVES[kind]
     root = tmp_path / "disk"
     root.mkdir()
-    if values[0] is not None:
-        save(root, values[0])
+    for value in values[:-1]:
+        if value is not None:
+            save(root, value)
     before = LOSS.tree_of(root)
     recorder = LOSS.Recorder(root)
     with recorder.watching(monkeypatch):
-        save(root, values[1])
+        save(root, values[-1])
     assert LOSS.tree_of(root) == _replayed_whole(before, recorder.operations)
     counter, found = itertools.count(), []
     for _, trees in LOSS.states_after(before, recorder.operations):
@@ -115,6 +134,21 @@ def test_a_first_save_is_there_whole_or_not_at_all(kind, tmp_path, monkeypatch):
     assert at_the_end == {2}
 
 
+@pytest.mark.parametrize("earlier", [1, 2, 3])
+def test_a_run_state_over_others_leaves_it_or_the_one_before(earlier, tmp_path, monkeypatch):
+    values = range(1, earlier + 2)
+    found, at_the_end, states = replayed("run state", tmp_path, monkeypatch, values)
+    assert found == {earlier, earlier + 1}
+    assert at_the_end == {earlier + 1}
+    assert states >= 25
+
+
+def test_a_run_state_over_itself_is_found_wherever_the_power_was_lost(tmp_path, monkeypatch):
+    found, at_the_end, _ = replayed("run state", tmp_path, monkeypatch, (1, 2, 2))
+    assert found == {1, 2}  # the one before, while that in its place is set aside
+    assert at_the_end == {2}
+
+
 def without_data(monkeypatch):
     monkeypatch.setattr(files, "write_durably", lambda path, data: path.write_bytes(data))
 
@@ -141,3 +175,10 @@ def test_a_sync_that_is_left_out_would_be_noticed(
 ):
     leave_out(monkeypatch)
     assert replayed("adapter", tmp_path, monkeypatch, (1, 2))[:2] == (found, at_the_end)
+
+
+@pytest.mark.parametrize("leave_out", [without_data, without_directories])
+def test_a_sync_that_a_run_state_left_out_would_be_noticed(leave_out, tmp_path, monkeypatch):
+    leave_out(monkeypatch)
+    found, at_the_end, _ = replayed("run state", tmp_path, monkeypatch, (1, 2, 3))
+    assert (found, at_the_end) == ({2, 3}, {2, 3})  # it may be lost although it counts as saved

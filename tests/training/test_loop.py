@@ -1,4 +1,5 @@
 import hashlib
+import json
 import math
 
 import numpy as np
@@ -6,15 +7,14 @@ import pytest
 import torch
 
 from compacter_cli.data.dataset import Dataset, Split, batches, shuffled_order
-from compacter_cli.errors import CompacterError
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe.sections import TrainSection
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.tasks.base import Task
 from compacter_cli.training import loop as training
-from compacter_cli.training.loop import Epoch, FineTuning, updates_per_epoch
+from compacter_cli.training.loop import Epoch, FineTuning, Progress, updates_per_epoch
 from compacter_cli.training.scoring import Scores
-from compacter_cli.training.trainer import Update, rate_at
+from compacter_cli.training.trainer import Update
 
 TASK = Task(name="made/up", labels=("no", "yes"), fields=("text",), metrics=("accuracy",), rows={})
 SEEDS = (42, 7)
@@ -148,22 +148,6 @@ def norm_of(gradients):
 def test_updates_of_an_epoch(examples, batch, accumulate, expected):
     section = section_of(batch_size=batch, accumulate=accumulate)
     assert updates_per_epoch(examples, section) == expected
-
-
-def test_the_rate_rises_from_zero_and_falls_to_zero():
-    factors = [rate_at(step, warmup=4, total=12) for step in range(13)]
-    assert factors[:5] == [0.0, 0.25, 0.5, 0.75, 1.0]
-    assert factors[4:] == pytest.approx([1.0, 7 / 8, 6 / 8, 5 / 8, 4 / 8, 3 / 8, 2 / 8, 1 / 8, 0.0])
-    assert rate_at(99, 4, 12) == 0.0
-
-
-def test_the_rate_only_rises_where_the_warm_up_is_longer_than_the_run():
-    assert [rate_at(step, warmup=500, total=500) for step in (0, 1, 499)] == [0, 1 / 500, 499 / 500]
-    assert rate_at(2, warmup=10, total=3) == 0.2
-
-
-def test_the_rate_without_warm_up_starts_at_its_peak():
-    assert [rate_at(step, warmup=0, total=4) for step in range(5)] == [1.0, 0.75, 0.5, 0.25, 0.0]
 
 
 def test_the_updates_have_the_rates_of_the_schedule(tiny_model):
@@ -406,6 +390,27 @@ def test_a_stop_ends_the_training_after_its_update_without_an_evaluation(tiny_mo
     assert [type(event) for event in seen] == [Update, Update]
 
 
+def test_the_progress_comes_back_from_its_record_through_json():
+    for progress in (Progress(), Progress(3, 4.5, 2, -0.5)):
+        record = json.loads(json.dumps(progress.record(), allow_nan=False))
+        assert Progress.of_record(record) == progress
+
+
+def test_the_progress_counts_the_losses_of_updates_that_were_taken():
+    progress = Progress(1, best=50.0)
+    for update in (
+        Update(3, 2, 1.5, 0.1, 1.0),
+        Update(4, 2, math.nan, 0.1, math.nan, skipped=True),
+    ):
+        progress = progress.after(update)
+    assert progress == Progress(1, 1.5, 1, 50.0)
+
+
+def test_an_epoch_of_skipped_updates_alone_has_no_loss():
+    scores = Scores({"accuracy": 1.0}, {"accuracy": 1.0}, 3, 0)
+    assert Epoch(1, 2, math.nan, scores, True).record()["loss"] is None
+
+
 # The best epoch.
 
 
@@ -461,47 +466,6 @@ def test_the_epoch_is_scored_on_the_validation_split_after_its_updates(tiny_mode
     while not isinstance(next(running), Epoch):
         pass
     assert seen == [("validation", 17, "cpu", digest_of(model))]
-
-
-# What is not finite.
-
-
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_loss_that_is_not_finite_is_an_error_that_names_the_step(tiny_model, monkeypatch, value):
-    model = tiny_model()
-    real, calls = model.summed_loss, []
-
-    def summed_loss(batch, training=False, key=()):
-        calls.append(batch)
-        return real(batch, training, key) * (value if len(calls) == 3 else 1.0)
-
-    monkeypatch.setattr(model, "summed_loss", summed_loss)
-    running = events_of(model, dataset_of(split_of(40)))
-    assert [next(running).step, next(running).step] == [1, 2]
-    before = values_of(model)
-    with pytest.raises(
-        CompacterError, match=f"loss \\({value}\\).* not finite at step 3"
-    ) as caught:
-        next(running)
-    assert "learning_rate" in caught.value.hint
-    assert same(values_of(model), before)  # no step was taken
-
-
-def test_a_gradient_that_is_not_finite_is_an_error_too(tiny_model, monkeypatch):
-    model = tiny_model()
-    real = model.summed_loss
-    first = next(iter(model.trained_tensors().values()))
-
-    def summed_loss(batch, training=False, key=()):
-        return real(batch, training, key) + torch.sqrt(
-            first.sum() * 0.0
-        )  # finite; its slope is not
-
-    monkeypatch.setattr(model, "summed_loss", summed_loss)
-    before = values_of(model)
-    with pytest.raises(CompacterError, match=r"gradient \(nan\) is not finite at step 1"):
-        next(events_of(model, dataset_of(split_of(10))))
-    assert same(values_of(model), before)
 
 
 # It learns.

@@ -20,9 +20,11 @@ from compacter_cli.training.run_directory import (
     cut_metrics,
     environment,
     is_run,
+    note_resumed,
     read_result,
     run_directory,
     start_run,
+    sweep,
 )
 
 DEMO = "demo/smoke_compacterpp"
@@ -458,6 +460,46 @@ def test_lines_of_epochs_that_will_be_scored_again_are_cut(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
     cut_metrics(tmp_path, 8, epochs=1)
     assert (tmp_path / "metrics.jsonl").read_text().splitlines() == lines[:3]
+
+
+def test_lines_that_are_no_updates_are_cut(tmp_path):
+    kept = '{"step": 1}'
+    odd = ["[" * 5_000, "5", "null", '"step"', '{"step": "1"}', '{"step": 1, "number": "1"}', "[1]"]
+    (tmp_path / "metrics.jsonl").write_text("\n".join([*odd, kept]) + "\n")
+    cut_metrics(tmp_path, 8)
+    assert (tmp_path / "metrics.jsonl").read_text() == kept + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, [5]),
+        ("", [5]),
+        ("[1]", [5]),
+        ('{"resumed": 3}', [5]),
+        ('{"device": "cuda"}', [5]),
+        ('{"resumed": [2, 4]}', [2, 4, 5]),
+    ],
+)
+def test_after_which_updates_a_run_goes_on_is_added_to_its_environment(tmp_path, text, expected):
+    path = tmp_path / "environment.json"
+    if text is not None:
+        path.write_text(text)
+    note_resumed(tmp_path, ENVIRONMENT, 5)
+    assert json.loads(path.read_text()) == {**ENVIRONMENT, "resumed": expected}
+
+
+def test_what_killed_processes_left_is_swept(tmp_path):
+    left = ["best.new-1", "last.new-22", "last.previous", "state.new-1"]
+    for name in [*left, "last", "best.previous", "mine.new-1"]:
+        (tmp_path / name).mkdir()
+    left += ["metrics.jsonl.new-3", "recipe.toml.new-4"]
+    for name in [*left[-2:], "notes.previous", "recipe.toml"]:
+        (tmp_path / name).write_text("")
+    sweep(tmp_path)
+    # The best adapter was only there as it had been set aside.
+    kept = ["best", "last", "mine.new-1", "notes.previous", "recipe.toml"]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == kept
 
 
 def test_metrics_that_were_never_written_are_cut_too(tmp_path):

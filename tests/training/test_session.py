@@ -1,26 +1,54 @@
 import json
+import shutil
 import signal
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from compacter_cli.adapters.adapter_file import load_adapter
+from compacter_cli.adapters.restoring import backbone_of
 from compacter_cli.data.sources import find_rows
-from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
+from compacter_cli.errors import CompacterError, MissingResourceError, NotFiniteError, UsageError
+from compacter_cli.methods import METHODS
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.loading import fingerprint_of
+from compacter_cli.t5.placement import backbone_weights
 from compacter_cli.tasks import task_of
 from compacter_cli.training import loop as training
 from compacter_cli.training.display import Display
+from compacter_cli.training.lock import Lock
 from compacter_cli.training.records import Result
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.session import Session
+from compacter_cli.training.signals import StoppedError
+
+
+@pytest.fixture(scope="module")
+def backbones(keras):
+    """Gives the backbone of a recipe, one for all that leave it as it is."""
+    made = {}
+
+    def of(recipe):
+        key = recipe.backbone.preset, recipe.backbone.precision
+        if key[0] != "random/tiny" or recipe.method.trains_in_place:
+            return backbone_of(recipe)
+        if key not in made:
+            made[key] = backbone_of(recipe)
+        return made[key]
+
+    yield of
+    if exact := made.get(("random/tiny", "float32")):
+        assert fingerprint_of(backbone_weights(exact.keras)) == exact.fingerprint
 
 
 @pytest.fixture(autouse=True)
-def quick(keras, monkeypatch):
-    """Without the collection of garbage, which takes longer than an epoch of these sizes."""
+def quick(backbones, monkeypatch):
+    """Without the collection of garbage and the making of backbones, which take longer than an
+    epoch of these sizes."""
     monkeypatch.setattr("gc.collect", lambda: 0)
+    monkeypatch.setattr("compacter_cli.training.session.backbone_of", backbones)
 
 
 def recipe_of(*overrides):
@@ -78,7 +106,9 @@ def run(directory, recipe=None, display=None):
 
 
 def metrics_of(directory):
-    return [json.loads(line) for line in (directory / "metrics.jsonl").read_text().splitlines()]
+    path = directory / "metrics.jsonl"
+    text = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def files(directory):
@@ -257,15 +287,11 @@ def test_a_manifest_names_backbone_method_task_and_recipe(tmp_path):
 
 
 def test_the_backbone_keeps_its_fingerprint_through_a_run(tmp_path):
-    from compacter_cli.t5.placement import backbone_weights
-
     session = run(tmp_path / "run", recipe_of("train.epochs=1"))
     assert fingerprint_of(backbone_weights(session.backbone.keras)) == session.backbone.fingerprint
 
 
 def test_bfloat16_trains_float32_weights_of_a_bfloat16_backbone(tmp_path):
-    from compacter_cli.t5.placement import backbone_weights
-
     session = run(tmp_path / "run", recipe_of("train.epochs=1", "backbone.precision=bfloat16"))
     stored = {v.dtype for v in backbone_weights(session.backbone.keras).values()}
     assert stored == {"bfloat16"}
@@ -324,6 +350,555 @@ def test_a_loss_that_is_not_finite_leaves_the_saved_adapters_as_they_were(tmp_pa
         assert (tmp_path / "run" / which / "adapter.safetensors").read_bytes() == data
         load_adapter(tmp_path / "run" / which)
     assert not (tmp_path / "run" / "result.json").exists()
+
+
+# Saving states.
+
+
+def states_in(directory):
+    place = directory / "state"
+    return sorted(entry.name for entry in place.iterdir()) if place.is_dir() else []
+
+
+def test_the_state_is_saved_at_epoch_ends_and_gone_with_the_result(tmp_path):
+    seen = []
+    look = Watching(on_epoch=lambda _: seen.append(states_in(tmp_path / "run")))
+    with session_of(tmp_path / "run", display=look) as session:
+        session.start(overwrite=False)
+        session.train()
+        assert seen == [["00000002e"], ["00000002e", "00000004e"]]
+        session.finish()
+    assert states_in(tmp_path / "run") == []
+    assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == [
+        "best", "environment.json", "last", "metrics.jsonl", "recipe.toml", "result.json",
+    ]  # fmt: skip
+
+
+def test_the_state_is_saved_every_so_many_updates_beside(tmp_path):
+    seen = []
+    look = Watching(on_update=lambda _: seen.append(states_in(tmp_path / "run")))
+    run(tmp_path / "run", recipe_of("train.batch_size=8", "train.save_every=2"), look)
+    # Five updates an epoch; what is seen at an update is from before it.
+    assert seen == [
+        [], [], ["00000002"], ["00000002"], ["00000002", "00000004"],
+        ["00000004", "00000005e"], ["00000005e", "00000006"], ["00000005e", "00000006"],
+        ["00000006", "00000008"], ["00000006", "00000008"],
+    ]  # fmt: skip
+    assert states_in(tmp_path / "run") == ["00000010", "00000010e"]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The clock of a session, which the test moves."""
+    now = SimpleNamespace(seconds=1000.0)
+    patched = SimpleNamespace(perf_counter=lambda: now.seconds)
+    monkeypatch.setattr("compacter_cli.training.session.time", patched)
+    return now
+
+
+def test_the_state_is_saved_after_so_many_minutes_too(tmp_path, clock):
+    seen = []
+
+    def wait(_):
+        seen.append(states_in(tmp_path / "run"))
+        clock.seconds += 8 * 60
+
+    recipe = recipe_of("train.epochs=1", "train.batch_size=8", "train.save_minutes=15.0")
+    run(tmp_path / "run", recipe, Watching(on_update=wait))
+    assert seen == [[], [], ["00000002"], ["00000002"], ["00000002", "00000004"]]
+
+
+def test_the_seconds_of_all_parts_are_counted(tmp_path, clock):
+    def wait(step):
+        clock.seconds += 10
+        if step == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", display=Watching(on_update=wait))
+    clock.seconds = 5.0  # another process, another clock
+    result = resumed(tmp_path / "run", display=Watching(on_update=wait_of(clock, 10)))
+    assert result["training_seconds"] == 20 + 20  # what was lost with the third is not counted
+
+
+def wait_of(clock, seconds):
+    def wait(_):
+        clock.seconds += seconds
+
+    return wait
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    def poison(step):
+        if step == 4:
+            first = next(iter(session.model.trained_tensors().values()))
+            with torch.no_grad():
+                first.fill_(float("inf"))
+
+    watching = Watching(on_update=poison)
+    with session_of(tmp_path / "run", recipe_of("train.save_every=1"), watching) as session:
+        session.start(overwrite=False)
+        with pytest.raises(NotFiniteError, match="is not finite after update 4; what was saved"):
+            session.train()
+    assert states_in(tmp_path / "run") == ["00000002e", "00000003"]
+    assert load_adapter(tmp_path / "run" / "last").manifest["metrics"]["epoch"] == 1
+
+
+# Room.
+
+# By hand: 1,888 float32 weights; three of each and 100 kB of headers in a state.
+ONCE = 3 * 4 * 1_888 + 100_000
+# Three states, and best, last and a new one.
+MOST = 3 * ONCE + 3 * (4 * 1_888 + 100_000)
+
+
+@pytest.mark.parametrize("free", [0, ONCE - 1])
+def test_a_run_that_could_not_be_saved_once_does_not_begin(tmp_path, monkeypatch, free):
+    monkeypatch.setattr("compacter_cli.training.space.free_bytes", lambda _: free)
+    with (
+        session_of(tmp_path / "run") as session,
+        pytest.raises(CompacterError, match=r"a save takes 122\.66 kB, .* are free"),
+    ):
+        session.start(overwrite=False)
+    assert metrics_of(tmp_path / "run") == []
+
+
+@pytest.mark.parametrize(("free", "said"), [(ONCE, 1), (MOST - 1, 1), (MOST, 0)])
+def test_a_shortage_that_may_come_later_is_said(tmp_path, monkeypatch, free, said):
+    monkeypatch.setattr("compacter_cli.training.space.free_bytes", lambda _: free)
+    watching = Watching()
+    with session_of(tmp_path / "run", display=watching) as session:
+        session.start(overwrite=False)
+    told = [line for line in watching.lines if "space is short: the run may take 690.62 kB" in line]
+    assert len(told) == said
+
+
+# What is lost while it runs.
+
+
+def test_a_directory_that_is_removed_stops_the_run_at_the_next_update(tmp_path):
+    watching = Watching(on_update=lambda step: shutil.rmtree(tmp_path / "run"))
+    with pytest.raises(CompacterError, match="was removed, or replaced, while it was written to"):
+        run(tmp_path / "run", display=watching)
+    assert watching.seen == ["start", "update 1", "stop"]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_directory_that_another_run_took_is_not_written_to(tmp_path):
+    def replace(step):
+        shutil.rmtree(tmp_path / "run")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "theirs").write_text("")
+
+    with pytest.raises(CompacterError, match="was removed, or replaced"):
+        run(tmp_path / "run", display=Watching(on_update=replace))
+    assert files(tmp_path / "run") == {"theirs"}
+
+
+def block_metrics_at(directory, step):
+    def block(now):
+        if now == step:
+            (directory / "metrics.jsonl").unlink()
+            (directory / "metrics.jsonl").mkdir()
+
+    return Watching(on_update=block)
+
+
+def test_metrics_that_cannot_be_written_are_told_once_and_the_run_goes_on(tmp_path):
+    watching = block_metrics_at(tmp_path / "run", 1)
+    with session_of(tmp_path / "run", display=watching) as session:
+        session.start(overwrite=False)
+        session.train()
+        result = session.finish()
+    assert result["epochs"] == 2
+    (told,) = watching.lines
+    assert "metrics.jsonl: Is a directory; the run goes on without metrics.jsonl" in told
+
+
+def test_metrics_that_cannot_be_written_end_the_run_where_the_recipe_says_so(tmp_path):
+    watching = block_metrics_at(tmp_path / "run", 3)
+    with pytest.raises(CompacterError, match=r"cannot write .*metrics\.jsonl"):
+        run(tmp_path / "run", recipe_of("output.without_metrics=stop"), watching)
+    assert watching.lines == []
+    assert states_in(tmp_path / "run") == ["00000002e"]
+
+
+# Going on.
+
+
+class KilledError(BaseException):
+    """Ends a session on the spot, as a kill would."""
+
+
+def kill_at(*, update=None, epoch=None):
+    def die(now, wanted):
+        if now == wanted:
+            raise KilledError
+
+    return Watching(lambda step: die(step, update), lambda number: die(number, epoch))
+
+
+def resumed(directory, recipe=None, display=None, **how):
+    """The result of a run that goes on."""
+    with session_of(directory, recipe, display) as session:
+        session.resume(**how)
+        session.train()
+        return session.finish()
+
+
+@pytest.fixture(scope="module")
+def whole(keras, tmp_path_factory):
+    """Gives the directory of the uninterrupted run of some overrides."""
+    done = {}
+
+    def of(*overrides):
+        if overrides not in done:
+            directory = tmp_path_factory.mktemp("whole") / "run"
+            with session_of(directory, recipe_of(*overrides)) as session:
+                session.start(overwrite=False)
+                session.train()
+                session.finish()
+            done[overrides] = directory
+        return done[overrides]
+
+    return of
+
+
+def lasting(directory):
+    """What of a finished run hangs on its recipe alone."""
+    result = json.loads((directory / "result.json").read_text())
+    for key in ("run", "training_seconds", "peak_memory_bytes"):
+        del result[key]
+    adapters = {
+        f"{which}/adapter.safetensors": (directory / which / "adapter.safetensors").read_bytes()
+        for which in ("best", "last")
+    }
+    return {"result": result, "metrics": (directory / "metrics.jsonl").read_text(), **adapters}
+
+
+EVERY = ("train.save_every=1", "train.dropout=0.1")
+PARTS = ("train.batch_size=5", "train.accumulate=2")  # four updates an epoch
+CASES = {
+    "in the first epoch": (EVERY, {"update": 2}),
+    "in a later epoch": (EVERY, {"update": 4}),
+    "after an epoch": (EVERY, {"epoch": 1}),
+    "after the last epoch": (EVERY, {"epoch": 2}),
+    "accumulating": ((*EVERY, *PARTS), {"update": 6}),
+    "since three updates": (("train.save_every=3", *PARTS), {"update": 6}),
+    "since the epoch": ((*PARTS, "train.dropout=0.1"), {"update": 7}),
+    "scored before": ((*EVERY, "train.score_before=true"), {"update": 3}),
+    "bfloat16": ((*EVERY, "backbone.precision=bfloat16"), {"update": 3}),
+    "reference": ((*EVERY, "train.execution=reference"), {"update": 3}),
+    "again in the backward pass": ((*EVERY, "train.remat=true"), {"update": 3}),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_goes_on_as_if_it_had_never_stopped(tmp_path, whole, case):
+    overrides, moment = CASES[case]
+    recipe = recipe_of(*overrides)
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe, kill_at(**moment))
+    torch.manual_seed(99)  # as if a generator of the process counted
+    resumed(tmp_path / "run", recipe)
+    assert lasting(tmp_path / "run") == lasting(whole(*overrides))
+    assert states_in(tmp_path / "run") == []
+
+
+def test_full_fine_tuning_goes_on_as_if_it_had_never_stopped(tmp_path):
+    own = recipe_of("train.learning_rate=0.001", "data.max_train_samples=20", *EVERY)
+    recipe = own.model_copy(update={"method": METHODS["full"]()})
+    run(tmp_path / "whole", recipe)
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe, kill_at(update=2))
+    with session_of(tmp_path / "run", recipe) as session:
+        session.resume()
+        session.train()
+    for which in ("best", "last"):
+        one, other = (load_adapter(tmp_path / name / which).tensors for name in ("run", "whole"))
+        assert all(torch.equal(one[name], other[name]) for name in other)
+
+
+def test_a_run_that_is_killed_again_and_again_ends_as_the_whole_one(tmp_path, whole):
+    recipe = recipe_of(*EVERY, *PARTS)
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe, kill_at(update=2))
+    for update in range(3, 9):
+        with pytest.raises(KilledError):
+            resumed(tmp_path / "run", recipe, kill_at(update=update))
+    resumed(tmp_path / "run", recipe)
+    assert lasting(tmp_path / "run") == lasting(whole(*EVERY, *PARTS))
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert environment["resumed"] == [1, 2, 3, 4, 5, 6, 7]
+
+
+@pytest.mark.parametrize("overrides", [EVERY, ()], ids=["every update", "every epoch"])
+def test_a_run_that_is_killed_while_it_is_scored_is_scored_again(
+    tmp_path, whole, monkeypatch, overrides
+):
+    def die(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", die)
+        with pytest.raises(KilledError):
+            run(tmp_path / "run", recipe_of(*overrides))
+    assert states_in(tmp_path / "run") == (["00000001", "00000002"] if overrides else [])
+    resumed(tmp_path / "run", recipe_of(*overrides))
+    assert lasting(tmp_path / "run") == lasting(whole(*overrides))
+
+
+@pytest.mark.parametrize("overrides", [EVERY, ()], ids=["every update", "every epoch"])
+@pytest.mark.parametrize("place", ["best", "last", "00000002e"])
+def test_a_run_that_is_killed_between_the_saves_of_an_epoch_goes_on(
+    tmp_path, whole, monkeypatch, place, overrides
+):
+    from compacter_cli import files as durable
+
+    real = durable.swap_in
+
+    def swap_in(fresh, directory):
+        if directory.name == place:
+            raise KilledError
+        real(fresh, directory)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "swap_in", swap_in)
+        with pytest.raises(KilledError):
+            run(tmp_path / "run", recipe_of(*overrides))
+    assert [line["kind"] for line in metrics_of(tmp_path / "run")] == ["update", "update", "epoch"]
+    resumed(tmp_path / "run", recipe_of(*overrides))
+    assert lasting(tmp_path / "run") == lasting(whole(*overrides))
+    assert not any(".new-" in name for name in files(tmp_path / "run"))
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_ctrl_c_while_an_epoch_is_scored_saves_the_epoch_without_its_score(
+    tmp_path, whole, monkeypatch
+):
+    real = training.evaluate
+
+    def evaluate(*given):
+        signal.raise_signal(signal.SIGINT)
+        return real(*given)
+
+    recipe = recipe_of("train.eval_batch_size=20", *EVERY)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "evaluate", evaluate)
+        with pytest.raises(KeyboardInterrupt, match="interrupted after update 2 of 4"):
+            run(tmp_path / "run", recipe)
+    assert states_in(tmp_path / "run") == ["00000001", "00000002"]
+    resumed(tmp_path / "run", recipe)
+    assert lasting(tmp_path / "run") == lasting(whole("train.eval_batch_size=20", *EVERY))
+
+
+@pytest.mark.usefixtures("python_handler")
+def test_a_state_that_is_gone_on_from_is_never_written_again(tmp_path, monkeypatch):
+    from compacter_cli import files as durable
+
+    real, moved = durable.swap_in, []
+
+    def die(*_):
+        raise KilledError
+
+    def press(*_):
+        signal.raise_signal(signal.SIGINT)
+        raise StoppedError
+
+    monkeypatch.setattr(training, "evaluate", die)
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe_of(*EVERY))
+    monkeypatch.setattr(training, "evaluate", press)
+    monkeypatch.setattr(durable, "swap_in", lambda *pair: moved.append(pair[1].name) or real(*pair))
+    with pytest.raises(KeyboardInterrupt, match="interrupted after update 2 of 4"):
+        resumed(tmp_path / "run", recipe_of(*EVERY))
+    assert moved == ["last"]
+    assert states_in(tmp_path / "run") == ["00000001", "00000002"]
+
+
+def test_a_run_that_leaves_updates_out_goes_on_too(tmp_path, monkeypatch):
+    from compacter_cli.t5.model import T5Model
+
+    real = T5Model.summed_loss
+
+    def summed_loss(self, batch, training=False, key=()):
+        return real(self, batch, training, key) * (float("nan") if key[1] in (1, 2) else 1.0)
+
+    monkeypatch.setattr(T5Model, "summed_loss", summed_loss)
+    recipe = recipe_of(*EVERY, *PARTS, "train.not_finite=skip")
+    for name in ("whole", "run"):
+        watching = Watching() if name == "whole" else kill_at(update=4)
+        try:
+            with session_of(tmp_path / name, recipe, watching) as session:
+                session.start(overwrite=False)
+                session.train()
+                session.finish()
+        except KilledError:
+            resumed(tmp_path / name, recipe)
+        assert watching.lines[:2] == [
+            f"update {step} is left out: its loss or gradient is not finite" for step in (2, 3)
+        ]
+    assert lasting(tmp_path / "run") == lasting(tmp_path / "whole")
+    lines = metrics_of(tmp_path / "run")
+    assert [line.get("skipped", False) for line in lines[:4]] == [False, True, True, False]
+    assert lines[1]["loss"] is None
+    assert lines[4]["loss"] == pytest.approx((lines[0]["loss"] + lines[3]["loss"]) / 2)
+
+
+@pytest.fixture
+def killed(tmp_path):
+    """A run that was killed at its fourth and last update; the third and the epoch are saved."""
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe_of(*EVERY), kill_at(update=4))
+    assert states_in(tmp_path / "run") == ["00000002e", "00000003"]
+    return tmp_path / "run"
+
+
+def test_a_copy_elsewhere_goes_on(killed, tmp_path, whole):
+    shutil.move(killed, tmp_path / "elsewhere")
+    resumed(tmp_path / "elsewhere", recipe_of(*EVERY))
+    assert lasting(tmp_path / "elsewhere") == lasting(whole(*EVERY))
+
+
+def test_what_a_killed_process_left_half_written_is_gone_at_the_end(killed, whole):
+    for name in ("best.new-4242", "state/00000004.new-4242"):
+        (killed / name).mkdir()
+        (killed / name / "half").write_text("")
+    (killed / "best").rename(killed / "best.previous")
+    resumed(killed, recipe_of(*EVERY))
+    assert lasting(killed) == lasting(whole(*EVERY))
+    assert files(killed) == files(whole(*EVERY))
+
+
+def test_the_display_is_told_where_it_goes_on(killed):
+    watching = Watching()
+    resumed(killed, recipe_of(*EVERY), watching)
+    assert watching.lines == ["going on after update 3 of 4"]
+    assert watching.opened.updates == 4
+    assert watching.seen == ["start at 3", "update 4", "epoch 2", "stop"]
+
+
+def test_another_number_of_threads_is_said(killed, monkeypatch):
+    watching, threads = Watching(), torch.get_num_threads()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads + 1)
+    resumed(killed, recipe_of(*EVERY), watching)
+    told = f"threads was {threads} and is {threads + 1}: the last digits may differ"
+    assert told in watching.lines
+
+
+def damage(directory, name):
+    path = directory / "state" / name / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+
+def test_a_damaged_state_is_passed_over_and_said(killed, whole):
+    damage(killed, "00000003")
+    watching = Watching()
+    resumed(killed, recipe_of(*EVERY), watching)
+    assert watching.lines == [
+        "the saved state 00000003 is damaged and left out: the hash of weights.safetensors is not "
+        "the one written down",
+        "going on after update 2 of 4",
+    ]
+    assert lasting(killed) == lasting(whole(*EVERY))
+
+
+def test_a_damaged_state_is_an_error_where_it_is_asked_for(killed):
+    damage(killed, "00000003")
+    before = files(killed)
+    with pytest.raises(CompacterError, match="are damaged: 00000003: the hash of") as caught:
+        resumed(killed, recipe_of(*EVERY), strict=True)
+    assert "--strict" in caught.value.hint
+    assert files(killed) == before
+
+
+def test_states_that_are_all_damaged_are_an_error_and_nothing_is_begun_again(killed):
+    for name in states_in(killed):
+        damage(killed, name)
+    before = files(killed)
+    with pytest.raises(CompacterError, match=r"00000003: .*; 00000002e: ") as caught:
+        resumed(killed, recipe_of(*EVERY))
+    assert "--overwrite" in caught.value.hint
+    assert files(killed) == before
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (lambda best: shutil.rmtree(best), "no adapter in"),
+        (lambda best: (best / "adapter.safetensors").write_bytes(b""), "is damaged"),
+    ],
+)
+def test_a_best_adapter_that_is_lost_is_an_error_at_once(killed, harm, said):
+    harm(killed / "best")
+    with pytest.raises(CompacterError, match=said):
+        resumed(killed, recipe_of(*EVERY))
+    assert states_in(killed) == ["00000002e", "00000003"]
+    assert len(metrics_of(killed)) == 5
+
+
+def test_nothing_saved_yet_begins_again(tmp_path, whole):
+    with pytest.raises(KilledError):
+        run(tmp_path / "run", recipe_of(*EVERY), kill_at(update=1))
+    watching = Watching()
+    resumed(tmp_path / "run", recipe_of(*EVERY), watching)
+    assert watching.lines == ["nothing was saved yet: the run begins again"]
+    assert lasting(tmp_path / "run") == lasting(whole(*EVERY))
+
+
+def test_a_run_that_was_killed_right_after_it_took_its_directory_begins_again(tmp_path, whole):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    (directory / "recipe.toml").write_text(recipe_of(*EVERY).toml())
+    (directory / ".lock").write_text("999999\n")
+    resumed(directory, recipe_of(*EVERY))
+    assert lasting(directory) == lasting(whole(*EVERY))
+    assert ".lock" not in files(directory)
+
+
+def test_a_finished_run_is_given_as_it_is(whole, monkeypatch):
+    from compacter_cli.commands.train import train
+
+    directory = whole(*EVERY)
+    monkeypatch.setattr(Session, "__enter__", lambda self: pytest.fail("something was loaded"))
+    result = train(recipe=recipe_of(*EVERY), directory=directory, device="cpu", resume=True)
+    assert result == json.loads((directory / "result.json").read_text())
+
+
+@pytest.mark.parametrize("text", ["", "[1]"])
+def test_a_finished_run_whose_result_is_damaged_keeps_its_adapters(tmp_path, whole, text):
+    directory = Path(shutil.copytree(whole(*EVERY), tmp_path / "run"))
+    (directory / "result.json").write_text(text)
+    with pytest.raises(CompacterError, match=r"is finished, but its result\.json is damaged"):
+        resumed(directory, recipe_of(*EVERY))
+    assert files(directory) == files(whole(*EVERY))
+
+
+def test_a_damaged_result_beside_a_state_is_made_again(killed, whole):
+    (killed / "result.json").write_text("")
+    resumed(killed, recipe_of(*EVERY))
+    assert lasting(killed) == lasting(whole(*EVERY))
+
+
+def test_other_rows_are_refused(killed, monkeypatch):
+    monkeypatch.setattr("compacter_cli.data.dataset.Dataset.fingerprint", lambda self: "f" * 64)
+    with pytest.raises(UsageError, match="was begun with other rows"):
+        resumed(killed, recipe_of(*EVERY))
+    assert states_in(killed) == ["00000002e", "00000003"]
+
+
+def test_a_run_that_another_process_writes_is_not_gone_on_with(killed):
+    lock = Lock(killed).take()
+    with pytest.raises(UsageError, match="is being written by another process"):
+        resumed(killed, recipe_of(*EVERY))
+    lock.release()
+
+
+def test_what_changes_no_result_may_change_on_the_way(killed, whole):
+    recipe = recipe_of("train.dropout=0.1", "train.save_every=7", "output.root=elsewhere")
+    resumed(killed, recipe)
+    expected, found = lasting(whole(*EVERY)), lasting(killed)
+    assert found == expected
 
 
 # Ctrl-C.
