@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,21 @@ def place_of(entry: Path) -> str:
     set aside.
     """
     return entry.name.partition(_FRESH)[0].removesuffix(_PREVIOUS)
+
+
+def sweep(directory: Path, ours: Callable[[str], object]) -> None:
+    """Remove what killed processes left half written, and put back what they had set aside.
+
+    No other process may be writing there. `ours` tells the names of what is written in it.
+    """
+    for entry in list(directory.iterdir()):
+        place = directory / place_of(entry)
+        if place == entry or not ours(place.name):
+            continue
+        if entry == previous(place) and not place.exists():
+            entry.rename(place)
+        else:
+            remove_any(entry)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -110,12 +110,15 @@ def finished(recipe: Recipe, directory: Path, overwrite: bool = False) -> Result
         UsageError: `directory` holds something else, or the run is not to be gone on with.
     """
     from compacter_cli.errors import UsageError
-    from compacter_cli.training.run_directory import read_result
+    from compacter_cli.training.run_directory import read_result, remove_states
     from compacter_cli.training.run_state import standing
 
     if overwrite:
         raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
-    return read_result(directory) if standing(directory, recipe) == "finished" else None
+    if standing(directory, recipe) != "finished":
+        return None
+    remove_states(directory)  # still there where the process was killed at its very end
+    return read_result(directory)
 
 
 def check_before_training(

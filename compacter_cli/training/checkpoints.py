@@ -23,11 +23,11 @@ from compacter_cli.errors import CompacterError, excerpt
 from compacter_cli.files import (
     json_text,
     make_directory,
-    place_of,
     read_file,
     read_json,
     remove_any,
     space_words,
+    sweep,
     way_out,
     write_whole,
 )
@@ -131,8 +131,13 @@ def newest(directory: Path) -> Found:
     """The newest state of the run in `directory` that is whole.
 
     Raises:
-        CompacterError: one comes from another format version.
+        CompacterError: one comes from another format version, or they lie elsewhere.
     """
+    if (directory / STATES).is_symlink():  # what is there may be another run's, to be removed
+        raise CompacterError(
+            f"{directory / STATES} is a link, which is not followed",
+            "a link may stand for the whole run, but not for a part of it",
+        )
     damaged = {}
     for place in reversed(_places(directory)):
         try:
@@ -191,17 +196,10 @@ def remove_older(directory: Path) -> None:
     """Remove all states but the newest two, and what killed processes left half written."""
     for place in _places(directory)[:-KEPT]:
         shutil.rmtree(place, ignore_errors=True)
-    for entry in (directory / STATES).iterdir():
-        if place_of(entry) != entry.name:
-            shutil.rmtree(entry, ignore_errors=True)
+    sweep(directory / STATES, _NAME.fullmatch)
 
 
 def remove(directory: Path, names: Iterable[str]) -> None:
     """Remove the states called `names`."""
     for name in names:
         remove_any(directory / STATES / name)
-
-
-def remove_all(directory: Path) -> None:
-    """Remove the states of a run that is finished."""
-    shutil.rmtree(directory / STATES, ignore_errors=True)

@@ -147,6 +147,8 @@ def claim(
 ) -> Lock:
     """Make `directory` and write the recipe into it, in the place of all it held if `overwrite`.
 
+    `lock` is its lock, where it is held already.
+
     Returns:
         Its lock, held: `lock`, where it is held already.
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import platform
+import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +15,12 @@ from compacter_cli.errors import CompacterError, UsageError, did_you_mean
 from compacter_cli.files import (
     append_json,
     parse_json,
-    place_of,
     present,
-    previous,
     read_json,
-    remove_any,
+    sync,
     write_json,
     write_text,
+    writing,
 )
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.section import flat
@@ -77,7 +77,7 @@ def start_run(
 ) -> Lock:
     """Claim `directory` and write the recipe and environment into it; gives its lock, held.
 
-    `lock` is that lock where it is held already.
+    `lock` is that of `directory` where it is held already.
 
     Raises:
         UsageError: it is taken, or cannot be written.
@@ -86,7 +86,11 @@ def start_run(
     if lock is None:
         check_vacant(directory, overwrite)
     lock = claim(directory, RUN, recipe, overwrite, lock)
-    write_json(directory / ENVIRONMENT, environment)
+    try:
+        write_json(directory / ENVIRONMENT, environment)
+    except BaseException:
+        lock.release()
+        raise
     return lock
 
 
@@ -98,18 +102,6 @@ def note_resumed(directory: Path, now: Environment, update: int) -> None:
     except (OSError, ValueError, AttributeError, TypeError):
         before = []
     write_json(path, {**now, "resumed": [*before, update]})
-
-
-def sweep(directory: Path) -> None:
-    """Remove what killed processes left half written, and put back what they had set aside."""
-    for entry in list(directory.iterdir()):
-        place = directory / place_of(entry)
-        if place == entry or place.name not in RUN.own:
-            continue
-        if entry == previous(place) and not place.exists():
-            entry.rename(place)
-        else:
-            remove_any(entry)
 
 
 def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
@@ -133,6 +125,11 @@ def _is_before(line: str, step: int, epochs: float) -> bool:
         return entry["step"] <= step and entry.get("number", 0) <= epochs
     except (ValueError, KeyError, TypeError, AttributeError):
         return False
+
+
+def remove_states(directory: Path) -> None:
+    """Remove the saved states of a run that is finished."""
+    shutil.rmtree(Path(directory) / STATES, ignore_errors=True)
 
 
 def is_run(directory: Path) -> bool:
@@ -173,6 +170,18 @@ def append_metrics(directory: Path, **entry: Any) -> None:
     append_json(Path(directory) / METRICS, entry)
 
 
+def sync_metrics(directory: Path) -> None:
+    """Wait until the lines of metrics.jsonl are on the disk: what is saved next says that they are.
+
+    Raises:
+        CompacterError: the disk does not take them.
+    """
+    path = Path(directory) / METRICS
+    if path.is_file():
+        with writing(path):
+            sync(path)
+
+
 def read_result(directory: Path) -> Result | None:
     """The run's result.json, or `None` where the run did not finish.
 
@@ -189,6 +198,15 @@ def read_result(directory: Path) -> Result | None:
     if not isinstance(result, dict):
         raise CompacterError(f"{path} is damaged: expected an object, got {type(result).__name__}")
     return cast(Result, result)
+
+
+def check_no_result(directory: Path) -> None:
+    """Raise unless a run without saved states is one that never came to an end."""
+    if (Path(directory) / RESULT).exists():
+        raise CompacterError(
+            f"{directory} was finished, but its {RESULT} is damaged and its states are removed",
+            "score its adapter with compacter evaluate, or begin again with --overwrite",
+        )
 
 
 def environment(device: str) -> Environment:

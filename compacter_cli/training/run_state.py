@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shlex
+import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.errors import CompacterError, UsageError, excerpt
+from compacter_cli.errors import CompacterError, Interrupted, UsageError, excerpt
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.training.claim import RECIPE, check_same_recipe, is_vacant
 from compacter_cli.training.lock import check_free
@@ -16,7 +18,7 @@ from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresReco
 from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
@@ -139,3 +141,16 @@ def resume_command(directory: Path) -> str:
     """The command that goes on with the run in `directory`."""
     recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
     return f"compacter train --recipe {recipe} --output {output} --resume"
+
+
+@contextmanager
+def telling_how_to_go_on(directory: Path) -> Iterator[None]:
+    """Let a signal that ends what is done inside tell the command that goes on."""
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(
+            f"interrupted after the last update, saved whole; go on with: "
+            f"{resume_command(directory)}",
+            getattr(interrupt, "signum", signal.SIGINT),
+        ) from None

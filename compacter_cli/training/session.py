@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from compacter_cli.adapters.restoring import backbone_of
-from compacter_cli.errors import CompacterError, Interrupted, NotFiniteError
-from compacter_cli.files import sync, write_json
+from compacter_cli.errors import CompacterError, NotFiniteError
+from compacter_cli.files import sweep, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
-from compacter_cli.training.claim import METRICS, hold
+from compacter_cli.training.claim import hold
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.run_state import (
     Computed,
@@ -24,11 +23,12 @@ from compacter_cli.training.run_state import (
     changes,
     check_record,
     resume_command,
+    telling_how_to_go_on,
 )
 from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import torch
@@ -130,10 +130,10 @@ class Session:
         Raises:
             CompacterError: the directory is taken, or has no room for what is saved.
         """
+        self._check_space()  # before a run that is to be replaced is gone
         environment = runs.environment(self.device)
         self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite, self._lock)
         self.display.opening(self._opening())
-        self._check_space()
         if self.recipe.train.score_before:
             self.display.scoring_before()
             scores = self._score_test()
@@ -162,11 +162,7 @@ class Session:
                 else "begin again with --overwrite",
             )
         if found.checkpoint is None:
-            if (self.directory / runs.RESULT).exists():
-                raise CompacterError(
-                    f"the run in {self.directory} is finished, but its {runs.RESULT} is damaged",
-                    "compacter evaluate tests its best/ again; begin again with --overwrite",
-                )
+            runs.check_no_result(self.directory)
             self.display.line("nothing was saved yet: the run begins again")
             self.start(overwrite=True)
         else:
@@ -183,9 +179,9 @@ class Session:
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
         runs.cut_metrics(self.directory, update, epochs)
         runs.note_resumed(self.directory, runs.environment(self.device), update)
-        runs.sweep(self.directory)
         remove(self.directory, damaged)
         remove_older(self.directory)
+        sweep(self.directory, runs.RUN.own.__contains__)
         self._check_space()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -287,13 +283,17 @@ class Session:
         self.display.epoch(epoch)
 
     def _log(self, entry: Mapping[str, Any]) -> None:
-        """Add a line to metrics.jsonl; what it means that it cannot be, the recipe says."""
+        self._do_with_metrics(lambda: runs.append_metrics(self.directory, **entry))
+
+    def _do_with_metrics(self, write: Callable[[], None]) -> None:
+        """Write to metrics.jsonl; what it means that it cannot be, the recipe says."""
         self._held.check()
         if self._without_metrics:
             return
         try:
-            runs.append_metrics(self.directory, **entry)
+            write()
         except CompacterError as error:
+            self._held.check()
             if self.recipe.output.without_metrics == "stop":
                 raise
             self._without_metrics = True
@@ -304,6 +304,16 @@ class Session:
         assert self._lock is not None  # since `start` or `resume`
         return self._lock
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Write to the directory inside; where it is gone or replaced, that alone is said."""
+        self._held.check()
+        try:
+            yield
+        except CompacterError:
+            self._held.check()
+            raise
+
     def _save_state(self) -> None:
         """Save all that `resume` needs, unless it is saved already."""
         from compacter_cli.training.checkpoints import save
@@ -311,19 +321,19 @@ class Session:
         trainer, epochs = self.tuning.trainer, self.tuning.progress.epochs
         if self._saved == (trainer.update, epochs):
             return
-        self._held.check()
-        self._check_finite()
+        state = trainer.state()
+        self._check_finite(state.tensors)
         scored = trainer.update == epochs * self.tuning.per_epoch
-        if (metrics := self.directory / METRICS).exists():
-            sync(metrics)  # so that no state is ahead of the lines before it
         then = resume_command(self.directory)
-        save(self.directory, trainer.state(), self._record(), scored, then)
+        self._do_with_metrics(lambda: runs.sync_metrics(self.directory))
+        with self._writing():
+            save(self.directory, state, self._record(), scored, then)
         self._saved, self._saved_at = (trainer.update, epochs), time.perf_counter()
 
-    def _check_finite(self) -> None:
+    def _check_finite(self, tensors: Mapping[str, torch.Tensor]) -> None:
         from compacter_cli.t5.tensors import first_not_finite
 
-        if name := first_not_finite(self.model.trained_tensors()):
+        if name := first_not_finite(tensors):
             raise NotFiniteError(
                 f"{name} is not finite after update {self.tuning.trainer.update}; what was saved "
                 "last is untouched",
@@ -358,9 +368,8 @@ class Session:
     def _save(self, which: str, epoch: Epoch | None = None) -> None:
         from compacter_cli.adapters.adapter_file import manifest_of, save_adapter
 
-        self._held.check()
-        self._check_finite()
         tensors = self.model.trained_tensors()
+        self._check_finite(tensors)
         manifest = manifest_of(
             tensors,
             method=self.recipe.method.settings(),
@@ -370,33 +379,25 @@ class Session:
             recipe=self.recipe.plain(),
             metrics={"epoch": epoch.number, **epoch.validation.metrics} if epoch else None,
         )
-        save_adapter(self.directory / which, tensors, manifest)
+        with self._writing():
+            save_adapter(self.directory / which, tensors, manifest)
 
     def finish(self) -> Result:
         """Load the best adapter back from its file, test it, and write the result.
 
         Raises:
-            Interrupted: a signal came; the run can be gone on with.
+            Interrupted: a signal came; nothing is lost.
         """
-        try:
-            return self._finish()
-        except KeyboardInterrupt as interrupt:
-            raise Interrupted(
-                f"interrupted in the last test; go on with: {resume_command(self.directory)}",
-                getattr(interrupt, "signum", signal.SIGINT),
-            ) from None
-
-    def _finish(self) -> Result:
         from compacter_cli.adapters.adapter_file import load_adapter
-        from compacter_cli.training.checkpoints import remove_all
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
         self.model.assign(load_adapter(self.directory / "best").tensors)
-        result = self._result(self.best, self._score_test())
-        self._held.check()
-        write_json(self.directory / runs.RESULT, result)
-        remove_all(self.directory)
+        with telling_how_to_go_on(self.directory):
+            result = self._result(self.best, self._score_test())
+            with self._writing():
+                write_json(self.directory / runs.RESULT, result)
+        runs.remove_states(self.directory)
         return result
 
     def _result(self, best: EpochLine, test: Scores) -> Result:
