@@ -19,10 +19,10 @@ from compacter_cli.training.checkpoints import (
     bytes_of,
     newest,
     remove,
-    remove_all,
     remove_older,
     save,
 )
+from compacter_cli.training.run_directory import remove_states
 from compacter_cli.training.trainer import State
 
 HERE = Path(__file__).parent
@@ -150,9 +150,9 @@ def test_states_are_removed_by_name(two, tmp_path):
     remove(two, newest(two).damaged)
     assert names_in(two) == ["00000002", "00000003"]
     assert (two / "elsewhere" / "kept").exists()
-    remove_all(two)
+    remove_states(two)
     assert not (two / "state").exists()
-    remove_all(two)  # of a run that never saved
+    remove_states(two)  # of a run that never saved
 
 
 # Failing to save.
@@ -383,6 +383,6 @@ def test_a_file_in_the_place_of_a_state_or_of_all_is_passed_over(two):
     (two / "state" / "00000003").write_text("")
     assert newest(two).damaged == {"00000003": "Not a directory"}
     assert found_at(two) == 2
-    remove_all(two)
+    remove_states(two)
     (two / "state").write_text("")
     assert newest(two) == checkpoints.Found(None, {})

@@ -10,10 +10,11 @@ import pytest
 
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.files import write_json
+from compacter_cli.files import sweep, write_json
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.claim import check_writable, is_vacant
 from compacter_cli.training.run_directory import (
+    RUN,
     adapter_of_run,
     append_metrics,
     check_vacant,
@@ -24,7 +25,6 @@ from compacter_cli.training.run_directory import (
     read_result,
     run_directory,
     start_run,
-    sweep,
 )
 
 DEMO = "demo/smoke_compacterpp"
@@ -496,7 +496,7 @@ def test_what_killed_processes_left_is_swept(tmp_path):
     left += ["metrics.jsonl.new-3", "recipe.toml.new-4"]
     for name in [*left[-2:], "notes.previous", "recipe.toml"]:
         (tmp_path / name).write_text("")
-    sweep(tmp_path)
+    sweep(tmp_path, RUN.own.__contains__)
     # The best adapter was only there as it had been set aside.
     kept = ["best", "last", "mine.new-1", "notes.previous", "recipe.toml"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == kept

@@ -869,7 +869,7 @@ def test_a_finished_run_is_given_as_it_is(whole, monkeypatch):
 def test_a_finished_run_whose_result_is_damaged_keeps_its_adapters(tmp_path, whole, text):
     directory = Path(shutil.copytree(whole(*EVERY), tmp_path / "run"))
     (directory / "result.json").write_text(text)
-    with pytest.raises(CompacterError, match=r"is finished, but its result\.json is damaged"):
+    with pytest.raises(CompacterError, match=r"was finished, but its result\.json is damaged"):
         resumed(directory, recipe_of(*EVERY))
     assert files(directory) == files(whole(*EVERY))
 
