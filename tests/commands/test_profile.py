@@ -52,7 +52,7 @@ def test_each_row_has_its_counts_costs_and_deltas(real):
     expected = 100 * (ours["example_ms"] / full["example_ms"] - 1)
     assert ours["delta_percent"]["time"] == pytest.approx(expected)
     assert ours["paper_delta_percent"]["memory"] == pytest.approx(-29.55, abs=0.005)
-    assert ours["saved_bytes"] < full["saved_bytes"]
+    assert ours["weight_bytes"] > full["weight_bytes"]  # adapters, and norms of its own
 
 
 @pytest.fixture

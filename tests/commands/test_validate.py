@@ -45,9 +45,11 @@ def test_every_default_is_filled_in(run):
         "score_before": False,
         "execution": "lean",
         "remat": False,
+        "not_finite": "stop",
+        "save_minutes": 15.0,
     }
     assert tables["method"]["activation"] == "gelu_tanh"
-    assert tables["output"] == {"root": "runs"}
+    assert tables["output"] == {"root": "runs", "without_metrics": "continue"}
 
 
 def test_what_is_printed_is_a_recipe_that_loads_to_the_same(run, tmp_path):
