@@ -10,6 +10,7 @@ in one step: whatever ends the process or the power, what is found is the state 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ import compacter_cli
 from compacter_cli.adapters.manifest import hash_of
 from compacter_cli.errors import CompacterError, excerpt
 from compacter_cli.files import (
-    json_text,
     make_directory,
     read_file,
     read_json,
@@ -112,7 +112,7 @@ def _files(state: State, record: Mapping[str, Any]) -> Iterator[tuple[str, bytes
         "record": record,
     }
     manifest["manifest_sha256"] = hash_of(manifest)
-    yield MANIFEST, json_text(manifest).encode()
+    yield MANIFEST, json.dumps(manifest).encode()  # indents are Python, not C
 
 
 def _by_file(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
