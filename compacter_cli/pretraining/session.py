@@ -24,7 +24,12 @@ from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, trai
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold
-from compacter_cli.training.run_directory import append_metrics, cut_metrics, environment
+from compacter_cli.training.run_directory import (
+    append_metrics,
+    cut_metrics,
+    environment,
+    sync_metrics,
+)
 from compacter_cli.training.signals import deferred_signals
 from compacter_cli.training.space import check_space
 
@@ -184,6 +189,7 @@ class PretrainingSession:
 
         assert self._lock is not None  # since `begin` or `resume`
         self._lock.check()
+        sync_metrics(self.directory)
         tensors = self._training.trainer.state().tensors
         save_state(self.directory, self.progress, tensors, self.vocabulary.proto)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import compacter_cli
+from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean
 from compacter_cli.files import (
     append_json,
@@ -200,13 +201,27 @@ def read_result(directory: Path) -> Result | None:
     return cast(Result, result)
 
 
-def check_no_result(directory: Path) -> None:
-    """Raise unless a run without saved states is one that never came to an end."""
+def check_nothing_to_lose(directory: Path) -> None:
+    """Raise unless a run without saved states is one that came to nothing, to be begun again.
+
+    Its first epoch's adapters may be there, saved just before the state that was to follow: they
+    will be the same. Those of a later epoch are of a version that saved no states.
+
+    Raises:
+        CompacterError: it was finished, or holds later adapters.
+    """
     if (Path(directory) / RESULT).exists():
         raise CompacterError(
             f"{directory} was finished, but its {RESULT} is damaged and its states are removed",
             "score its adapter with compacter evaluate, or begin again with --overwrite",
         )
+    for which in _adapters_in(Path(directory)):
+        if read_manifest(Path(directory) / which).get("metrics", {}).get("epoch") != 1:
+            raise CompacterError(
+                f"{directory} holds a {which} adapter but no state to go on from: an earlier "
+                "version wrote it",
+                "begin again with --overwrite, or with another --output",
+            )
 
 
 def environment(device: str) -> Environment:

@@ -144,13 +144,12 @@ def resume_command(directory: Path) -> str:
 
 
 @contextmanager
-def telling_how_to_go_on(directory: Path) -> Iterator[None]:
-    """Let a signal that ends what is done inside tell the command that goes on."""
+def telling_how_to_go_on(directory: Path, when: str) -> Iterator[None]:
+    """Let a signal that ends what is done inside tell when it did, and the command that goes on."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            f"interrupted after the last update, saved whole; go on with: "
-            f"{resume_command(directory)}",
+            f"interrupted {when}; go on with: {resume_command(directory)}",
             getattr(interrupt, "signum", signal.SIGINT),
         ) from None

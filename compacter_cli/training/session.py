@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from compacter_cli.training.trainer import Update
 
 
+AT_ONCE = "at once, and what was saved last is whole"
+
+
 class Session:
     """One training run in progress: its model, its data, and what it writes when.
 
@@ -162,7 +165,7 @@ class Session:
                 else "begin again with --overwrite",
             )
         if found.checkpoint is None:
-            runs.check_no_result(self.directory)
+            runs.check_nothing_to_lose(self.directory)
             self.display.line("nothing was saved yet: the run begins again")
             self.start(overwrite=True)
         else:
@@ -177,7 +180,7 @@ class Session:
         for name, reason in damaged.items():
             self.display.line(f"the saved state {name} is damaged and left out: {reason}")
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
-        runs.cut_metrics(self.directory, update, epochs)
+        self._do_with_metrics(lambda: runs.cut_metrics(self.directory, update, epochs))
         runs.note_resumed(self.directory, runs.environment(self.device), update)
         remove(self.directory, damaged)
         remove_older(self.directory)
@@ -233,24 +236,30 @@ class Session:
             Interrupted: a signal came; the state is saved.
         """
         from compacter_cli.training.signals import deferred_signals
-        from compacter_cli.training.trainer import Update
 
         self.display.start(self.tuning.updates, self.tuning.trainer.update)
         self._began = self._saved_at = time.perf_counter()
         with deferred_signals() as stop:
-            try:
-                for event in self.tuning.events(stop):
-                    self._on_update(event) if isinstance(event, Update) else self._on_epoch(event)
-            finally:
-                self.display.stop()
-            self._seconds += time.perf_counter() - self._began
+            with telling_how_to_go_on(self.directory, AT_ONCE):
+                self._follow(stop)
+                self._seconds += time.perf_counter() - self._began
+                if stop():
+                    self._began = time.perf_counter()
+                    self._save_state()
+                    self._save("last")
             if stop():
                 self._leave(stop)
 
+    def _follow(self, stop: Stop) -> None:
+        from compacter_cli.training.trainer import Update
+
+        try:
+            for event in self.tuning.events(stop):
+                self._on_update(event) if isinstance(event, Update) else self._on_epoch(event)
+        finally:
+            self.display.stop()
+
     def _leave(self, stop: Stop) -> None:
-        self._began = time.perf_counter()
-        self._save_state()
-        self._save("last")
         done, updates = self.tuning.trainer.update, self.tuning.updates
         raise stop.interrupted(
             f"interrupted after update {done:,} of {updates:,}, saved whole; go on with: "
@@ -393,7 +402,7 @@ class Session:
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
         self.model.assign(load_adapter(self.directory / "best").tensors)
-        with telling_how_to_go_on(self.directory):
+        with telling_how_to_go_on(self.directory, "after the last update, saved whole"):
             result = self._result(self.best, self._score_test())
             with self._writing():
                 write_json(self.directory / runs.RESULT, result)

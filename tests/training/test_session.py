@@ -874,6 +874,16 @@ def test_a_finished_run_whose_result_is_damaged_keeps_its_adapters(tmp_path, who
     assert files(directory) == files(whole(*EVERY))
 
 
+def test_a_run_of_a_version_that_saved_no_states_keeps_its_adapters(tmp_path, whole):
+    directory = Path(shutil.copytree(whole(*EVERY), tmp_path / "run"))
+    (directory / "result.json").unlink()
+    shutil.rmtree(directory / "state", ignore_errors=True)
+    before = files(directory)
+    with pytest.raises(CompacterError, match=r"holds a .* adapter but no state to go on from"):
+        resumed(directory, recipe_of(*EVERY))
+    assert files(directory) == before
+
+
 def test_a_damaged_result_beside_a_state_is_made_again(killed, whole):
     (killed / "result.json").write_text("")
     resumed(killed, recipe_of(*EVERY))
@@ -958,7 +968,9 @@ def test_a_second_ctrl_c_interrupts_at_once(tmp_path):
         signal.raise_signal(signal.SIGINT)
 
     watching = Watching(on_update=press_twice)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(
+        KeyboardInterrupt, match="what was saved last is whole; go on with: compact"
+    ):
         run(tmp_path / "run", display=watching)
     assert watching.seen == ["start", "update 1", "stop"]
     assert not (tmp_path / "run" / "last").exists()
