@@ -5,6 +5,7 @@ import json
 import os
 import runpy
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -19,6 +20,8 @@ os.environ["KERAS_BACKEND"] = "torch"
 # Tiny models gain nothing from threads, and lose much where another program wants a core.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 hide_tensorflow()  # as the command line does
+# A job in the background of a script ignores Ctrl-C, and so would every process begun here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TINY = {
     "v1_0": {"activation": "relu", "use_gated_activation": False, "tie_embedding_weights": True},
