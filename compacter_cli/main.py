@@ -173,6 +173,13 @@ def _end_in_a_line() -> None:
             signal.signal(number, end)
 
 
+def _end_at_once() -> None:
+    """Let signals end the process without a word: nothing is at stake any more."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> None:
     """Run the command line."""
     # Pydantic would look through all installed packages for plugins, which nothing here wants.
@@ -182,4 +189,5 @@ def main() -> None:
     try:
         app()
     finally:
+        _end_at_once()
         gc.freeze()  # the end: what is still there need not be searched for cycles

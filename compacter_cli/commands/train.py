@@ -74,6 +74,7 @@ def command(
     from compacter_cli.recipe.recipe import load_recipe
     from compacter_cli.training.run_directory import run_directory
 
+    check_options(resume, strict, overwrite)
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
     resolved = load_recipe(recipe, overrides)
     directory = run_directory(resolved, output)
@@ -83,7 +84,7 @@ def command(
         )
         print_json(found) if json_ else show_plan(found)
         return
-    if resume and (result := finished(resolved, directory, overwrite)) is not None:
+    if resume and (result := finished(resolved, directory)) is not None:
         show_note(f"{directory} is finished: there is nothing to go on with")
         print_json(result) if json_ else show_result(result)
         return
@@ -103,22 +104,31 @@ def command(
     print_json(result) if json_ else show_result(result)
 
 
-def finished(recipe: Recipe, directory: Path, overwrite: bool = False) -> Result | None:
+def check_options(resume: bool, strict: bool, overwrite: bool) -> None:
+    """Raise `UsageError` for options that do not go together."""
+    from compacter_cli.errors import UsageError
+
+    if resume and overwrite:
+        raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
+    if strict and not resume:
+        raise UsageError("--strict is of --resume", "give both, or leave it out")
+
+
+def finished(recipe: Recipe, directory: Path) -> Result | None:
     """The result of the run of `recipe` in `directory`, `None` where it is not finished.
 
     Raises:
         UsageError: `directory` holds something else, or the run is not to be gone on with.
     """
-    from compacter_cli.errors import UsageError
     from compacter_cli.training.run_directory import read_result, remove_states
     from compacter_cli.training.run_state import standing
 
-    if overwrite:
-        raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
     if standing(directory, recipe) != "finished":
         return None
     remove_states(directory)  # still there where the process was killed at its very end
-    return read_result(directory)
+    result = read_result(directory)
+    # It may have been moved, or be looked at from elsewhere.
+    return None if result is None else {**result, "run": str(directory)}
 
 
 def check_before_training(
@@ -183,7 +193,8 @@ def train(
     from compacter_cli.training.session import Session
 
     directory = Path(directory)
-    if resume and (result := finished(recipe, directory, overwrite)) is not None:
+    check_options(resume, strict, overwrite)
+    if resume and (result := finished(recipe, directory)) is not None:
         return result
     source = source or check_before_training(recipe, directory, offline, overwrite, resume)
     begun = resume and not is_vacant(directory)

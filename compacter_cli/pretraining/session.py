@@ -159,7 +159,7 @@ class PretrainingSession:
             finally:
                 self._display.stop()
             self._save()
-            if self._step < steps:
+            if stop():
                 raise stop.interrupted(
                     f"interrupted after step {self._step} of {steps}; continue with: "
                     f"{resume_command(self.directory)}"

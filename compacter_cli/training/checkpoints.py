@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +32,7 @@ from compacter_cli.files import (
 )
 from compacter_cli.t5.shapes import MOST_PARAMETERS
 from compacter_cli.t5.tensors import read_tensors
-from compacter_cli.training.run_directory import STATES
+from compacter_cli.training.run_directory import STATE_NAME, STATES
 from compacter_cli.training.trainer import WEIGHT, State
 
 if TYPE_CHECKING:
@@ -47,9 +46,15 @@ MANIFEST = "manifest.json"
 WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 KEPT = 2
 MANIFEST_BYTES = 100_000  # and safetensors' headers: what a save takes beside tensors, about
-_NAME = re.compile(r"\d{8,}e?")
 # Read of a file at most: float32 weights, and two moments of each.
 LIMITS = {WEIGHTS: 4 * MOST_PARAMETERS, OPTIMIZER: 8 * MOST_PARAMETERS}
+
+
+# What a damaged state comes to; a disk that cannot be read just now is no damage.
+_DAMAGE = (
+    FileNotFoundError, NotADirectoryError, IsADirectoryError,
+    ValueError, LookupError, TypeError, AttributeError,
+)  # fmt: skip
 
 
 class Checkpoint(NamedTuple):
@@ -131,7 +136,8 @@ def newest(directory: Path) -> Found:
     """The newest state of the run in `directory` that is whole.
 
     Raises:
-        CompacterError: one comes from another format version, or they lie elsewhere.
+        CompacterError: one comes from another format version or cannot be read, or they lie
+            elsewhere.
     """
     if (directory / STATES).is_symlink():  # what is there may be another run's, to be removed
         raise CompacterError(
@@ -142,9 +148,14 @@ def newest(directory: Path) -> Found:
     for place in reversed(_places(directory)):
         try:
             return Found(_read(place), damaged)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        except _DAMAGE as error:
             reason = getattr(error, "strerror", None) or excerpt(str(error), 200)
             damaged[place.name] = reason
+        except OSError as error:  # it may be whole, and readable in a moment
+            raise CompacterError(
+                f"cannot read the state in {place}: {error.strerror or error}",
+                "nothing was changed; try again once it can be read",
+            ) from error
     return Found(None, damaged)
 
 
@@ -185,7 +196,7 @@ def _places(directory: Path) -> list[Path]:
     states = directory / STATES
     if not states.is_dir():
         return []
-    return sorted((e for e in states.iterdir() if _NAME.fullmatch(e.name)), key=_order)
+    return sorted((e for e in states.iterdir() if STATE_NAME.fullmatch(e.name)), key=_order)
 
 
 def _order(place: Path) -> tuple[int, bool]:
@@ -196,7 +207,7 @@ def remove_older(directory: Path) -> None:
     """Remove all states but the newest two, and what killed processes left half written."""
     for place in _places(directory)[:-KEPT]:
         shutil.rmtree(place, ignore_errors=True)
-    sweep(directory / STATES, _NAME.fullmatch)
+    sweep(directory / STATES, STATE_NAME.fullmatch)
 
 
 def remove(directory: Path, names: Iterable[str]) -> None:

@@ -24,11 +24,16 @@ class Lock:
 
     Args:
         directory: it must be there.
+
+    Attributes:
+        certain: whether the file system knows locks; where it does not, none is taken.
     """
 
     def __init__(self, directory: Path) -> None:
         self.path = Path(directory) / LOCK
+        self.certain = True
         self._file: int | None = None
+        self._directory: os.stat_result | None = None
 
     def take(self) -> Self:
         """Take it, from a process that died too.
@@ -39,8 +44,9 @@ class Lock:
         while True:
             file = os.open(self.path, _FLAGS | os.O_CREAT, 0o666)
             try:
-                _lock(file, self.path)
+                self.certain = _lock(file, self.path)
                 if _same(file, self.path):  # else its holder has just removed it
+                    self._directory = os.stat(self.path.parent)
                     os.ftruncate(file, 0)
                     os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
                     self._file = file
@@ -52,14 +58,30 @@ class Lock:
     def check(self) -> None:
         """Make sure that the directory is still the one whose lock was taken.
 
+        Where only the lock's file was removed, it is taken anew.
+
         Raises:
             CompacterError: it was removed, or another is in its place.
+            UsageError: another process has taken it meanwhile.
         """
-        if self._file is None or not _same(self._file, self.path):
+        if self._file is not None and _same(self._file, self.path):
+            return
+        if self._file is None or not self._is_there():
             raise CompacterError(
                 f"{self.path.parent} was removed, or replaced, while it was written to",
-                "leave a running directory where it is; begin again with another --output",
+                "if it was moved, go on there with --resume; if not, choose another --output",
             )
+        os.close(self._file)
+        self._file = None
+        self.take()
+
+    def _is_there(self) -> bool:
+        """Whether the directory itself is still in its place."""
+        try:
+            now = os.stat(self.path.parent)
+        except OSError:
+            return False
+        return self._directory is not None and os.path.samestat(now, self._directory)
 
     def release(self) -> None:
         """Give it back, if it is held; the file goes with it."""
@@ -83,18 +105,20 @@ def check_free(directory: Path) -> None:
         os.close(file)
 
 
-def _lock(file: int, path: Path) -> None:
+def _lock(file: int, path: Path) -> bool:
+    """Lock an open file, if the file system can: whether it could."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in _NO_LOCKS:
-            return
+            return False
         holder = os.pread(file, 20, 0).decode(errors="replace").strip()
         raise UsageError(
             f"{path.parent} is being written by another process"
-            + (f", {holder}" if holder.isdigit() else ""),
+            + (f" ({holder})" if holder.isdigit() else ""),
             "wait for it, end it, or choose another --output",
         ) from error
+    return True
 
 
 def _same(file: int, path: Path) -> bool:

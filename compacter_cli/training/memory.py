@@ -62,7 +62,7 @@ def memory_advice(section: TrainSection, directory: Path) -> Iterator[None]:
         raise CompacterError(
             f"out of memory, training with {section.batch_size} and evaluating with "
             f"{section.eval_batch_size} examples at once; what is saved in {directory} is intact",
-            _less_memory(section),
+            f"{_less_memory(section)}; --overwrite begins again with it",
         ) from error
 
 

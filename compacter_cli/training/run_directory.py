@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import platform
+import re
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +17,7 @@ from compacter_cli.errors import CompacterError, UsageError, did_you_mean
 from compacter_cli.files import (
     append_json,
     parse_json,
+    place_of,
     present,
     read_json,
     sync,
@@ -24,6 +26,7 @@ from compacter_cli.files import (
     writing,
 )
 from compacter_cli.recipe.recipe import Recipe
+from compacter_cli.recipe.tables import read_tables
 from compacter_cli.section import flat
 from compacter_cli.training.claim import (
     METRICS,
@@ -36,9 +39,10 @@ from compacter_cli.training.lock import Lock, check_free
 from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
+STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
 ADAPTERS = ("best", "last")
 # Keys of a recipe that change no result: a run may go on with others.
-FREE = ("train.save_every", "train.save_minutes", "output.")
+FREE = ("train.save_every", "train.save_minutes", "train.not_finite", "output.")
 RUN = Kind(
     "is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, *ADAPTERS}), False
 )
@@ -103,6 +107,12 @@ def note_resumed(directory: Path, now: Environment, update: int) -> None:
     except (OSError, ValueError, AttributeError, TypeError):
         before = []
     write_json(path, {**now, "resumed": [*before, update]})
+
+
+def mend_recipe(directory: Path, recipe: Recipe) -> None:
+    """Write recipe.toml again where a run that goes on has lost it."""
+    if not _holds_recipe(directory):
+        write_text(directory / RECIPE, recipe.toml())
 
 
 def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
@@ -205,23 +215,53 @@ def check_nothing_to_lose(directory: Path) -> None:
     """Raise unless a run without saved states is one that came to nothing, to be begun again.
 
     Its first epoch's adapters may be there, saved just before the state that was to follow: they
-    will be the same. Those of a later epoch are of a version that saved no states.
+    will be the same.
 
     Raises:
+        UsageError: it is finished, or no run at all.
         CompacterError: it was finished, or holds later adapters.
     """
-    if (Path(directory) / RESULT).exists():
+    directory = Path(directory)
+    if (directory / RESULT).exists():
+        _check_finished(directory)
+    strange = [entry.name for entry in _entries(directory / STATES) if not _is_state(entry)]
+    if strange or not _holds_recipe(directory):
+        what = f"{STATES}/{strange[0]} is no state" if strange else f"it has no {RECIPE}"
+        raise UsageError(f"{directory} is no run to begin again: {what}", "choose another --output")
+    for which in _adapters_in(directory):
+        if read_manifest(directory / which).get("metrics", {}).get("epoch") != 1:
+            raise CompacterError(
+                f"{directory} holds a {which} adapter but no state to go on from",
+                "begin again with --overwrite, or with another --output",
+            )
+
+
+def _check_finished(directory: Path) -> None:
+    try:
+        read_result(directory)
+    except CompacterError as error:
         raise CompacterError(
             f"{directory} was finished, but its {RESULT} is damaged and its states are removed",
             "score its adapter with compacter evaluate, or begin again with --overwrite",
-        )
-    for which in _adapters_in(Path(directory)):
-        if read_manifest(Path(directory) / which).get("metrics", {}).get("epoch") != 1:
-            raise CompacterError(
-                f"{directory} holds a {which} adapter but no state to go on from: an earlier "
-                "version wrote it",
-                "begin again with --overwrite, or with another --output",
-            )
+        ) from error
+    raise UsageError(f"{directory} was finished by another process just now")
+
+
+def _entries(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _is_state(entry: Path) -> bool:
+    return STATE_NAME.fullmatch(place_of(entry)) is not None
+
+
+def _holds_recipe(directory: Path) -> bool:
+    """Whether a readable recipe of a training is there."""
+    try:
+        _, tables = read_tables(str(directory / RECIPE))
+    except UsageError:
+        return False
+    return "task" in tables
 
 
 def environment(device: str) -> Environment:

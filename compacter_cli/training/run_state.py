@@ -137,19 +137,20 @@ def changes(before: Computed, now: Computed) -> list[str]:
     ]
 
 
-def resume_command(directory: Path) -> str:
-    """The command that goes on with the run in `directory`."""
+def resume_command(directory: Path, device: str | None = None) -> str:
+    """The command that goes on with the run in `directory`, on `device` if it was asked for."""
     recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
-    return f"compacter train --recipe {recipe} --output {output} --resume"
+    asked = f" --device {device}" if device else ""
+    return f"compacter train --recipe {recipe} --output {output}{asked} --resume"
 
 
 @contextmanager
-def telling_how_to_go_on(directory: Path, when: str) -> Iterator[None]:
-    """Let a signal that ends what is done inside tell when it did, and the command that goes on."""
+def telling_how_to_go_on(command: str, when: str) -> Iterator[None]:
+    """Let a signal that ends what is done inside tell when it did, and the command to go on."""
     try:
         yield
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            f"interrupted {when}; go on with: {resume_command(directory)}",
+            f"interrupted {when}; go on with: {command}",
             getattr(interrupt, "signum", signal.SIGINT),
         ) from None

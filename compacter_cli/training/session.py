@@ -11,6 +11,7 @@ from compacter_cli.errors import CompacterError, NotFiniteError
 from compacter_cli.files import sweep, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
+from compacter_cli.section import differences
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
@@ -137,6 +138,7 @@ class Session:
         environment = runs.environment(self.device)
         self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite, self._lock)
         self.display.opening(self._opening())
+        self._tell_of_no_lock()
         if self.recipe.train.score_before:
             self.display.scoring_before()
             scores = self._score_test()
@@ -155,6 +157,7 @@ class Session:
         from compacter_cli.training.checkpoints import newest
 
         self._lock = hold(self.directory)
+        self._tell_of_no_lock()
         found = newest(self.directory)
         if found.damaged and (strict or found.checkpoint is None):
             reasons = "; ".join(f"{name}: {why}" for name, why in found.damaged.items())
@@ -182,10 +185,15 @@ class Session:
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
         self._do_with_metrics(lambda: runs.cut_metrics(self.directory, update, epochs))
         runs.note_resumed(self.directory, runs.environment(self.device), update)
+        runs.mend_recipe(self.directory, self.recipe)
         remove(self.directory, damaged)
         remove_older(self.directory)
         sweep(self.directory, runs.RUN.own.__contains__)
         self._check_space()
+
+    def _tell_of_no_lock(self) -> None:
+        if not self._held.certain:
+            self.display.line("this file system knows no locks: let no second process write here")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         from compacter_cli.training.loop import Progress
@@ -202,11 +210,33 @@ class Session:
             self.display.line(sentence)
 
     def _check_best(self) -> None:
-        """Make sure of the best adapter so far: it could not be made again."""
+        """Make sure of the best adapter so far, which could not be made again.
+
+        It may be of a later epoch than the state's, which will then be scored and saved again.
+        """
         from compacter_cli.adapters.adapter_file import load_adapter
 
-        if self.best is not None:
-            load_adapter(self.directory / "best")
+        if self.best is None:
+            return
+        place = self.directory / "best"
+        try:
+            manifest = load_adapter(place).manifest
+        except CompacterError as error:
+            raise CompacterError(
+                f"the best adapter so far cannot be had: {error}",
+                "put it back, or begin again with --overwrite",
+            ) from error
+        epoch = manifest.get("metrics", {}).get("epoch", 0)
+        later = epoch > self.tuning.progress.epochs
+        keys = differences(manifest["recipe"], self.recipe.plain())
+        if [key for key in keys if not key.startswith(runs.FREE)] or not (
+            later or epoch == self.best["number"]
+        ):
+            raise CompacterError(
+                f"{place} is not the best adapter of this run, which is of epoch "
+                f"{self.best['number']}",
+                "put it back, or begin again with --overwrite",
+            )
 
     def _check_space(self) -> None:
         from compacter_cli.training.checkpoints import KEPT, MANIFEST_BYTES
@@ -240,7 +270,7 @@ class Session:
         self.display.start(self.tuning.updates, self.tuning.trainer.update)
         self._began = self._saved_at = time.perf_counter()
         with deferred_signals() as stop:
-            with telling_how_to_go_on(self.directory, AT_ONCE):
+            with telling_how_to_go_on(self._command, AT_ONCE):
                 self._follow(stop)
                 self._seconds += time.perf_counter() - self._began
                 if stop():
@@ -263,7 +293,7 @@ class Session:
         done, updates = self.tuning.trainer.update, self.tuning.updates
         raise stop.interrupted(
             f"interrupted after update {done:,} of {updates:,}, saved whole; go on with: "
-            f"{resume_command(self.directory)}"
+            f"{self._command}"
         )
 
     def _on_update(self, update: Update) -> None:
@@ -309,6 +339,10 @@ class Session:
             self.display.line(f"{error}; the run goes on without metrics.jsonl")
 
     @property
+    def _command(self) -> str:
+        return resume_command(self.directory, self._device_name)
+
+    @property
     def _held(self) -> Lock:
         assert self._lock is not None  # since `start` or `resume`
         return self._lock
@@ -333,7 +367,7 @@ class Session:
         state = trainer.state()
         self._check_finite(state.tensors)
         scored = trainer.update == epochs * self.tuning.per_epoch
-        then = resume_command(self.directory)
+        then = self._command
         self._do_with_metrics(lambda: runs.sync_metrics(self.directory))
         with self._writing():
             save(self.directory, state, self._record(), scored, then)
@@ -402,7 +436,7 @@ class Session:
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
         self.model.assign(load_adapter(self.directory / "best").tensors)
-        with telling_how_to_go_on(self.directory, "after the last update, saved whole"):
+        with telling_how_to_go_on(self._command, "after the last update, saved whole"):
             result = self._result(self.best, self._score_test())
             with self._writing():
                 write_json(self.directory / runs.RESULT, result)

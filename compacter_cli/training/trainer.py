@@ -158,7 +158,8 @@ class Trainer:
         return NotFiniteError(
             f"the loss ({loss}) or its gradient ({norm}) is not finite at step {self.update + 1}, "
             f"rate {rate:.3g}{seen}; what was saved last is untouched",
-            "try a smaller train.learning_rate, or a longer train.warmup_steps",
+            "begin again, --overwrite, with a smaller train.learning_rate or a longer "
+            "train.warmup_steps; a training can also leave such updates out, train.not_finite=skip",
         )
 
     def state(self) -> State:

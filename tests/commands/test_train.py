@@ -306,6 +306,26 @@ def test_the_plan_is_that_of_the_run(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--resume", "--overwrite"], "--resume goes on and --overwrite begins again"),
+        (["--strict"], "--strict is of --resume"),
+    ],
+)
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_options_that_do_not_go_together_are_refused(untrained, tmp_path, options, said, dry):
+    result = call(*options, *dry, "--output", tmp_path / "run")
+    assert said in assert_one_line(result, 2)
+
+
+def test_a_finished_run_that_was_moved_tells_where_it_is(run, tmp_path):
+    moved = run.rename(tmp_path / "moved")
+    recipe = str(moved / "recipe.toml")
+    result = call("--resume", "--json", "--output", moved, recipe=recipe, small=False)
+    assert json.loads(result.stdout)["run"] == str(moved)
+
+
 def test_a_dry_run_of_a_resume_says_how_far_the_run_is(run, untrained):
     free, finished = (
         call(
@@ -467,7 +487,7 @@ def test_ctrl_c_exits_130_with_what_was_trained_in_last(tmp_path):
     said = "".join(seen) + rest
     assert process.returncode == 130, said
     assert "Traceback" not in said
-    told = "compacter train --recipe run/recipe.toml --output run --resume"
+    told = "compacter train --recipe run/recipe.toml --output run --device cpu --resume"
     assert rest.splitlines()[-1].startswith("interrupted after update ")
     assert rest.splitlines()[-1].endswith(f"saved whole; go on with: {told}")
     assert out == ""
@@ -492,7 +512,7 @@ def test_ctrl_c_in_the_command_exits_130_without_a_traceback(tmp_path, monkeypat
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
-    assert f"--output {tmp_path / 'run'} --resume" in result.stderr
+    assert f"--output {tmp_path / 'run'} --device cpu --resume" in result.stderr
     load_adapter(tmp_path / "run" / "last")
     assert not (tmp_path / "run" / "best").exists()
 

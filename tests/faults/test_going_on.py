@@ -161,7 +161,7 @@ def test_a_run_in_use_is_refused_by_every_command_that_would_write_it(
         start(*pretrain, "--output", tmp_path / "run", "--resume"),
     ]
     for other in others:
-        assert f"is being written by another process, {run.number}" in other.ended(2)
+        assert f"is being written by another process ({run.number})" in other.ended(2)
     run.ended(0)
     assert bits(tmp_path / "run") == whole()
 

@@ -26,7 +26,7 @@ def test_a_lock_that_is_held_is_refused_and_stays_held(tmp_path):
     for refused in (Lock(tmp_path).take, lambda: check_free(tmp_path)):
         with pytest.raises(UsageError) as caught:
             refused()
-        told = f"{tmp_path} is being written by another process, {os.getpid()}"
+        told = f"{tmp_path} is being written by another process ({os.getpid()})"
         assert str(caught.value) == told
         assert "--output" in caught.value.hint
     held.check()
@@ -187,3 +187,30 @@ def test_a_full_disk_leaves_no_lock_held(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="No space left"):
             Lock(tmp_path).take()
     Lock(tmp_path).take().release()
+
+
+def test_a_lock_whose_file_alone_was_removed_is_taken_anew(tmp_path):
+    lock = Lock(tmp_path).take()
+    (tmp_path / LOCK).unlink()
+    lock.check()
+    with pytest.raises(UsageError):
+        check_free(tmp_path)
+    lock.release()
+
+
+def test_a_lock_whose_file_was_removed_and_taken_by_another_is_lost(tmp_path):
+    lock = Lock(tmp_path).take()
+    (tmp_path / LOCK).unlink()
+    other = Lock(tmp_path).take()
+    with pytest.raises(UsageError, match="is being written by another process"):
+        lock.check()
+    other.release()
+
+
+def test_where_there_are_no_locks_a_lock_is_not_certain(tmp_path, monkeypatch):
+    def flock(file, operation):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    assert Lock(tmp_path).take().certain
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not Lock(tmp_path / ".").take().certain

@@ -1,3 +1,4 @@
+import errno
 import json
 import shutil
 import signal
@@ -884,6 +885,50 @@ def test_a_run_of_a_version_that_saved_no_states_keeps_its_adapters(tmp_path, wh
     assert files(directory) == before
 
 
+@pytest.mark.parametrize("what", ["a foreign state", "no recipe"])
+def test_what_is_no_run_is_not_begun_again(tmp_path, killed, what):
+    shutil.rmtree(killed / "state")
+    shutil.rmtree(killed / "best")
+    shutil.rmtree(killed / "last")
+    if what == "no recipe":
+        (killed / "recipe.toml").unlink()
+    else:
+        (killed / "state").mkdir()
+        (killed / "state" / "model.bin").write_text("precious")
+    before = files(killed)
+    with pytest.raises(UsageError, match="is no run to begin again"):
+        resumed(killed, recipe_of(*EVERY))
+    assert files(killed) == before
+
+
+def test_the_best_adapter_of_another_run_is_not_taken_for_this_ones(killed, tmp_path):
+    run(tmp_path / "other", recipe_of("seed=7"))
+    shutil.rmtree(killed / "best")
+    shutil.copytree(tmp_path / "other" / "best", killed / "best")
+    with pytest.raises(CompacterError, match="is not the best adapter of this run"):
+        resumed(killed, recipe_of(*EVERY))
+
+
+def test_a_lost_recipe_is_written_again(killed):
+    (killed / "recipe.toml").write_text("")
+    resumed(killed, recipe_of(*EVERY))
+    assert load_recipe(str(killed / "recipe.toml")) == recipe_of(*EVERY)
+
+
+def test_a_state_that_cannot_be_read_just_now_is_not_removed(killed, monkeypatch):
+    from compacter_cli.training import checkpoints
+
+    def read(path, limit):
+        raise OSError(errno.EIO, "Input/output error")
+
+    before = states_in(killed)
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "read_file", read)
+        with pytest.raises(CompacterError, match=r"cannot read the state in .*Input/output error"):
+            resumed(killed, recipe_of(*EVERY))
+    assert states_in(killed) == before
+
+
 def test_a_damaged_result_beside_a_state_is_made_again(killed, whole):
     (killed / "result.json").write_text("")
     resumed(killed, recipe_of(*EVERY))
@@ -934,7 +979,7 @@ def test_ctrl_c_ends_the_step_and_saves_last(tmp_path):
         with pytest.raises(KeyboardInterrupt) as caught:
             session.train()
         assert same(tmp_path / "run" / "last", session.model.trained_tensors())
-    assert f"--output {tmp_path / 'run'} --resume" in str(caught.value)
+    assert f"--output {tmp_path / 'run'} --device cpu --resume" in str(caught.value)
     assert caught.value.exit_code == 130
     assert watching.seen == ["start", "update 1", "stop"]
     assert [entry["kind"] for entry in metrics_of(tmp_path / "run")] == ["update"]
