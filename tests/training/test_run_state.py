@@ -125,8 +125,8 @@ def test_the_recipe_itself_is_gone_on_with():
 
 @pytest.mark.parametrize(
     "override",
-    ["train.save_every=3", "train.save_minutes=1.0", "train.not_finite=skip", "output.root=elsewhere",
-     "output.without_metrics=stop"],
+    ["train.save_every=3", "train.save_minutes=1.0", "train.not_finite=skip",
+     "output.root=elsewhere", "output.without_metrics=stop"],
 )  # fmt: skip
 def test_what_changes_no_result_may_differ(override):
     check_same_recipe(Path("run"), recipe_of().plain(), recipe_of(override).plain(), FREE)
