@@ -35,7 +35,7 @@ from compacter_cli.training.claim import (
     claim,
     pretraining_in,
 )
-from compacter_cli.training.lock import Lock, check_free
+from compacter_cli.training.lock import LOCK, Lock, check_free
 from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
@@ -225,7 +225,7 @@ def check_nothing_to_lose(directory: Path) -> None:
     if (directory / RESULT).exists():
         _check_finished(directory)
     strange = [entry.name for entry in _entries(directory / STATES) if not _is_state(entry)]
-    if strange or not _holds_recipe(directory):
+    if strange or (_is_begun(directory) and not _holds_recipe(directory)):
         what = f"{STATES}/{strange[0]} is no state" if strange else f"it has no {RECIPE}"
         raise UsageError(f"{directory} is no run to begin again: {what}", "choose another --output")
     for which in _adapters_in(directory):
@@ -249,6 +249,11 @@ def _check_finished(directory: Path) -> None:
 
 def _entries(directory: Path) -> list[Path]:
     return sorted(directory.iterdir()) if directory.is_dir() else []
+
+
+def _is_begun(directory: Path) -> bool:
+    """Whether anything is there whole; a process killed as it began leaves halves alone."""
+    return any(e.name != LOCK and place_of(e) == e.name for e in _entries(directory))
 
 
 def _is_state(entry: Path) -> bool:

@@ -901,6 +901,14 @@ def test_what_is_no_run_is_not_begun_again(tmp_path, killed, what):
     assert files(killed) == before
 
 
+def test_a_run_killed_as_it_wrote_its_recipe_begins_again(tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").write_text("1\n")
+    (tmp_path / "run" / "recipe.toml.new-1").write_text("task =")
+    assert resumed(tmp_path / "run", recipe_of(*EVERY))["best_epoch"] >= 1
+    assert not (tmp_path / "run" / "recipe.toml.new-1").exists()
+
+
 def test_the_best_adapter_of_another_run_is_not_taken_for_this_ones(killed, tmp_path):
     run(tmp_path / "other", recipe_of("seed=7"))
     shutil.rmtree(killed / "best")
