@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ class Dropout:
 
     def __init__(self, rate: float, *key: int) -> None:
         self.rate, self.key = rate, key
-        self._streams: dict[str, _CpuStream | _DeviceStream] = {}
+        self._streams: dict[str, _Stream] = {}
 
     @property
     def scale(self) -> float:
@@ -63,23 +64,46 @@ def stream_of(device: str) -> str:
     return "sfc64" if device == "cpu" else "torch"
 
 
-class _CpuStream:
-    """Draws of numpy's SFC64, four to a number: three times as fast as torch's own."""
+class _Stream(ABC):
+    """What a generator draws, place after place; come to again, a place has what it had."""
 
-    def __init__(self, key: tuple[int, ...], device: object) -> None:
-        self._generator = SFC64(key)
+    def __init__(self) -> None:
         self._begun: dict[str, Any] = {}  # the generator's state before each place
 
     def bits(self, site: str, size: int, lowest_kept: int) -> Tensor:
         """The bits of a place in `size` bytes; kept is what is drawn from `lowest_kept` on."""
         begun = self._begun.get(site)
         if begun is None:
-            self._begun[site] = self._generator.state
+            self._begun[site] = self._state()
             return self._draw(size, lowest_kept)
-        now, self._generator.state = self._generator.state, begun
+        now = self._state()
+        self._go_to(begun)
         bits = self._draw(size, lowest_kept)
-        self._generator.state = now
+        self._go_to(now)
         return bits
+
+    @abstractmethod
+    def _state(self) -> Any: ...
+
+    @abstractmethod
+    def _go_to(self, state: Any) -> None: ...
+
+    @abstractmethod
+    def _draw(self, size: int, lowest_kept: int) -> Tensor: ...
+
+
+class _CpuStream(_Stream):
+    """Draws of numpy's SFC64, four to a number: three times as fast as torch's own."""
+
+    def __init__(self, key: tuple[int, ...], device: object) -> None:
+        super().__init__()
+        self._generator = SFC64(key)
+
+    def _state(self) -> Any:
+        return self._generator.state
+
+    def _go_to(self, state: Any) -> None:
+        self._generator.state = state
 
     def _draw(self, size: int, lowest_kept: int) -> Tensor:
         step = CHUNK // 8
@@ -96,27 +120,21 @@ class _CpuStream:
         return np.packbits(draws >= lowest_kept, bitorder="little")
 
 
-class _DeviceStream:
+class _DeviceStream(_Stream):
     """Draws of torch's generator on a device, a place at once."""
 
     def __init__(self, key: tuple[int, ...], device: str | torch.device) -> None:
+        super().__init__()
         self._device = device
         self._generator = torch.Generator(device)
         (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
         self._generator.manual_seed(int(seed >> np.uint64(1)))
-        self._begun: dict[str, Tensor] = {}
 
-    def bits(self, site: str, size: int, lowest_kept: int) -> Tensor:
-        """As `_CpuStream.bits`."""
-        begun = self._begun.get(site)
-        if begun is None:
-            self._begun[site] = self._generator.get_state()
-            return self._draw(size, lowest_kept)
-        now = self._generator.get_state()
-        self._generator.set_state(begun)
-        bits = self._draw(size, lowest_kept)
-        self._generator.set_state(now)
-        return bits
+    def _state(self) -> Any:
+        return self._generator.get_state()
+
+    def _go_to(self, state: Any) -> None:
+        self._generator.set_state(state)
 
     def _draw(self, size: int, lowest_kept: int) -> Tensor:
         draws = torch.empty(2 * size, dtype=torch.int64, device=self._device)
