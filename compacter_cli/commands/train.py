@@ -179,7 +179,8 @@ def train(
         resume: go on with the run that is there; begin it where there is none.
         strict: fail rather than go on from an older state than the newest saved.
         display: what is told while it goes on; silent by default.
-        source: what `check_before_training` found, to save looking again.
+        source: what `check_before_training` found, to save looking again; it tells that `finished`
+            was asked, too.
 
     Returns:
         The result, as in the run's `result.json`.
@@ -194,7 +195,7 @@ def train(
 
     directory = Path(directory)
     check_options(resume, strict, overwrite)
-    if resume and (result := finished(recipe, directory)) is not None:
+    if resume and source is None and (result := finished(recipe, directory)) is not None:
         return result
     source = source or check_before_training(recipe, directory, offline, overwrite, resume)
     begun = resume and not is_vacant(directory)
