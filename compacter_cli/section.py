@@ -58,12 +58,16 @@ class Section(BaseModel, metaclass=_Frozen):
         return tomli_w.dumps(self.plain())
 
 
-def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The dotted keys, sorted, at which two plain sections hold other values, or only one does."""
+def differences(
+    one: Mapping[str, Any], other: Mapping[str, Any], free: tuple[str, ...] = ()
+) -> list[str]:
+    """The dotted keys, sorted, at which two plain sections hold other values, or only one does.
+
+    Those that begin with one of `free` are not looked at.
+    """
     first, second = dict(flat(one)), dict(flat(other))
-    return [
-        key for key in sorted(first.keys() | second.keys()) if first.get(key) != second.get(key)
-    ]
+    keys = sorted(key for key in first.keys() | second.keys() if not key.startswith(free))
+    return [key for key in keys if first.get(key) != second.get(key)]
 
 
 def value_at(tables: Mapping[str, Any], key: str, absent: str) -> Any:

@@ -132,9 +132,9 @@ def load_adapter(directory: Path | str) -> AdapterFile:
     path = directory / WEIGHTS
     data = _verified(path, manifest)
     try:
-        tensors = read_tensors(data)
+        tensors = read_tensors(data, path)
     except ValueError as error:
-        raise CompacterError(f"{path} {error}") from error
+        raise CompacterError(str(error)) from error
     if difference := _difference(tensors, manifest):
         raise CompacterError(
             f"{path}: its tensors are not those that {MANIFEST} describes ({difference})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,6 +15,7 @@ from compacter_cli.files import (
     present,
     read_file,
     read_json,
+    remove_any,
     space_words,
     way_out,
     write_whole,
@@ -125,18 +125,11 @@ def load_state(directory: Path) -> State:
         for name, content in files.items():
             if _sha256(content) != manifest.sha256[name]:
                 raise ValueError(f"the hash of {name} is not the one written down")
-        return State(manifest.progress, _tensors(files[TENSORS]), files[VOCABULARY])
+        return State(manifest.progress, read_tensors(files[TENSORS], TENSORS), files[VOCABULARY])
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise CompacterError(
             f"{place} is damaged: {error}", "begin again with --overwrite"
         ) from error
-
-
-def _tensors(data: bytes) -> dict[str, Tensor]:
-    try:
-        return read_tensors(data)
-    except ValueError as error:
-        raise ValueError(f"{TENSORS} {error}") from error
 
 
 def remove_state(directory: Path) -> None:
@@ -145,10 +138,7 @@ def remove_state(directory: Path) -> None:
         place = place_of(entry)
         if place != STATE and (place == entry.name or place not in PRETRAINING.own):
             continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+        remove_any(entry)
 
 
 def _sha256(data: bytes) -> str:

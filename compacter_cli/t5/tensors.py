@@ -10,15 +10,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def read_tensors(data: bytes) -> dict[str, Tensor]:
+def read_tensors(data: bytes, file: object) -> dict[str, Tensor]:
     """The float32 tensors of a safetensors file by name.
 
     What its header says is held against the size of `data` by safetensors itself, before anything
     is allocated; memory for about twice the size of `data` is used.
 
     Raises:
-        ValueError: it is no such file, or a tensor is not float32 or not finite. The message is a
-            predicate, to stand behind the file's name.
+        ValueError: it is no such file, or a tensor is not float32 or not finite; `file` names it.
     """
     import safetensors.torch
     import torch
@@ -28,13 +27,13 @@ def read_tensors(data: bytes) -> dict[str, Tensor]:
     try:
         tensors = safetensors.torch.load(data)
     except Exception as error:  # whatever it comes to
-        raise ValueError(f"is no safetensors file: {excerpt(str(error), 200)}") from error
+        raise ValueError(f"{file} is no safetensors file: {excerpt(str(error), 200)}") from error
     for name, tensor in tensors.items():
         if tensor.dtype != torch.float32:
             found = str(tensor.dtype).removeprefix("torch.")
-            raise ValueError(f"holds {excerpt(name)} as {found}, expected float32")
+            raise ValueError(f"{file} holds {excerpt(name)} as {found}, expected float32")
     if name := first_not_finite(tensors):
-        raise ValueError(f"holds NaN or infinity in {excerpt(name)}")
+        raise ValueError(f"{file} holds NaN or infinity in {excerpt(name)}")
     return tensors
 
 

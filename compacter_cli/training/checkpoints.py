@@ -180,15 +180,8 @@ def _read(place: Path) -> Checkpoint:
         data = read_file(place / name, limit)
         if hashlib.sha256(data).hexdigest() != manifest["files"][name]["sha256"]:
             raise ValueError(f"the hash of {name} is not the one written down")
-        tensors |= _tensors(name, data)
+        tensors |= read_tensors(data, name)
     return Checkpoint(State(update, tensors), record)
-
-
-def _tensors(name: str, data: bytes) -> dict[str, Tensor]:
-    try:
-        return read_tensors(data)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from error
 
 
 def _places(directory: Path) -> list[Path]:

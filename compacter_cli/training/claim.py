@@ -122,7 +122,7 @@ def check_same_recipe(
     Raises:
         UsageError: it names the keys that differ, with both values.
     """
-    keys = [key for key in differences(found, wanted) if not key.startswith(free)]
+    keys = differences(found, wanted, free)
     if not keys:
         return
     sides = ", ".join(

@@ -228,10 +228,8 @@ class Session:
             ) from error
         epoch = manifest.get("metrics", {}).get("epoch", 0)
         later = epoch > self.tuning.progress.epochs
-        keys = differences(manifest["recipe"], self.recipe.plain())
-        if [key for key in keys if not key.startswith(runs.FREE)] or not (
-            later or epoch == self.best["number"]
-        ):
+        other = differences(manifest["recipe"], self.recipe.plain(), runs.FREE)
+        if other or not (later or epoch == self.best["number"]):
             raise CompacterError(
                 f"{place} is not the best adapter of this run, which is of epoch "
                 f"{self.best['number']}",
