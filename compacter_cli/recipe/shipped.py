@@ -10,6 +10,7 @@ import compacter_recipes
 from compacter_cli.errors import UsageError, excerpt, user_path
 
 ROOT = Path(compacter_recipes.__file__).parent
+SWEEPS = "sweeps"  # the folder of what is no recipe but names many
 LARGEST = 1 << 18  # bytes of a recipe: the shipped have some 1,500, one of 10,000 labels 200,000
 
 
@@ -24,7 +25,13 @@ class Outline(NamedTuple):
 
 def shipped_recipes() -> dict[str, Path]:
     """Every shipped recipe as `{"glue/rte_compacterpp": its file}`, sorted by name."""
-    return {f"{file.parent.name}/{file.stem}": file for file in sorted(ROOT.glob("*/*.toml"))}
+    files = (file for file in sorted(ROOT.glob("*/*.toml")) if file.parent.name != SWEEPS)
+    return {f"{file.parent.name}/{file.stem}": file for file in files}
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """Every shipped sweep file as `{"table1": its file}`, sorted by name."""
+    return {file.stem: file for file in sorted(ROOT.glob(f"{SWEEPS}/*.toml"))}
 
 
 def outline_of(file: Path) -> Outline | None:

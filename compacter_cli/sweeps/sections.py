@@ -1,0 +1,115 @@
+"""What a sweep file holds: tasks, arms, seeds, and what is searched or varied."""
+
+from collections.abc import Hashable, Iterable
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import Field, field_validator, model_validator
+
+from compacter_cli.methods import METHODS
+from compacter_cli.section import Section, Text
+
+PaperTable: TypeAlias = Literal["table1", "table2", "table3", "figure4"]
+Value: TypeAlias = Any
+"""A value of a recipe's key, as TOML has it."""
+Values = Annotated[list[Value], Field(min_length=1)]
+Grid: TypeAlias = dict[str, Values]
+"""Values to try by dotted key of the recipe; of several keys, all combinations."""
+
+
+class Axis(Section):
+    """A key whose values are compared with one another, and not chosen among."""
+
+    key: Text
+    """Dotted key of the recipe, such as data.max_train_samples."""
+    values: Values
+    along: Grid = Field(default_factory=dict)
+    """Keys that change with it: for each a list as long as `values`."""
+
+    @model_validator(mode="after")
+    def _as_long(self) -> Self:
+        _check_distinct("values", self.values)
+        for key, values in self.along.items():
+            if len(values) != len(self.values):
+                raise ValueError(
+                    f"along.{key} has {len(values)} values for the {len(self.values)} of {self.key}"
+                )
+        return self
+
+    def settings(self, index: int) -> dict[str, Value]:
+        """What the recipe's keys are at one of the values."""
+        return {self.key: self.values[index], **{k: v[index] for k, v in self.along.items()}}
+
+
+class Arm(Section):
+    """One side of the comparison: a recipe for every task, and what is searched for it alone."""
+
+    name: Text
+    """Its name in the sweep; where no recipe says otherwise, a method's."""
+    title: Text | None = None
+    """Its name in tables; the method's own where left out."""
+    recipe: Text | None = None
+    """Recipe of its own, by path or shipped name, as the sweep's."""
+    set: dict[str, Value] = Field(default_factory=dict)
+    """Values of its own, by dotted key."""
+    search: Grid = Field(default_factory=dict)
+    """Values to choose among on validation, beside those searched for every arm."""
+
+    @field_validator("search")
+    @classmethod
+    def _a_grid(cls, value: Grid) -> Grid:
+        return _checked_grid(value)
+
+
+def _every_method() -> list[Arm]:
+    return [Arm(name=name) for name in METHODS]
+
+
+class Sweep(Section):
+    """A comparison, completely: what `sweep.toml` in a sweep's directory holds."""
+
+    name: Text
+    """What it is called; a directory holds one sweep, of one name."""
+    title: Text
+    """The heading of its report."""
+    kind: Literal["train", "profile"] = "train"
+    """Whether the runs train, or training steps are measured (one task, one seed)."""
+    paper: PaperTable | None = None
+    """The table or figure of the paper whose numbers stand beside ours."""
+    tasks: Annotated[list[Text], Field(min_length=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [42]
+    )
+    recipe: Text = "{task}_{arm}"
+    """Recipe of an arm on a task, by path or shipped name."""
+    set: dict[str, Value] = Field(default_factory=dict)
+    """Values for all runs, by dotted key of the recipe."""
+    search: Grid = Field(default_factory=dict)
+    """Values to choose among on validation, the same for every arm."""
+    axis: Axis | None = None
+    arms: Annotated[list[Arm], Field(min_length=1)] = Field(default_factory=_every_method)
+
+    @field_validator("search")
+    @classmethod
+    def _a_grid(cls, value: Grid) -> Grid:
+        return _checked_grid(value)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        _check_distinct("tasks", self.tasks)
+        _check_distinct("seeds", self.seeds)
+        _check_distinct("arms", [arm.name for arm in self.arms])
+        return self
+
+
+def _checked_grid(grid: Grid) -> Grid:
+    for key, values in grid.items():
+        _check_distinct(key, values)
+    return grid
+
+
+def _check_distinct(what: str, values: Iterable[Hashable]) -> None:
+    seen: list[Hashable] = []
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} holds {value!r} twice")
+        seen.append(value)
