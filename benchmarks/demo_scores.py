@@ -108,7 +108,7 @@ def recipe_of(work, task, arm, rate, seed):
 
 def run_one(job):
     """Train one run and keep its result; returns a line that says how it went."""
-    from compacter_cli.commands.train import train
+    from compacter_cli.training.run import train
 
     file, recipe = job
     directory = file.with_suffix("")

@@ -1,5 +1,6 @@
 """The base of everything that a recipe can hold, and where two recipes differ."""
 
+import zlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, dataclass_transform
 
@@ -82,3 +83,8 @@ def flat(tables: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]
             yield from flat(value, f"{above}{name}.")
         else:
             yield f"{above}{name}", value
+
+
+def seed_of(seed: int, name: str) -> int:
+    """What a recipe's `seed` is for the thing called `name`: of 31 bits, stable for ever."""
+    return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF

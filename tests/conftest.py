@@ -250,8 +250,8 @@ def sounds_positive():
 @pytest.fixture(scope="session")
 def smoke_run(keras, tmp_path_factory):
     """The run directory of a short, finished training of the demo recipe. Do not change it."""
-    from compacter_cli.commands.train import train
     from compacter_cli.recipe.recipe import load_recipe
+    from compacter_cli.training.run import train
 
     directory = tmp_path_factory.mktemp("runs") / "smoke"
     recipe = load_recipe("demo/smoke_compacterpp", ["train.epochs=2", "train.warmup_steps=10"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypedDict
 import typer
 
 from compacter_cli.commands.options import DeviceOption, JsonOption
-from compacter_cli.commands.train import check_before_training, train
+from compacter_cli.training.run import check_before_training, train
 
 if TYPE_CHECKING:
     from compacter_cli.data.sources import RowSource

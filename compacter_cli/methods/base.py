@@ -1,6 +1,5 @@
 """What a fine-tuning method declares, whatever it is."""
 
-import zlib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias
@@ -113,8 +112,3 @@ class Efficient(Method):
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         """Trained parameters by component, the output layer left out."""
         raise NotImplementedError
-
-
-def seed_of(seed: int, name: str) -> int:
-    """The seed of the layer `name` in a run seeded `seed`: of 31 bits, stable for ever."""
-    return zlib.crc32(f"{seed}/{name}".encode()) & 0x7FFFFFFF

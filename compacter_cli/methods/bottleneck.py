@@ -10,9 +10,8 @@ from compacter_cli.methods.base import (
     Layer,
     Layers,
     Weights,
-    seed_of,
 )
-from compacter_cli.section import CountFromZero, Dimension
+from compacter_cli.section import CountFromZero, Dimension, seed_of
 from compacter_cli.t5.shapes import T5Shape
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from math import gcd
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import Layer, seed_of
+from compacter_cli.methods.base import Layer
 from compacter_cli.methods.bottleneck import Bottleneck, Rule, SeedGenerator
-from compacter_cli.section import Dimension
+from compacter_cli.section import Dimension, seed_of
 from compacter_cli.t5.shapes import T5Shape
 
 

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING, Literal
 
-from compacter_cli.methods.base import Weights, seed_of
+from compacter_cli.methods.base import Weights
 from compacter_cli.methods.prompt import PromptTuning
+from compacter_cli.section import seed_of
 
 if TYPE_CHECKING:
     import keras

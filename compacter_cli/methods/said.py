@@ -3,8 +3,8 @@
 from typing import ClassVar, Literal
 
 from compacter_cli.errors import Problem
-from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights, seed_of
-from compacter_cli.section import Count
+from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
+from compacter_cli.section import Count, seed_of
 from compacter_cli.t5.shapes import T5Shape
 
 

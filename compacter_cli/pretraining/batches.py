@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.methods.base import seed_of
 from compacter_cli.pretraining.corruption import Pair, corrupt
+from compacter_cli.section import seed_of
 from compacter_cli.t5.batch import Batch, collate
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from compacter_cli.pretraining.directory import (
     check_vacant,
     resume_command,
 )
-from compacter_cli.pretraining.initial import start_at_random
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
+from compacter_cli.t5.initial import start_at_random
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold

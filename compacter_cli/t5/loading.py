@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
 from compacter_cli.files import check_contained, read_json, size_text
 from compacter_cli.network import can_reach
-from compacter_cli.t5.shapes import RANDOM_TINY, local_directory, read_config, shape_in
+from compacter_cli.t5.shapes import DEMO_RANDOM, RANDOM_TINY, local_directory, read_config, shape_in
 from compacter_cli.t5.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KERAS_HUB_HOST = "www.kaggle.com"
+DEMO_SEED = 42  # of recipes/demo/pretrain.toml
 WEIGHTS, SHARDS = "model.weights.h5", "model.weights.json"  # one file, or what names several
 
 
@@ -91,7 +92,7 @@ def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = 
     """Load a `Backbone`.
 
     Args:
-        preset: KerasHub name, preset directory, or `random/tiny`.
+        preset: KerasHub name, preset directory, or one of `OWN_NAMES`.
         precision: "float32" or "bfloat16", in which the weights are stored.
         keep_float32: store float32 whatever the precision, for methods that train it all.
 
@@ -134,7 +135,9 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
     directory = local_directory(preset) or cached_directory(preset)
     vocabulary = read_vocabulary(directory) if directory else None
     try:
-        if directory:
+        if preset == DEMO_RANDOM and directory:
+            backbone = _random_start(directory)
+        elif directory:
             backbone = _backbone_in(directory)
         else:
             backbone = keras_hub.models.T5Backbone.from_preset(preset, dtype="float32")
@@ -174,6 +177,18 @@ def _backbone_in(directory: Path) -> T5Backbone:
     config |= {"activation": _activation_of(config["activation"]), "dtype": "float32"}
     backbone = keras_hub.models.T5Backbone(**config)
     backbone.load_weights(str(weights.resolve()))
+    return backbone
+
+
+def _random_start(directory: Path) -> T5Backbone:
+    """What the T5 of a preset directory began its pretraining from, by the seed of its recipe."""
+    from compacter_cli.t5.initial import start_at_random
+    from compacter_cli.t5.placement import backbone_weights
+    from compacter_cli.t5.random_backbone import random_backbone
+
+    shape = shape_in(directory)
+    backbone = random_backbone(shape)
+    start_at_random(backbone_weights(backbone), shape, DEMO_SEED)
     return backbone
 
 

@@ -95,7 +95,10 @@ DEMO_PRESET = "demo/t5"
 # worth. Its vocabulary is made by `random_backbone.py`.
 RANDOM_TINY = "random/tiny"
 RANDOM_TINY_SHAPE = T5Shape(128, 64, 128, 2, 4, 16)
-OWN_NAMES = (DEMO_PRESET, RANDOM_TINY)  # no path of these names is looked for
+
+# The demo's T5 as it was before its pretraining: what a method is worth without it.
+DEMO_RANDOM = "demo/t5_random"
+OWN_NAMES = (DEMO_PRESET, DEMO_RANDOM, RANDOM_TINY)  # no path of these names is looked for
 
 
 def shape_of(preset: str) -> T5Shape:
@@ -119,12 +122,12 @@ def shape_of(preset: str) -> T5Shape:
 
 
 def local_directory(preset: str) -> Path | None:
-    """The directory of a path or of `demo/t5`; `None` where `preset` can only be a KerasHub name.
+    """The directory of a path or of a demo's T5; `None` where `preset` can only be a KerasHub name.
 
     Raises:
         MissingResourceError: `preset` is written as a path, and no preset is there.
     """
-    if preset == DEMO_PRESET:
+    if preset in (DEMO_PRESET, DEMO_RANDOM):
         return Path(__file__).parents[1] / "presets" / "demo_t5"
     path = user_path(preset)
     if os.path.isdir(path):  # false, not an error, where the name is too long to be one

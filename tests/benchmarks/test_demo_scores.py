@@ -72,7 +72,7 @@ def trained(script, monkeypatch):
         return result(BY_RATE[rate], seed + (10.0 if method == "full" else 0.0), seed)
 
     monkeypatch.setattr(script, "load_recipe", recipe_of)
-    monkeypatch.setattr("compacter_cli.commands.train.train", train)
+    monkeypatch.setattr("compacter_cli.training.run.train", train)
     return runs
 
 
@@ -140,7 +140,7 @@ def test_a_call_that_was_interrupted_goes_on(measure, trained, script, monkeypat
 
 
 def test_a_rate_that_diverges_is_told_and_not_chosen(measure, trained, monkeypatch, capsys):
-    from compacter_cli.commands import train as command
+    from compacter_cli.training import run as command
 
     real = command.train
 
@@ -173,7 +173,7 @@ def test_seeds_that_diverge_at_the_chosen_rate_are_left_out(script, tmp_path):
 
 
 def test_another_failure_is_not_kept_as_a_rate_that_diverged(script, monkeypatch, tmp_path):
-    from compacter_cli.commands import train as command
+    from compacter_cli.training import run as command
 
     def train(**_):
         raise CompacterError("out of memory")

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.commands import evaluate as command
 from compacter_cli.commands.evaluate import evaluate
-from compacter_cli.commands.train import train
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.t5.loading import load_backbone
+from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import read_result
 
 

@@ -13,12 +13,12 @@ from typer.testing import CliRunner
 
 from compacter_cli.commands import pretrain as command
 from compacter_cli.commands.pretrain import pretrain
-from compacter_cli.commands.train import train
 from compacter_cli.main import app
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.training.display import Display
+from compacter_cli.training.run import train
 
 TINY = (
     "vocabulary.size=150", "vocabulary.sentinels=8", "backbone.hidden_dim=16",

@@ -13,13 +13,14 @@ import torch
 from typer.testing import CliRunner
 
 from compacter_cli.adapters.adapter_file import load_adapter
-from compacter_cli.commands import train as command
 from compacter_cli.commands.evaluate import evaluate
-from compacter_cli.commands.train import plan, train
+from compacter_cli.commands.train import plan
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
+from compacter_cli.training import run as command
 from compacter_cli.training.display import Display
+from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import is_run, run_directory
 
 DEMO = "demo/smoke_compacterpp"

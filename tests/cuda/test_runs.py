@@ -28,7 +28,7 @@ SHORT = ["train.epochs=2", "train.warmup_steps=10"]
 
 def trained(directory, *changes):
     """The directory of a finished run of the smoke recipe on the device."""
-    from compacter_cli.commands.train import train
+    from compacter_cli.training.run import train
 
     recipe = load_recipe("demo/smoke_compacterpp", [*SHORT, *changes])
     train(recipe=recipe, directory=directory, device=DEVICE)

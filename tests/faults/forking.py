@@ -178,8 +178,8 @@ def serve():
     hide_tensorflow()
     start_keras()
     for name in ("commands.train", "commands.progress", "commands.score_tables", "t5.model",
-                 "training.session", "training.checkpoints", "training.loop", "data.sources",
-                 "adapters.adapter_file", "recipe.recipe"):  # fmt: skip
+                 "training.run", "training.session", "training.checkpoints", "training.loop",
+                 "data.sources", "adapters.adapter_file", "recipe.recipe"):  # fmt: skip
         import_module(f"compacter_cli.{name}")
     backbone = random_backbone.tiny_backbone()  # of every process its own copy
     random_backbone.tiny_backbone = lambda: backbone

@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 
 from compacter_cli.methods import METHODS
-from compacter_cli.methods.base import seed_of
+from compacter_cli.section import seed_of
 from compacter_cli.t5.batch import collate
 from compacter_cli.t5.model import T5Model, named_variables
 from compacter_cli.t5.placement import backbone_weights

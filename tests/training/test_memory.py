@@ -5,11 +5,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from compacter_cli.commands.train import train
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.recipe.sections import TrainSection
 from compacter_cli.training.memory import is_out_of_memory, memory_advice
+from compacter_cli.training.run import train
 
 CPU = "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried"
 

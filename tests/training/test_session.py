@@ -858,7 +858,7 @@ def test_a_run_that_was_killed_right_after_it_took_its_directory_begins_again(tm
 
 
 def test_a_finished_run_is_given_as_it_is(whole, monkeypatch):
-    from compacter_cli.commands.train import train
+    from compacter_cli.training.run import train
 
     directory = whole(*EVERY)
     monkeypatch.setattr(Session, "__enter__", lambda self: pytest.fail("something was loaded"))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from compacter_cli.pretraining.initial import start_at_random
+from compacter_cli.t5.initial import start_at_random
 
 
 @pytest.fixture

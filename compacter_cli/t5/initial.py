@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.methods.base import seed_of
+from compacter_cli.section import seed_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
