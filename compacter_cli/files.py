@@ -174,6 +174,12 @@ def check_contained(path: Path, within: Path | None = None) -> None:
         raise ValueError(f"it is a link to {target}, outside of its directory")
 
 
+def cache_directory() -> Path:
+    """Where what can be made again is kept: `COMPACTER_CACHE` or ~/.cache/compacter."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "compacter"
+    return Path(os.environ.get("COMPACTER_CACHE") or default).expanduser()
+
+
 def json_text(value: object) -> str:
     """A value as the JSON text of a file."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

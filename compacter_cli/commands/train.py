@@ -116,8 +116,6 @@ def plan(
     Raises:
         CompacterError: the run could not be started.
     """
-    import math
-
     from compacter_cli.commands.words import method_lines
     from compacter_cli.data.sources import split_sizes
     from compacter_cli.t5.shapes import shape_of
@@ -132,7 +130,6 @@ def plan(
     task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
     sizes = split_sizes(task, recipe.data)
     examples = min(sizes["train"], recipe.data.max_train_samples or sizes["train"])
-    size = recipe.train.batch_size * recipe.train.accumulate
     return {
         "run": str(directory),
         "taken": not is_vacant(Path(directory)),
@@ -141,7 +138,7 @@ def plan(
         "method": method_lines(recipe.method, shape),
         "rows": sizes,
         "splits": task.split.words,
-        "updates": math.ceil(examples / size) * recipe.train.epochs,
+        "updates": recipe.train.updates_per_epoch(examples) * recipe.train.epochs,
         "recipe": recipe.plain(),
     }
 

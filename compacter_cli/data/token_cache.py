@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -11,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compacter_cli.files import beside
+from compacter_cli.files import beside, cache_directory
 
 if TYPE_CHECKING:
     from compacter_cli.t5.vocabulary import Vocabulary
@@ -29,17 +28,12 @@ def encode(vocabulary: Vocabulary, texts: Iterable[str]) -> list[list[int]]:
     texts = list(texts)
     if len(texts) < WORTH:
         return vocabulary.encode(texts)
-    path = _directory() / f"{_key(vocabulary, texts)}.npz"
+    path = cache_directory() / "tokens" / f"{_key(vocabulary, texts)}.npz"
     found = _read(path, len(texts))
     if found is None:
         found = vocabulary.encode(texts)
         _write(path, found)
     return found
-
-
-def _directory() -> Path:
-    default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "compacter"
-    return Path(os.environ.get("COMPACTER_CACHE") or default).expanduser() / "tokens"
 
 
 def _key(vocabulary: Vocabulary, texts: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
 """What pydantic finds wrong with a recipe, told by the keys that stand in it, each with a hint."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -81,12 +81,19 @@ def _section_of(
     if section == "method":
         name = tables["method"]["name"]
         return f' of method "{name}"', method_named(name).model_fields
-    held = (
-        data_class(tables["task"]) if section == "data" else kind.model_fields[section].annotation
-    )
-    assert isinstance(held, type)
-    assert issubclass(held, Section)
+    if section == "data":
+        return f" of [{section}]", data_class(tables["task"]).model_fields
+    held = _section_in(kind.model_fields[section].annotation)
+    assert held is not None
     return f" of [{section}]", held.model_fields
+
+
+def _section_in(annotation: object) -> type[Section] | None:
+    """The section that a field holds, one of several or none; `None` where it holds no section."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    inside = (_section_in(part) for part in get_args(annotation))
+    return next(filter(None, inside), None)
 
 
 def _shown(value: object) -> str:

@@ -154,6 +154,10 @@ class TrainSection(Section):
     save_minutes: PositiveFloat = 15.0
     """Minutes after which it is saved, too."""
 
+    def updates_per_epoch(self, examples: int) -> int:
+        """Optimizer steps of an epoch over `examples`; the last may hold fewer."""
+        return math.ceil(examples / (self.batch_size * self.accumulate))
+
     @property
     def peak_rate(self) -> float:
         """The peak rate of a resolved recipe, which has one."""

@@ -15,13 +15,14 @@ class IndexLine(TypedDict):
     `setting` holds the values of the searched keys, by dotted key, and `axis` the value of the
     sweep's axis, `None` where it has none. `run` is its directory, seen from the sweep's, and
     `recipe_hash` what tells its recipe from others. Scores are in percent, memory is in bytes;
-    `train_rows` is how many rows it trained on.
+    `train_rows` is how many rows it trains on, `None` where the data alone can tell.
     """
 
     sweep: str
     task: str
     arm: str
     method: str
+    method_settings: dict[str, Any]
     setting: dict[str, Any]
     axis: Any
     seed: int
@@ -33,10 +34,10 @@ class IndexLine(TypedDict):
     trained_parameters: int
     trained_percent: float
     backbone_parameters: int
+    train_rows: int | None
     error: NotRequired[str]
     epochs: NotRequired[int]
     best_epoch: NotRequired[int]
-    train_rows: NotRequired[int | None]
     training_seconds: NotRequired[float]
     peak_memory_bytes: NotRequired[int]
     adapter_bytes: NotRequired[int]
@@ -50,3 +51,16 @@ class IndexLine(TypedDict):
     step_ms: NotRequired[float]
     minutes_per_epoch: NotRequired[float]
     batch: NotRequired[int]
+
+
+class Outcome(TypedDict):
+    """What became of a run when a worker ran it.
+
+    "stopped" ones were asked to stop and have saved their state; "died" ones were killed.
+    `exit_code` is what `compacter train` would have given.
+    """
+
+    state: Literal["finished", "failed", "stopped", "died"]
+    error: NotRequired[str]
+    hint: NotRequired[str | None]
+    exit_code: NotRequired[int]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import Field, field_validator, model_validator
 
 from compacter_cli.methods import METHODS
-from compacter_cli.section import Section, Text
+from compacter_cli.section import Count, Dimension, Section, Text
 
 PaperTable: TypeAlias = Literal["table1", "table2", "table3", "figure4"]
 Value: TypeAlias = Any
@@ -60,6 +60,17 @@ class Arm(Section):
         return _checked_grid(value)
 
 
+class Measuring(Section):
+    """How training steps are measured, as `compacter profile` does."""
+
+    steps: Count = 5
+    """Training steps timed."""
+    target: Dimension = 4
+    """Tokens of every target."""
+    memory_budget: Text | None = None
+    """Memory within which each method's largest batch is found, such as 24GB."""
+
+
 def _every_method() -> list[Arm]:
     return [Arm(name=name) for name in METHODS]
 
@@ -71,8 +82,8 @@ class Sweep(Section):
     """What it is called; a directory holds one sweep, of one name."""
     title: Text
     """The heading of its report."""
-    kind: Literal["train", "profile"] = "train"
-    """Whether the runs train, or training steps are measured (one task, one seed)."""
+    measure: Measuring | None = None
+    """Given, nothing is trained to its end: training steps are measured."""
     paper: PaperTable | None = None
     """The table or figure of the paper whose numbers stand beside ours."""
     tasks: Annotated[list[Text], Field(min_length=1)]

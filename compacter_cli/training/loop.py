@@ -88,11 +88,6 @@ class Progress:
         )
 
 
-def updates_per_epoch(examples: int, section: TrainSection) -> int:
-    """Optimizer steps of an epoch: the last may hold fewer examples."""
-    return math.ceil(examples / (section.batch_size * section.accumulate))
-
-
 class ShuffledBatches:
     """The `Group` of every update: a split in an order of its own in every epoch.
 
@@ -106,7 +101,7 @@ class ShuffledBatches:
     def __init__(
         self, split: Split, section: TrainSection, seeds: tuple[int, int], device: str
     ) -> None:
-        self.per_epoch = updates_per_epoch(len(split), section)
+        self.per_epoch = section.updates_per_epoch(len(split))
         self._split, self._section, self._seeds, self._device = split, section, seeds, device
         self._drawn: tuple[int, list[int]] = (0, [])  # the latest epoch and its order
 

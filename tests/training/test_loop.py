@@ -12,7 +12,7 @@ from compacter_cli.recipe.sections import TrainSection
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.tasks.base import Task
 from compacter_cli.training import loop as training
-from compacter_cli.training.loop import Epoch, FineTuning, Progress, updates_per_epoch
+from compacter_cli.training.loop import Epoch, FineTuning, Progress
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.trainer import Update
 
@@ -147,7 +147,7 @@ def norm_of(gradients):
 )
 def test_updates_of_an_epoch(examples, batch, accumulate, expected):
     section = section_of(batch_size=batch, accumulate=accumulate)
-    assert updates_per_epoch(examples, section) == expected
+    assert section.updates_per_epoch(examples) == expected
 
 
 def test_the_updates_have_the_rates_of_the_schedule(tiny_model):

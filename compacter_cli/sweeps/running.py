@@ -1,0 +1,183 @@
+"""A sweep being run: what is left to do, what became of what was done, and its end."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from compacter_cli.errors import CompacterError
+from compacter_cli.sweeps import directory as places
+from compacter_cli.sweeps.children import Job
+from compacter_cli.sweeps.estimates import updates_of
+from compacter_cli.sweeps.following import Followed, follow
+from compacter_cli.sweeps.scheduler import run_all
+from compacter_cli.training.run_directory import read_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from compacter_cli.sweeps.expansion import PlannedRun
+    from compacter_cli.sweeps.records import IndexLine, Outcome
+    from compacter_cli.sweeps.sections import Sweep
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """How a sweep's runs are run, whatever they are.
+
+    Attributes:
+        device: torch device name; `None` for a GPU where there is one.
+        threads: CPU threads of a run.
+        offline: fetch nothing.
+    """
+
+    device: str | None = None
+    threads: int | None = None
+    offline: bool = False
+
+
+class SweepDisplay:
+    """Shows nothing: what the command's displays extend."""
+
+    def begun(self, sweep: SweepRun) -> None:
+        """The first runs are about to begin."""
+
+    def ended(self, line: IndexLine, outcome: Outcome) -> None:
+        """A run has ended."""
+
+    def look(self, sweep: SweepRun) -> None:
+        """About a second has gone by."""
+
+    def stop(self) -> None:
+        """The sweep ends, well or not."""
+
+
+@dataclass
+class SweepRun:
+    """A sweep in progress.
+
+    Attributes:
+        directory: the sweep's.
+        sweep: what was asked for.
+        lines: the index, by run.
+        updates: optimizer steps of each run; `None` where the data alone can tell.
+        jobs: what is left to be run.
+        began: when, in seconds of the wall clock.
+    """
+
+    directory: Path
+    sweep: Sweep
+    lines: dict[str, IndexLine]
+    updates: dict[str, int | None]
+    jobs: list[Job]
+    began: float = field(default_factory=time.time)
+    _followed: dict[str, Followed] = field(default_factory=dict)
+
+    def running(self) -> dict[str, Followed]:
+        """The runs that a process writes now, each with how far it is."""
+        asked = {job.run for job in self.jobs if self.lines[job.run]["state"] != "finished"}
+        for run in asked:
+            found = follow(self.directory / run, self.began, self._followed.get(run))
+            if found is None:
+                self._followed.pop(run, None)
+            else:
+                self._followed[run] = found
+        return {run: found for run, found in self._followed.items() if run in asked}
+
+    def note(self, job: Job, outcome: Outcome) -> IndexLine:
+        """Write down what became of a job, and give its line as it is now."""
+        if outcome["state"] in ("failed", "died"):
+            places.write_failure(self.directory, job.run, outcome)
+        elif outcome["state"] == "finished":
+            places.forget_failure(self.directory, job.run)
+        self.lines[job.run] = places.brought_up_to_date(self.directory, self.lines[job.run])
+        self.write_index()
+        return self.lines[job.run]
+
+    def write_index(self) -> None:
+        places.write_index(self.directory, self.lines.values())
+
+
+def sweep_run(
+    directory: Path,
+    sweep: Sweep,
+    runs: Iterable[PlannedRun],
+    surroundings: Surroundings,
+    retry: bool = False,
+) -> SweepRun:
+    """A sweep as it is now and what is left to do; its directory must be held.
+
+    Args:
+        directory: the sweep's.
+        sweep: what was asked for.
+        runs: all its runs.
+        surroundings: how they are run.
+        retry: run those that failed again, too.
+    """
+    planned = {f"{places.RUNS}/{run.place}": run for run in runs}
+    lines = {line["run"]: line for line in places.lines_of(directory, sweep, planned.values())}
+    left = ("waiting", "unfinished", *(("failed",) if retry else ()))
+    jobs = [
+        _job(directory, sweep, name, run, surroundings)
+        for name, run in planned.items()
+        if lines[name]["state"] in left
+    ]
+    updates = {name: updates_of(run.recipe) for name, run in planned.items()}
+    for job in jobs:
+        places.forget_failure(directory, job.run)
+        lines[job.run] = places.brought_up_to_date(directory, lines[job.run])
+    return SweepRun(directory, sweep, lines, updates, jobs)
+
+
+def _job(
+    directory: Path, sweep: Sweep, name: str, run: PlannedRun, surroundings: Surroundings
+) -> Job:
+    return Job(
+        directory=str(directory.absolute()),
+        run=name,
+        recipe=run.recipe.plain(),
+        device=surroundings.device,
+        threads=surroundings.threads,
+        offline=surroundings.offline,
+        overwrite=_is_damaged(directory / name),
+        measure=sweep.measure.plain() if sweep.measure else None,
+    )
+
+
+def _is_damaged(run: Path) -> bool:
+    """Whether a run was finished and its result cannot be read: it can only begin again."""
+    try:
+        read_result(run)
+    except CompacterError:
+        return True
+    return False
+
+
+def carry_out(
+    found: SweepRun,
+    executor: Executor,
+    display: SweepDisplay | None = None,
+    run: Callable[[Job], Outcome] | None = None,
+) -> None:
+    """Run what is left of a sweep, and write down what becomes of it as it does.
+
+    Where this is interrupted, the workers are told to save what they do, and to leave.
+    """
+    display = display or SweepDisplay()
+
+    def ended(job: Job, outcome: Outcome) -> None:
+        display.ended(found.note(job, outcome), outcome)
+
+    more = {} if run is None else {"run": run}
+    display.begun(found)
+    try:
+        run_all(found.jobs, executor, ended, lambda: display.look(found), **more)
+    except BaseException:
+        (found.directory / places.STOP).touch()
+        raise
+    finally:
+        display.stop()
+        found.write_index()
