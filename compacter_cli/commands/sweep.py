@@ -77,7 +77,7 @@ def command(
     from compacter_cli.commands.console import err, print_json
     from compacter_cli.commands.sweep_display import display_for
     from compacter_cli.commands.sweep_words import as_data, plan_data, show_plan, show_sweep
-    from compacter_cli.sweeps.directory import default_directory
+    from compacter_cli.sweeps.directory import check_takes, default_directory
     from compacter_cli.sweeps.expansion import expand
     from compacter_cli.sweeps.running import Surroundings
 
@@ -86,6 +86,7 @@ def command(
     directory = output or default_directory(asked)
     number, share = shares(workers, threads, device, scheduler)
     around = Surroundings(device, share, offline)
+    check_takes(directory, asked)
     if dry_run:
         plan = plan_data(
             asked,
@@ -189,11 +190,10 @@ def sweep(
         CompacterError: it cannot be begun; a run that fails ends no other, and is noted.
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; all runs can be gone on with.
     """
-    from compacter_cli.sweeps.directory import begin, check_takes
+    from compacter_cli.sweeps.directory import begin
     from compacter_cli.sweeps.running import Surroundings, carry_out, sweep_run
 
     surroundings = surroundings or Surroundings()
-    check_takes(directory, sweep)
     check_resources(expansion, surroundings.offline)
     with executor_of(workers, scheduler) as executor:
         lock = begin(directory, sweep, expansion.runs)

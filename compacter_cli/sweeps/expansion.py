@@ -81,8 +81,11 @@ def expand(sweep: Sweep) -> Expansion:
         before = len(found.runs)
         used |= _expand_arm(sweep, task, arm, found)
         if len(found.runs) == before:
-            reason = next((o.reason for o in found.left_out if o.arm == arm.name), "no setting")
-            raise UsageError(f"sweep {sweep.name}, {arm.name} on {task}: {reason}")
+            first = next(item for item in found.left_out if item.arm == arm.name)
+            raise UsageError(
+                f"sweep {sweep.name}, {arm.name} on {task}: no setting fits the backbone; "
+                f"{first.setting}: {first.reason}"
+            )
     _check_used(sweep, used)
     return found
 

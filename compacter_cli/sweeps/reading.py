@@ -20,7 +20,7 @@ from compacter_cli.sweeps.sections import Arm, Sweep
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAME_OF_THE_NAMELESS = "sweep"
+LONGEST_NAME = 60  # characters, of what is made of the names of recipes
 
 
 def load_sweep(name: str) -> Sweep:
@@ -62,7 +62,8 @@ def sweep_of_recipes(recipes: Iterable[str]) -> Sweep:
         )
     arms = [Arm(name=_short(name), recipe=name) for name in found]
     title = f"{' and '.join(arm.name for arm in arms)} on {next(iter(tasks))}"
-    return Sweep(name=NAME_OF_THE_NAMELESS, title=title, tasks=list(tasks), arms=arms)
+    name = "-".join(arm.name for arm in arms)[:LONGEST_NAME]
+    return Sweep(name=name, title=title, tasks=list(tasks), arms=arms)
 
 
 def grid_of(texts: Iterable[str]) -> dict[str, list[Any]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, Interrupted
 from compacter_cli.sweeps import directory as places
 from compacter_cli.sweeps.children import Job
 from compacter_cli.sweeps.estimates import updates_of
@@ -94,10 +95,13 @@ class SweepRun:
         elif outcome["state"] == "finished":
             places.forget_failure(self.directory, job.run)
         self.lines[job.run] = places.brought_up_to_date(self.directory, self.lines[job.run])
-        self.write_index()
+        places.write_index(self.directory, self.lines.values())
         return self.lines[job.run]
 
-    def write_index(self) -> None:
+    def look_again(self) -> None:
+        """Bring the whole index up to date, and write it."""
+        for run, line in self.lines.items():
+            self.lines[run] = places.brought_up_to_date(self.directory, line)
         places.write_index(self.directory, self.lines.values())
 
 
@@ -164,7 +168,8 @@ def carry_out(
 ) -> None:
     """Run what is left of a sweep, and write down what becomes of it as it does.
 
-    Where this is interrupted, the workers are told to save what they do, and to leave.
+    Raises:
+        Interrupted: a signal came; the workers were told to save what they do, and have left.
     """
     display = display or SweepDisplay()
 
@@ -173,11 +178,26 @@ def carry_out(
 
     more = {} if run is None else {"run": run}
     display.begun(found)
+    stop = found.directory / places.STOP
     try:
         run_all(found.jobs, executor, ended, lambda: display.look(found), **more)
-    except BaseException:
-        (found.directory / places.STOP).touch()
+    except BaseException as error:
+        display.stop()
+        stop.touch()
+        executor.shutdown(wait=True)
+        if isinstance(error, KeyboardInterrupt):
+            raise _interrupted(found, error) from None
         raise
     finally:
         display.stop()
-        found.write_index()
+        stop.unlink(missing_ok=True)
+        found.look_again()
+
+
+def _interrupted(found: SweepRun, error: KeyboardInterrupt) -> Interrupted:
+    left = sum(found.lines[job.run]["state"] == "waiting" for job in found.jobs)
+    return Interrupted(
+        f"interrupted: {len(found.jobs) - left} of {len(found.jobs)} runs have ended, and what was "
+        "running is saved; the same command goes on",
+        getattr(error, "signum", signal.SIGINT),
+    )

@@ -1,6 +1,5 @@
 """What a sweep file holds: tasks, arms, seeds, and what is searched or varied."""
 
-from collections.abc import Hashable, Iterable
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import Field, field_validator, model_validator
@@ -25,9 +24,13 @@ class Axis(Section):
     along: Grid = Field(default_factory=dict)
     """Keys that change with it: for each a list as long as `values`."""
 
+    @field_validator("values")
+    @classmethod
+    def _each_once(cls, value: list[Value]) -> list[Value]:
+        return _distinct(value)
+
     @model_validator(mode="after")
     def _as_long(self) -> Self:
-        _check_distinct("values", self.values)
         for key, values in self.along.items():
             if len(values) != len(self.values):
                 raise ValueError(
@@ -104,23 +107,26 @@ class Sweep(Section):
     def _a_grid(cls, value: Grid) -> Grid:
         return _checked_grid(value)
 
-    @model_validator(mode="after")
-    def _each_once(self) -> Self:
-        _check_distinct("tasks", self.tasks)
-        _check_distinct("seeds", self.seeds)
-        _check_distinct("arms", [arm.name for arm in self.arms])
-        return self
+    @field_validator("tasks", "seeds")
+    @classmethod
+    def _each_once(cls, value: list[Value]) -> list[Value]:
+        return _distinct(value)
+
+    @field_validator("arms")
+    @classmethod
+    def _each_name_once(cls, value: list[Arm]) -> list[Arm]:
+        _distinct([arm.name for arm in value])
+        return value
 
 
 def _checked_grid(grid: Grid) -> Grid:
     for key, values in grid.items():
-        _check_distinct(key, values)
+        _distinct(values, f"{key} ")
     return grid
 
 
-def _check_distinct(what: str, values: Iterable[Hashable]) -> None:
-    seen: list[Hashable] = []
-    for value in values:
-        if value in seen:
-            raise ValueError(f"{what} holds {value!r} twice")
-        seen.append(value)
+def _distinct(values: list[Value], what: str = "") -> list[Value]:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{what}holds {value!r} twice")
+    return values
