@@ -1,0 +1,137 @@
+"""The directory of a sweep: begun, changed, damaged; its index follows what is there."""
+
+import json
+import shutil
+
+import pytest
+
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.sweeps import directory as places
+from compacter_cli.sweeps.expansion import expand
+from compacter_cli.sweeps.sections import Arm, Sweep
+
+
+def tiny(**changes):
+    return Sweep(
+        **{
+            "name": "tiny",
+            "title": "Tiny",
+            "tasks": ["demo/smoke"],
+            "seeds": [1, 2],
+            "arms": [Arm(name="one", recipe="demo/smoke_compacterpp")],
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def begun(tmp_path):
+    """The directory of a sweep of two runs that were not begun."""
+    place = tmp_path / "sweep"
+    places.begin(place, tiny(), expand(tiny()).runs).release()
+    return place
+
+
+@pytest.fixture
+def finished(begun, smoke_run):
+    """The same with one run finished: the finished run of another recipe stands in."""
+    first = places.read_sweep(begun).lines[0]["run"]
+    shutil.copytree(smoke_run, begun / first)
+    return begun
+
+
+def states(place):
+    return [line["state"] for line in places.read_sweep(place).lines]
+
+
+def test_a_sweep_begins_with_all_its_runs_in_the_index(begun):
+    lines = [json.loads(line) for line in (begun / "index.jsonl").read_text().splitlines()]
+    assert [(line["seed"], line["state"]) for line in lines] == [(1, "waiting"), (2, "waiting")]
+    assert {line["trained_parameters"] for line in lines} == {1_888}
+    assert {line["train_rows"] for line in lines} == {600}
+    assert places.read_sweep(begun).sweep == tiny()
+
+
+def test_the_index_follows_what_is_there(finished, smoke_run):
+    result = json.loads((smoke_run / "result.json").read_text())
+    first, second = places.read_sweep(finished).lines
+    assert (first["state"], second["state"]) == ("finished", "waiting")
+    assert first["test"] == result["test"]["metrics"]
+    assert first["validation_mean"] == result["validation"]["mean"]
+    shutil.rmtree(finished / first["run"])
+    assert states(finished) == ["waiting", "waiting"]
+    assert "test" not in places.read_sweep(finished).lines[0]
+
+
+def test_a_damaged_result_is_a_run_that_failed(finished):
+    first = places.read_sweep(finished).lines[0]["run"]
+    (finished / first / "result.json").write_text("{")
+    line = places.read_sweep(finished).lines[0]
+    assert line["state"] == "failed"
+    assert "is damaged" in line["error"]
+
+
+def test_a_failure_is_kept_until_it_is_forgotten(begun):
+    run = places.read_sweep(begun).lines[1]["run"]
+    places.write_failure(begun, run, {"state": "failed", "error": "no luck"})
+    assert places.read_sweep(begun).lines[1]["error"] == "no luck"
+    places.forget_failure(begun, run)
+    assert states(begun) == ["waiting", "waiting"]
+
+
+def test_a_changed_sweep_adds_what_is_missing(finished):
+    more = tiny(seeds=[1, 2, 3])
+    places.begin(finished, more, expand(more).runs).release()
+    assert states(finished) == ["finished", "waiting", "waiting"]
+
+
+def test_another_sweep_is_refused(begun):
+    with pytest.raises(UsageError, match="holds the sweep tiny, not other"):
+        places.begin(begun, tiny(name="other"), [])
+
+
+def test_what_is_no_sweep_is_refused(tmp_path, smoke_run):
+    (tmp_path / "note.txt").write_text("mine")
+    for place in (tmp_path, smoke_run):
+        with pytest.raises(UsageError, match="exists and is not a sweep"):
+            places.begin(place, tiny(), [])
+    assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_two_processes_do_not_write_one_sweep(begun):
+    lock = places.begin(begun, tiny(), expand(tiny()).runs)
+    try:
+        with pytest.raises(UsageError, match="is being written by another process"):
+            places.begin(begun, tiny(), expand(tiny()).runs)
+    finally:
+        lock.release()
+
+
+def test_one_killed_as_it_began_is_begun_again(tmp_path):
+    place = tmp_path / "sweep"
+    place.mkdir()
+    (place / "sweep.toml.new-123").write_text("nam")
+    places.begin(place, tiny(), expand(tiny()).runs).release()
+    assert states(place) == ["waiting", "waiting"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("index.jsonl", b"{", "is damaged"),
+        ("index.jsonl", b'{"task": 3}\n', "a line lacks one of"),
+        ("index.jsonl", None, "has lost its index.jsonl"),
+        ("sweep.toml", b"name = 3", "is damaged"),
+        ("sweep.toml", None, "has lost its sweep.toml"),
+    ],
+)
+def test_damage_is_told_with_what_to_do(begun, name, data, said):
+    (begun / name).unlink() if data is None else (begun / name).write_bytes(data)
+    with pytest.raises(CompacterError, match=said) as caught:
+        places.read_sweep(begun)
+    assert caught.value.hint
+
+
+def test_what_is_no_sweep_is_not_read(tmp_path):
+    with pytest.raises(UsageError, match="no sweep's directory"):
+        places.read_sweep(tmp_path)
