@@ -69,7 +69,7 @@ def recipe_for(setting):
         "task": "glue/rte" if setting.rte else NO_TASK,
         "backbone": {"preset": SHAPES[setting.shape], "precision": setting.precision},
         "train": {"batch_size": setting.batch, "dropout": setting.dropout},
-        "data": {"source_length": setting.source},
+        "data": {"source_length": setting.source, "prefix": ""},  # the peer's has none
     }
     overrides = [
         *method_settings(setting),
@@ -123,4 +123,4 @@ def _training_split(setting):
         RuleOfThumb() if by_rule else vocabulary_for(setting.vocabulary, setting.dimensions)
     )
     rows = load_rows(task, recipe.data, offline=True)
-    return build_dataset(task, rows, vocabulary, recipe.data, recipe.seed, prefixed=False).train
+    return build_dataset(task, rows, vocabulary, recipe.data, recipe.seed).train

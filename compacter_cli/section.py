@@ -25,7 +25,8 @@ def _sound(text: str) -> str:
     return text
 
 
-Text = Annotated[str, Field(min_length=1), AfterValidator(_sound)]
+AnyText = Annotated[str, AfterValidator(_sound)]
+Text = Annotated[AnyText, Field(min_length=1)]
 Dimension = Annotated[int, Field(gt=0, le=LARGEST_DIMENSION)]
 """A width, or a length in tokens."""
 Count = Annotated[int, Field(gt=0, le=LARGEST_COUNT)]

@@ -147,8 +147,7 @@ class Predictor:
         from compacter_cli.data.dataset import encode_sources, with_prefix
         from compacter_cli.t5.batch import pad
 
-        prefixed = self.recipe.method.prefixes_task
-        texts = [with_prefix(self.task, text, prefixed) for text in _listed(texts)]
+        texts = [with_prefix(text, self.recipe.data.prefix) for text in _listed(texts)]
         length = self.recipe.data.source_length
         sources, _ = encode_sources(texts, self.backbone.vocabulary, length)
         device = self.model.named_weights["embedding"].value.device

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from compacter_cli.errors import CompacterError, UsageError, excerpt
-from compacter_cli.recipe.recipe import Recipe, recipe_of
+from compacter_cli.recipe.earlier import completed
+from compacter_cli.recipe.recipe import Recipe, recipe_of, recipe_of_run
 from compacter_cli.recipe.tables import override
 from compacter_cli.section import differences, value_at
 from compacter_cli.t5.loading import Backbone, load_backbone
@@ -47,15 +47,14 @@ def recipe_of_manifest(manifest: Manifest, directory: Path) -> Recipe:
         CompacterError: it is none, or its task or method is not the manifest's.
     """
     try:
-        tables = manifest["recipe"]
-        recipe = Recipe.model_validate(tables)
+        recipe = recipe_of_run(manifest["recipe"])
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise undescribed(directory, f"recipe.{key}: {first['msg']}") from error
     if recipe.task != manifest["task"]:
         raise undescribed(directory, "its task is not its recipe's")
-    if recipe.method.settings() != manifest["method"]:
+    if recipe.method.settings() != {**recipe.method.unsaid, **manifest["method"]}:
         raise undescribed(directory, "its method is not its recipe's")
     return recipe
 
@@ -68,10 +67,25 @@ def recipe_with(manifest: Manifest, directory: Path, overrides: Sequence[str]) -
         RecipeError: a value does not fit.
         CompacterError: the manifest does not describe the adapter.
     """
-    tables = override(copy.deepcopy(manifest["recipe"]), overrides)
+    tables = override(completed(manifest["recipe"]), overrides)
     recipe = recipe_of(tables, str(directory))
     check_use(manifest, directory, recipe)
     return recipe
+
+
+def meant_then(manifest: Manifest, directory: Path) -> str | None:
+    """What an adapter of an earlier version is that one of the same recipe would not be today.
+
+    Returns:
+        `method.final_norms = True`, or `None` where there is nothing to tell.
+
+    Raises:
+        CompacterError: the manifest does not describe the adapter.
+    """
+    then = recipe_of_manifest(manifest, directory).resolved().plain()
+    now = Recipe.model_validate(manifest["recipe"]).resolved().plain()
+    told = [f"{key} = {value_at(then, key, '') or 'nothing'}" for key in differences(then, now)]
+    return ", ".join(told) or None
 
 
 def check_use(manifest: Manifest, directory: Path, recipe: Recipe) -> None:

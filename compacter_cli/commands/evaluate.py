@@ -55,7 +55,7 @@ def command(
     Example: compacter evaluate --run runs/glue/rte/compacterpp/t5_mini-s42-0a1b2c3d --split test
     """
     from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.adapters.restoring import meant_then, recipe_with
     from compacter_cli.commands.console import load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
@@ -63,13 +63,16 @@ def command(
     from compacter_cli.training.run_directory import adapter_of_run
 
     directory = adapter_of_run(run, which)
-    recipe = recipe_with(read_manifest(directory), directory, set_ or [])
+    manifest = read_manifest(directory)
+    recipe = recipe_with(manifest, directory, set_ or [])
     check_preset(recipe.backbone.preset, offline)
     source = find_rows(task_of(recipe), recipe.data, offline)
     load_frameworks()
     found = evaluate(
         adapter=directory, recipe=recipe, split=split, device=device, offline=offline, source=source
     )
+    if meant := meant_then(manifest, directory):
+        show_note(f"an earlier version trained it, with {meant}")
     recorded = record_of(run, split) if which == "best" else None
     found["recorded"] = recorded.metrics if recorded else None
     if recorded and data_changed(found, recorded):
@@ -118,9 +121,7 @@ def evaluate(
     with on_device(device) as device_name:
         backbone = backbone_of(recipe)
         model = model_with(backbone, loaded, recipe)
-        dataset = build_dataset(
-            task, rows, backbone.vocabulary, recipe.data, recipe.seed, recipe.method.prefixes_task
-        )
+        dataset = build_dataset(task, rows, backbone.vocabulary, recipe.data, recipe.seed)
         size = recipe.train.eval_batch_size
         scores, _ = score_split(model, backbone.vocabulary, task, dataset, split, size, device_name)
     return {

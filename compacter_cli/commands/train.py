@@ -71,11 +71,11 @@ def command(
     from compacter_cli.commands.progress import display_for
     from compacter_cli.recipe.recipe import load_recipe
     from compacter_cli.training.run import check_before_training, check_options, finished, train
-    from compacter_cli.training.run_directory import run_directory
+    from compacter_cli.training.run_directory import run_directory, wrote_recipe
 
     check_options(resume, strict, overwrite)
     overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
-    resolved = load_recipe(recipe, overrides)
+    resolved = load_recipe(recipe, overrides, of_run=wrote_recipe(recipe))
     directory = run_directory(resolved, output)
     if dry_run:
         found = plan(

@@ -82,7 +82,6 @@ def build_dataset(
     vocabulary: Vocabulary,
     section: ExamplesSection,
     seed: int,
-    prefixed: bool,
 ) -> Dataset:
     """Split and tokenise `rows`.
 
@@ -90,9 +89,8 @@ def build_dataset(
         task: the task.
         rows: its rows.
         vocabulary: the backbone's.
-        section: the recipe's data section; its `seed` decides the splits.
+        section: the resolved recipe's data section; its `seed` decides the splits.
         seed: the run's seed; it draws the subset where `max_train_samples` is set.
-        prefixed: whether the task's name is put before every source.
 
     Raises:
         CompacterError: a target is longer than `section.target_length`, or `vocabulary` cannot
@@ -104,8 +102,7 @@ def build_dataset(
     if section.max_train_samples:
         splits["train"] = subset(splits["train"], section.max_train_samples, seed)
     tokenised = {
-        name: _tokenise(task, name, split, vocabulary, section, prefixed)
-        for name, split in splits.items()
+        name: _tokenise(task, name, split, vocabulary, section) for name, split in splits.items()
     }
     return Dataset(
         **tokenised,
@@ -135,14 +132,9 @@ def subset(rows: Sequence[Row], size: int, seed: int) -> list[Row]:
     return [rows[index] for index in sorted(permutation(len(rows), seed)[:size])]
 
 
-def source_text(task: Task, row: Row, prefixed: bool) -> str:
-    """The text that the model reads for a row."""
-    return with_prefix(task, task.source(row), prefixed)
-
-
-def with_prefix(task: Task, text: str, prefixed: bool) -> str:
-    """A source text, behind the task's name where it is `prefixed` and the task has one."""
-    return f"{task.prefix} {text}" if prefixed and task.prefix else text
+def with_prefix(text: str, prefix: str | None) -> str:
+    """The text that the model reads: a source text, behind the prefix where there is one."""
+    return f"{prefix} {text}" if prefix else text
 
 
 def encode_sources(
@@ -160,9 +152,8 @@ def _tokenise(
     rows: list[Row],
     vocabulary: Vocabulary,
     section: ExamplesSection,
-    prefixed: bool,
 ) -> Split:
-    texts = [source_text(task, row, prefixed) for row in rows]
+    texts = [with_prefix(task.source(row), section.prefix) for row in rows]
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
     texts = [task.target(row) for row in rows]
     targets = [[*ids, END] for ids in encode(vocabulary, texts)]

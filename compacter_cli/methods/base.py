@@ -48,6 +48,8 @@ class Method(Section):
     """Whether the task's name is put before every source text."""
     trains_in_place: ClassVar[bool] = False
     """Whether training may write to the backbone's own variables instead of to copies."""
+    unsaid: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Settings that runs of earlier versions did not write, and what held then."""
 
     components: ClassVar[dict[str, Component]] = {
         "layer_norms": Component("layer norms", "norms"),

@@ -1,18 +1,25 @@
 """BitFit: only biases train, and T5 has none, so they are added (section 5.1, footnote 7)."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
 from compacter_cli.t5.shapes import T5Shape
 
 
 class BitFit(Efficient):
-    """A bias behind every linear layer, every layer norm and the output head, all zero at first."""
+    """A bias behind every linear layer, every layer norm of a block and the output head.
+
+    All are zero at first. The last norm of either stack has none in the paper's code.
+    """
 
     name: Literal["bitfit"] = "bitfit"
+    final_norms: bool = False
+    """A bias behind the last norm of either stack too, as the first versions of compacter had."""
 
     title = "BitFit"
     learning_rate = 3e-4
+    unsaid: ClassVar[Mapping[str, Any]] = {"final_norms": True}
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,
         "linear_biases": Component("biases of linear layers", "biases"),
@@ -33,7 +40,8 @@ class BitFit(Efficient):
             ("encoder", ("self_attention",)),
             ("decoder", ("self_attention", "cross_attention")),
         ):
-            widths[f"{stack}.layer_norm"] = k
+            if self.final_norms:
+                widths[f"{stack}.layer_norm"] = k
             for block in range(shape.num_layers):
                 for sublayer in sublayers:
                     for role, width in attention.items():

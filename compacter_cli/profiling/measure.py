@@ -209,8 +209,8 @@ def epoch(stepper: Stepper, recipe: Recipe, job: Job, size: int, vocabulary: str
 
     task = task_of(recipe)
     words = vocabulary_for(vocabulary, stepper.model.shape)
-    rows, prefixed = load_rows(task, recipe.data, offline=True), recipe.method.prefixes_task
-    split = build_dataset(task, rows, words, recipe.data, recipe.seed, prefixed).train
+    rows = load_rows(task, recipe.data, offline=True)
+    split = build_dataset(task, rows, words, recipe.data, recipe.seed).train
     order = shuffled_order(len(split), recipe.data.seed, recipe.seed, 1)
     accumulate = recipe.train.accumulate
 

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
@@ -19,6 +19,7 @@ from compacter_cli.errors import (
 )
 from compacter_cli.methods.base import Method
 from compacter_cli.recipe.choices import read_data, read_method
+from compacter_cli.recipe.earlier import completed
 from compacter_cli.recipe.labels import label_problems
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.sections import (
@@ -75,30 +76,35 @@ class Recipe(Section):
         return read_data(value, info.data.get("task"))
 
     def resolved(self) -> Self:
-        """This recipe with nothing left to its surroundings: the method's learning rate where none
-        is given, and local paths made absolute, so that it can be run again from anywhere."""
+        """This recipe with nothing left to its surroundings: the method's learning rate and the
+        task's prefix where none is given, and local paths made absolute, so that it can be run
+        again from anywhere."""
         preset, data, train = self.backbone.preset, self.data, self.train
         if preset not in OWN_NAMES and os.path.isdir(user_path(preset)):
             preset = absolute(preset)
         paths = {
             key: absolute(value) for key in data.paths if (value := getattr(data, key)) is not None
         }
+        prefix = data.prefix
+        if prefix is None and self.method.prefixes_task:
+            prefix = task_of(self).prefix or None
         rate = train.learning_rate or self.method.learning_rate
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"preset": preset}),
-                "data": data.model_copy(update=paths),
+                "data": data.model_copy(update={**paths, "prefix": prefix}),
                 "train": train.model_copy(update={"learning_rate": rate}),
             }
         )
 
 
-def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
+def load_recipe(name: str, overrides: Iterable[str] = (), of_run: bool = False) -> Recipe:
     """The checked, resolved `Recipe` of a path or shipped name.
 
     Args:
         name: path of a TOML file, or the name of a shipped recipe with or without `.toml`.
         overrides: `section.key=value` strings, applied in order.
+        of_run: a run wrote it, of an earlier version perhaps: it is read as it was meant then.
 
     Raises:
         UsageError: no such recipe, not TOML, or an override without `=`.
@@ -110,7 +116,16 @@ def load_recipe(name: str, overrides: Iterable[str] = ()) -> Recipe:
             f"{source} is a recipe of pretraining, it has no task",
             f"compacter pretrain --recipe {name} --output DIR",
         )
-    return recipe_of(override(tables, overrides), source)
+    return recipe_of(override(completed(tables) if of_run else tables, overrides), source)
+
+
+def recipe_of_run(tables: Mapping[str, Any]) -> Recipe:
+    """The `Recipe` that a run wrote, of this version or an earlier one.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    return Recipe.model_validate(completed(tables))
 
 
 def recipe_of(tables: dict[str, Any], source: str) -> Recipe:

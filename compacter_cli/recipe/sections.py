@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
-from compacter_cli.section import Count, CountFromZero, Dimension, Section, Text
+from compacter_cli.section import AnyText, Count, CountFromZero, Dimension, Section, Text
 from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
 
 
@@ -39,6 +39,9 @@ class ExamplesSection(Section):
     """Longest target in tokens, its end token included; a longer label is an error."""
     max_train_samples: Count | None = None
     """Train on a subset of this size, drawn with the run's `seed`."""
+    prefix: AnyText | None = None
+    """What stands before every source text; left out, the task's name where the method puts it
+    there (all but the adapters do), and "" is nothing."""
 
     paths: ClassVar[tuple[str, ...]] = ()
     """Which keys are paths."""

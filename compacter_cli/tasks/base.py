@@ -45,8 +45,9 @@ class Task:
 
     @property
     def prefix(self) -> str:
-        """The name that is put before the source where a method prefixes it."""
-        return self.name.rpartition("/")[2]
+        """The name that is put before the source where a method prefixes it: the paper's code's."""
+        benchmark, _, name = self.name.rpartition("/")
+        return f"superglue-{name}" if benchmark == "super_glue" else name
 
     @property
     def targets(self) -> tuple[str, ...]:

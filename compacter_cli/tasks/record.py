@@ -30,11 +30,6 @@ from compacter_cli.tasks.splits import HELD_OUT_TRAINING
 class ReCoRDTask(PublishedTask):
     """Rows have the lists `entities` and `answers` instead of a label; the answer is free text."""
 
-    @property
-    def prefix(self) -> str:
-        """None: the source text itself begins with the task's name."""
-        return ""
-
     def source(self, row: Row) -> str:
         entities, passage = ", ".join(row["entities"]), with_sentences(row["passage"])
         return f"record query: {row['query']} entities: {entities} passage: {passage}"

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import compacter_cli
 from compacter_cli.adapters.manifest import read_manifest
-from compacter_cli.errors import CompacterError, UsageError, did_you_mean
+from compacter_cli.errors import CompacterError, UsageError, did_you_mean, user_path
 from compacter_cli.files import (
     append_json,
     parse_json,
@@ -107,6 +107,12 @@ def note_resumed(directory: Path, now: Environment, update: int) -> None:
     except (OSError, ValueError, AttributeError, TypeError):
         before = []
     write_json(path, {**now, "resumed": [*before, update]})
+
+
+def wrote_recipe(name: str) -> bool:
+    """Whether a run, of this version or an earlier one, wrote the recipe that is called `name`."""
+    path = user_path(name)
+    return path.name == RECIPE and RUN.holds(path.parent)
 
 
 def mend_recipe(directory: Path, recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.errors import CompacterError, Interrupted, UsageError, excerpt
+from compacter_cli.recipe.earlier import completed
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.training.claim import RECIPE, check_same_recipe, is_vacant
 from compacter_cli.training.lock import check_free
@@ -85,11 +86,11 @@ def standing(directory: Path, recipe: Recipe) -> Standing:
 
 def _recipe_in(directory: Path) -> dict[str, Any] | None:
     """The plain recipe of a run, or `None` where it is damaged: its state holds it, too."""
-    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.recipe.recipe import recipe_of_run
 
     try:
         _, tables = read_tables(str(directory / RECIPE))
-        return Recipe.model_validate(tables).resolved().plain()
+        return recipe_of_run(tables).resolved().plain()
     except (CompacterError, ValueError):
         return None
 
@@ -114,7 +115,7 @@ def check_record(
             f"the state in {directory} {what}", "begin again with --overwrite"
         ) from error
     found = cast(RunRecord, record)
-    check_same_recipe(directory, found["recipe"], recipe.plain(), FREE)
+    check_same_recipe(directory, completed(found["recipe"]), recipe.plain(), FREE)
     for what, key in (("rows", "data"), ("backbone", "backbone")):
         before, here = found["fingerprints"][key], now[key]
         if before != here:

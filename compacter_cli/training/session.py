@@ -11,6 +11,7 @@ from compacter_cli.errors import CompacterError, NotFiniteError
 from compacter_cli.files import sweep, write_json
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
+from compacter_cli.recipe.earlier import completed
 from compacter_cli.section import differences
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
@@ -106,12 +107,7 @@ class Session:
         rows = self._source.load()  # first: a bad line is told in seconds
         self.backbone = backbone_of(recipe)
         self.dataset = build_dataset(
-            self.task,
-            rows,
-            self.backbone.vocabulary,
-            recipe.data,
-            recipe.seed,
-            recipe.method.prefixes_task,
+            self.task, rows, self.backbone.vocabulary, recipe.data, recipe.seed
         )
         self.model = model_of(self.backbone.keras, self.backbone.exact, recipe)
         self.tuning = FineTuning(
@@ -228,7 +224,7 @@ class Session:
             ) from error
         epoch = manifest.get("metrics", {}).get("epoch", 0)
         later = epoch > self.tuning.progress.epochs
-        other = differences(manifest["recipe"], self.recipe.plain(), runs.FREE)
+        other = differences(completed(manifest["recipe"]), self.recipe.plain(), runs.FREE)
         if other or not (later or epoch == self.best["number"]):
             raise CompacterError(
                 f"{place} is not the best adapter of this run, which is of epoch "

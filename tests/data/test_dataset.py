@@ -10,8 +10,8 @@ from compacter_cli.data.dataset import (
     batches,
     build_dataset,
     shuffled_order,
-    source_text,
     subset,
+    with_prefix,
 )
 from compacter_cli.data.sources import Rows
 from compacter_cli.errors import CompacterError
@@ -48,9 +48,9 @@ def _row(idx, text, label=0):
     return {"idx": idx, "text": text, "label": label}
 
 
-def _dataset(train, validation, prefixed=False, seed=42, task=TASK, **section):
+def _dataset(train, validation, seed=42, task=TASK, **section):
     rows = Rows({"train": train, "validation": validation}, {"way": "made up"})
-    return build_dataset(task, rows, Letters(), DataSection(**section), seed, prefixed)
+    return build_dataset(task, rows, Letters(), DataSection(**section), seed)
 
 
 # Splits
@@ -77,7 +77,7 @@ def test_the_data_seed_decides_the_splits_and_the_run_seed_does_not():
     rows = Rows({"train": train, "validation": [_row(i, "abcdefghij"[i]) for i in range(10)]}, {})
 
     def build(data_seed, seed):
-        return build_dataset(TASK, rows, Letters(), DataSection(seed=data_seed), seed, False)
+        return build_dataset(TASK, rows, Letters(), DataSection(seed=data_seed), seed)
 
     assert build(42, 1) == build(42, 2)
     assert build(43, 1).test != build(42, 1).test
@@ -162,7 +162,7 @@ class Forgetful(Letters):
 def _own(task, targets):
     rows = [_row(idx, "a", target) for idx, target in enumerate(targets)]
     rows = Rows({"train": rows, "validation": rows[:4]}, {"way": "made up"})
-    return build_dataset(task, rows, Forgetful(), DataSection(), 42, False)
+    return build_dataset(task, rows, Forgetful(), DataSection(), 42)
 
 
 def test_a_label_that_the_vocabulary_cannot_write_is_an_error_before_training():
@@ -203,21 +203,12 @@ def test_the_training_subset_is_drawn_from_examples_not_rows():
     assert found == subset(examples, 5, 3)
 
 
-def test_a_text_that_names_its_task_gets_no_prefix():
-    assert source_text(RECORD, _query(0, "a"), prefixed=True).startswith("record query: q ")
-    plain, prefixed = (
-        _dataset([_query(n, "a") for n in range(1001)], [_query(5000, "a")], p, task=RECORD)
-        for p in (False, True)
-    )
-    assert plain == prefixed
-
-
-def test_the_prefix_is_the_tasks_short_name():
+def test_the_prefix_stands_before_every_source():
+    assert with_prefix("text: abc", "up") == "up text: abc"
+    assert with_prefix("text: abc", None) == with_prefix("text: abc", "") == "text: abc"
     row = _row(0, "abc")
-    assert source_text(TASK, row, prefixed=True) == "up text: abc"
-    assert source_text(TASK, row, prefixed=False) == "text: abc"
-    plain, prefixed = (_dataset([row], [row, row], prefixed=p).train.sources[0] for p in (0, 1))
-    assert len(prefixed) - len(plain) == len("up ")
+    plain, prefixed = (_dataset([row], [row, row], prefix=p).train.sources[0] for p in ("", "up"))
+    assert prefixed == Letters().encode(["up "])[0] + plain
 
 
 def test_splits_are_found_by_name():

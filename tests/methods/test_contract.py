@@ -27,6 +27,7 @@ NORMS = {
     "decoder.0.feed_forward.layer_norm",
     "decoder.layer_norm",
 }
+LAST_NORMS = {"encoder.layer_norm", "decoder.layer_norm"}
 PROJECTIONS = ("self_attention", "query key value output"), ("feed_forward", "input output")
 BACKBONE = {
     "embedding",
@@ -66,7 +67,7 @@ TRAINED = {  # of one block a stack
     "prompt_r": {"prompt.prompt"},
     "prompt_t": {"prompt.prompt"},
     "said": {"said.v", "said.scales"},
-    "bitfit": {f"{name}.bias" for name in LINEAR | NORMS},
+    "bitfit": {f"{name}.bias" for name in LINEAR | NORMS - LAST_NORMS},
     "phm": NORMS | added(BOTH, ("B", "bias", "rule.A")),
     "compacter": NORMS | {"rule.A"} | added(("self_attention", "feed_forward"), ("s", "t", "bias")),
     "compacterpp": NORMS | {"rule.A"} | added(("feed_forward",), ("s", "t", "bias")),

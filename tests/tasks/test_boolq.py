@@ -30,4 +30,4 @@ def test_metrics_sizes_and_prefix():
     assert BOOLQ.metrics == ("accuracy",)
     assert BOOLQ.rows == {"train": 9427, "validation": 3270}
     assert BOOLQ.split.sizes(BOOLQ.rows) == {"train": 9427, "validation": 1635, "test": 1635}
-    assert BOOLQ.prefix == "boolq"
+    assert BOOLQ.prefix == "superglue-boolq"

@@ -37,4 +37,4 @@ def test_metrics_sizes_and_prefix():
     assert CB.metrics == ("accuracy", "macro_f1")
     assert CB.rows == {"train": 250, "validation": 56}
     assert CB.split.sizes(CB.rows) == {"train": 250, "validation": 28, "test": 28}
-    assert CB.prefix == "cb"
+    assert CB.prefix == "superglue-cb"

@@ -39,7 +39,7 @@ def test_metrics_sizes_and_prefix():
     assert COPA.metrics == ("accuracy",)
     assert COPA.rows == {"train": 400, "validation": 100}
     assert COPA.split.sizes(COPA.rows) == {"train": 400, "validation": 50, "test": 50}
-    assert COPA.prefix == "copa"
+    assert COPA.prefix == "superglue-copa"
 
 
 def test_the_question_is_asked_by_a_task_of_its_own():
@@ -51,7 +51,7 @@ def test_the_question_is_asked_by_a_task_of_its_own():
     assert asking.source(ROW) == text
     assert asking.source({**ROW, "question": "effect"}) == text.replace("cause", "effect")
     assert asking.target(ROW) == COPA.target(ROW)
-    assert asking.prefix == "copa_question"
+    assert asking.prefix == "superglue-copa_question"
     assert asking.paper is None  # the paper reports COPA without its question alone
     same = ("labels", "metrics", "rows", "split", "original")
     assert all(getattr(asking, name) == getattr(COPA, name) for name in same)

@@ -64,4 +64,4 @@ def test_targets_metrics_sizes_and_prefix():
     assert MULTIRC.metrics == ("f1", "question_em")
     assert MULTIRC.rows == {"train": 27243, "validation": 4848}
     assert MULTIRC.split.sizes(MULTIRC.rows) == {"train": 27243, "validation": 2424, "test": 2424}
-    assert MULTIRC.prefix == "multirc"
+    assert MULTIRC.prefix == "superglue-multirc"

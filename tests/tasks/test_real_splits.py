@@ -113,7 +113,7 @@ def test_another_run_seed_leaves_the_real_splits_alone_and_another_data_seed_doe
 
     def build(data_seed, seed):
         section = DataSection(seed=data_seed, folder=real_data)
-        return build_dataset(task, rows, Characters(), section, seed, prefixed=False)
+        return build_dataset(task, rows, Characters(), section, seed)
 
     one, two, other = build(42, 1), build(42, 2), build(43, 1)
     assert one == two

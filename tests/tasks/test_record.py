@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from compacter_cli.data.dataset import source_text
+from compacter_cli.data.dataset import with_prefix
 from compacter_cli.tasks import TASKS
 
 RECORD = TASKS["super_glue/record"]
@@ -39,11 +39,9 @@ def test_highlight_marks_become_full_stops(passage, text):
     assert source == f"record query: @placeholder won again. entities: Ada, Oslo passage: {text}"
 
 
-def test_the_text_names_the_task_once_whether_or_not_a_method_prefixes():
-    assert RECORD.prefix == ""
-    assert source_text(RECORD, ROW, prefixed=True) == RECORD.source(ROW)
-    assert source_text(RECORD, ROW, prefixed=False) == RECORD.source(ROW)
-    assert RECORD.source(ROW).count("record") == 1
+def test_the_prefix_stands_before_a_text_that_names_the_task_itself():
+    text = with_prefix(RECORD.source(ROW), RECORD.prefix)
+    assert text.startswith("superglue-record record query: @placeholder won again. entities: Ada")
 
 
 def test_a_query_trains_once_for_each_answer():

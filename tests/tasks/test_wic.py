@@ -31,4 +31,4 @@ def test_metrics_sizes_and_prefix():
     assert WIC.metrics == ("accuracy",)
     assert WIC.rows == {"train": 5428, "validation": 638}
     assert WIC.split.sizes(WIC.rows) == {"train": 5428, "validation": 319, "test": 319}
-    assert WIC.prefix == "wic"
+    assert WIC.prefix == "superglue-wic"

@@ -483,7 +483,7 @@ def test_compacterpp_learns_sixteen_examples_by_heart(shared):
     generated = task.generate()
     assert {row["label"] for row in generated["train"][:16]} == {0, 1}
     rows = Rows({"train": generated["train"][:16], "validation": generated["validation"][:4]}, {})
-    data = build_dataset(task, rows, backbone.vocabulary, DataSection(), 42, False)
+    data = build_dataset(task, rows, backbone.vocabulary, DataSection(), 42)
     model = T5Model(backbone.keras, METHODS["compacterpp"](), seed=1, dropout=0.0)
 
     def score_of_train():

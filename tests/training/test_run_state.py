@@ -1,6 +1,7 @@
 import copy
 import json
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.claim import check_same_recipe
 from compacter_cli.training.lock import LOCK, Lock
-from compacter_cli.training.run_directory import FREE
+from compacter_cli.training.run_directory import FREE, wrote_recipe
 from compacter_cli.training.run_state import (
     RunRecord,
     changes,
@@ -34,7 +35,7 @@ def recipe_of(*overrides):
 
 def record_of(recipe):
     return {
-        "recipe": recipe.plain(),
+        "recipe": recipe if isinstance(recipe, dict) else recipe.plain(),
         "fingerprints": dict(NOW),
         "computed": dict(COMPUTED),
         "progress": {"epochs": 1, "losses": 0.0, "counted": 0, "best": 50.0},
@@ -131,6 +132,28 @@ def test_the_recipe_itself_is_gone_on_with():
 def test_what_changes_no_result_may_differ(override):
     check_same_recipe(Path("run"), recipe_of().plain(), recipe_of(override).plain(), FREE)
     check_same_recipe(Path("run"), recipe_of(override).plain(), recipe_of().plain(), FREE)
+
+
+@pytest.mark.parametrize(
+    ("name", "without"),
+    [
+        ("demo/entailment_bitfit", "final_norms = true"),
+        ("demo/entailment_full", 'prefix = "entailment"'),
+    ],
+)
+def test_a_run_of_before_there_was_a_key_goes_on_as_it_was_meant(tmp_path, name, without):
+    settings = ["method.final_norms=true"] if "bitfit" in name else []
+    recipe = load_recipe(name, settings)
+    text = recipe.toml().replace(f"{without}\n", "", 1)
+    assert text != recipe.toml()
+    (tmp_path / "recipe.toml").write_text(text)
+    assert not wrote_recipe(str(tmp_path / "recipe.toml"))  # nothing yet says that it is a run's
+    (tmp_path / "metrics.jsonl").write_text("")
+    assert wrote_recipe(str(tmp_path / "recipe.toml"))
+    own = load_recipe(str(tmp_path / "recipe.toml"), of_run=True)
+    assert own == recipe
+    assert standing(tmp_path, own) == "unfinished"
+    assert check_record(tmp_path, record_of(tomllib.loads(text)), own, NOW)
 
 
 def other_values():

@@ -608,7 +608,7 @@ def test_a_killed_run_goes_on_as_if_it_had_never_stopped(tmp_path, whole, case):
 
 def test_full_fine_tuning_goes_on_as_if_it_had_never_stopped(tmp_path):
     own = recipe_of("train.learning_rate=0.001", "data.max_train_samples=20", *EVERY)
-    recipe = own.model_copy(update={"method": METHODS["full"]()})
+    recipe = own.model_copy(update={"method": METHODS["full"]()}).resolved()
     run(tmp_path / "whole", recipe)
     with pytest.raises(KilledError):
         run(tmp_path / "run", recipe, kill_at(update=2))
