@@ -27,6 +27,9 @@ class FastfoodProjection(keras.layers.Layer):
         seed: Seed of the constants.
         tag: Tells apart projections of one seed, such as the name of the weight tensor.
 
+    Attributes:
+        padded: LL.
+
     Input shape: `(d',)`. Output shape: `(D,)`.
 
     Raises:
@@ -45,10 +48,11 @@ class FastfoodProjection(keras.layers.Layer):
         self.size = size
         self.seed = seed
         self.tag = tag
+        self.padded = 1 << (size - 1).bit_length()
 
     def build(self, input_shape: tuple[int]) -> None:
         dimension = input_shape[0]
-        padded = 1 << (self.size - 1).bit_length()
+        padded = self.padded
         signs, permutation, gauss = draw_constants(padded, self.seed, self.tag)
         # H of a vector padded with zeros repeats the H of its beginning, so the permuted entries
         # are gathered from a table as small as the vector's own power of two.

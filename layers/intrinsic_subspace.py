@@ -21,6 +21,10 @@ class IntrinsicSubspace(keras.layers.Layer):
         dimension: Entries of v, without the scales.
         shapes: Shape of every weight tensor to move, by name.
         seed: Seed of the projections.
+        gradient: "exact", or "released": as the paper's code computes it, whose backward divides
+            each of a projection's two Hadamard transforms by the root of its length LL. Of the
+            gradient of v each tensor then gives 1 / LL of its share, so small tensors lead; values
+            and the gradient of the scales are the same.
 
     Attributes:
         v: shape `(dimension,)`.
@@ -30,22 +34,31 @@ class IntrinsicSubspace(keras.layers.Layer):
         tensors: By the names of `shapes`; returned moved, other names untouched.
 
     Raises:
-        ValueError: `dimension` is not a positive integer, or `shapes` is empty.
+        ValueError: `dimension` is not a positive integer, `shapes` is empty, or `gradient` is
+            neither.
     """
 
     v: keras.Variable
     scales: keras.Variable
 
     def __init__(
-        self, dimension: int, shapes: Mapping[str, Iterable[int]], seed: int, **kwargs: Any
+        self,
+        dimension: int,
+        shapes: Mapping[str, Iterable[int]],
+        seed: int,
+        gradient: str = "exact",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         check_positive("dimension", dimension)
         if not shapes:
             raise ValueError("`shapes` must name a tensor to move. Received: none")
+        if gradient not in ("exact", "released"):
+            raise ValueError(f'`gradient` must be "exact" or "released". Received: {gradient!r}')
         self.dimension = dimension
         self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
         self.seed = seed
+        self.gradient = gradient
         self.projections = [
             FastfoodProjection(prod(shape), seed, tag=name) for name, shape in self.shapes.items()
         ]
@@ -62,12 +75,19 @@ class IntrinsicSubspace(keras.layers.Layer):
         v, scales = self.v.value, self.scales.value.unbind()
         named = zip(self.shapes.items(), self.projections, scales, strict=True)
         for (name, shape), projection, scale in named:
+            share = 1 / projection.padded if self.gradient == "released" else 1
             # The projection is linear: scaling its input is scaling the tensor, for less.
-            delta = projection.call(scale * v).reshape(shape)
+            delta = projection.call(scale * _giving_back(v, share)).reshape(shape)
             moved[name] = tensors[name] + delta  # float32, whatever the backbone is stored in
         return moved
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         config.update({"dimension": self.dimension, "shapes": self.shapes, "seed": self.seed})
+        config["gradient"] = self.gradient
         return config
+
+
+def _giving_back(tensor: torch.Tensor, share: float) -> torch.Tensor:
+    """The tensor itself, to which only a `share` of its gradient comes back."""
+    return tensor if share == 1 else tensor.detach() + share * (tensor - tensor.detach())

@@ -1,6 +1,7 @@
 """Intrinsic-SAID: all weights move inside one small random subspace (section 5.1)."""
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 from compacter_cli.errors import Problem
 from compacter_cli.methods.base import NO_WEIGHTS, Component, Efficient, Layers, Weights
@@ -19,9 +20,13 @@ class SAID(Efficient):
     name: Literal["said"] = "said"
     intrinsic_dim: Count = 20_000
     """d', the number of trained parameters, the scales included."""
+    gradient: Literal["exact", "released"] = "exact"
+    """Released is what the paper's code computes: to v's gradient each weight tensor gives the
+    2^ceil(log2 of its entries)th of its share, so small tensors lead. Nothing else differs."""
 
     title = "Intrinsic-SAID"
     learning_rate = 3e-2
+    unsaid: ClassVar[Mapping[str, Any]] = {"gradient": "exact"}
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,
         "subspace": Component("subspace vector", "subspace"),
@@ -58,7 +63,10 @@ class SAID(Efficient):
 
         sizes = {name: tuple(variable.shape) for name, variable in weights.items()}
         subspace = IntrinsicSubspace(
-            self.intrinsic_dim - len(sizes), sizes, seed=seed_of(seed, "said")
+            self.intrinsic_dim - len(sizes),
+            sizes,
+            seed=seed_of(seed, "said"),
+            gradient=self.gradient,
         )
         subspace.build()
         return {"said": subspace}

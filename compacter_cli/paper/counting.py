@@ -11,6 +11,7 @@ from compacter_cli.t5.shapes import PAPER_ROWS, shape_of
 PAPER_BASE = 222_882_048  # parameters of the paper's T5-base
 # Tasks of GLUE and of SuperGLUE in the paper's tables.
 TASKS_OF: dict[ScoreTable, int] = {"table1": 8, "table2": 6}
+_OTHER = ("n", "gradient")  # n tells the paper's rows apart, a kind of gradient counts nothing
 
 
 class Sizes(NamedTuple):
@@ -154,8 +155,10 @@ def as_data(item: Count, verified: bool = False) -> dict[str, Any]:
 
 
 def _at_paper_settings(method: Method) -> bool:
-    """Whether all settings but n are the method's defaults, which are the paper's."""
+    """Whether all settings that count, but n, are the method's defaults, which are the paper's."""
     fields = type(method).model_fields
     return all(
-        getattr(method, name) == field.default for name, field in fields.items() if name != "n"
+        getattr(method, name) == field.default
+        for name, field in fields.items()
+        if name not in _OTHER
     )

@@ -43,6 +43,20 @@ def test_it_moves_every_weight_by_its_scale_times_a_projection(tiny_backbone):
         assert not torch.equal(moved[name], variable.value), name
 
 
+def test_the_released_gradient_moves_along_small_tensors(tiny_backbone, token_batch):
+    """Of v alone, at the start: the sum of each tensor's own gradient over its padded size."""
+    backbone, found = tiny_backbone(), {}
+    for gradient in ("exact", "released"):
+        model = T5Model(backbone, METHODS["said"](intrinsic_dim=100, gradient=gradient))
+        logits = model(token_batch())
+        logits.square().mean().backward()
+        found[gradient] = logits.detach(), model.trained_tensors()["said.v"].grad
+    assert torch.equal(found["exact"][0], found["released"][0])
+    embedding = backbone_weights(backbone)["embedding"].value.numel()
+    assert found["released"][1].norm() > found["exact"][1].norm() / embedding
+    assert found["released"][1].norm() < found["exact"][1].norm() / 16
+
+
 def test_another_seed_is_another_subspace(tiny_backbone, token_batch):
     backbone, logits = tiny_backbone(), []
     for seed in (1, 1, 2):

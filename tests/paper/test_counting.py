@@ -87,6 +87,12 @@ def test_the_papers_row_needs_the_papers_settings_and_backbone():
     assert reported(count("t5_small_multi", METHODS["compacter"]()), "table1") is None
 
 
+def test_how_a_gradient_is_computed_counts_nothing():
+    released = count(BASE, METHODS["said"](gradient="released"))
+    assert reported(released, "table1") == paper_tables()["table1"]["said"]
+    assert reported(count(BASE, METHODS["bitfit"](final_norms=True)), "table1") is None
+
+
 def test_rows_are_the_papers_where_there_are_as_many():
     item = count(BASE, METHODS["bitfit"]())
     assert (item.rows, item.base, item.own) == (32_100, 222_882_048, (280_960, 222_903_552))

@@ -189,6 +189,7 @@ def test_it_follows_the_papers_protocol(every):
         assert (train["batch_size"], train.get("accumulate", 1)) == halved
         assert train["learning_rate"] == RATES[method]
         assert tables["method"].items() >= SETTINGS[method].items()
+        assert tables["method"].get("gradient") == ("released" if method == "said" else None)
 
     every(check, PUBLISHED)
 

@@ -138,6 +138,7 @@ def test_what_changes_no_result_may_differ(override):
     ("name", "without"),
     [
         ("demo/entailment_bitfit", "final_norms = true"),
+        ("demo/entailment_said", 'gradient = "exact"'),
         ("demo/entailment_full", 'prefix = "entailment"'),
     ],
 )
