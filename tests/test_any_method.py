@@ -154,7 +154,7 @@ def test_it_is_trained_to_a_result_without_a_score_of_the_paper(recipe, tmp_path
     assert "Output Shift on demo/smoke" in said
     assert f"adds     the last block's {K}, earlier shifts {K}\n" in said
     assert f"trains   {2 * K} parameters" in said
-    assert ", rate 0.02;" in said
+    assert ", rate 0.02 (the method's);" in said
     result = json.loads((directory / "result.json").read_text(encoding="utf-8"))
     assert result["method"] == "shift"
     assert result["paper"] is None

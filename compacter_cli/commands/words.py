@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
+from compacter_cli.paper.tables import paper_tables
 from compacter_cli.tasks import task_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def opening_lines(opening: Opening) -> list[str]:
         + _lost(opening.unwritable),
         f"splits: {task_of(recipe).split.words}",
         f"{opening.updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
-        f"{train.batch_size * train.accumulate} examples, rate {train.peak_rate:g}"
+        f"{train.batch_size * train.accumulate} examples, rate {train.peak_rate:g} "
+        f"({rate_source(recipe.method, train.peak_rate, shape)})"
         + warmup_note(train.warmup_steps, train.peak_rate, opening.updates),
         f"writing to {opening.directory}",
     ]
@@ -65,6 +67,20 @@ def _cut(count: int, length: int) -> str:
 def _lost(count: int) -> str:
     """How many targets no answer can equal, where there are any."""
     return f"; {count:,} targets hold what the vocabulary cannot write" if count else ""
+
+
+def rate_source(method: Method, rate: float, shape: T5Shape) -> str:
+    """Whose a peak rate is: the paper's, the search's on the demo tasks, or the recipe's alone."""
+    searched = method.searched_rate
+    if rate == searched:
+        return "the best of a search on the demo tasks"
+    if rate != method.learning_rate:
+        return "the recipe's"
+    if method.name not in paper_tables()["table1"]:
+        return "the method's"
+    if searched is None or shape.as_large_as_base:
+        return "the paper's"
+    return f"the paper's for T5-base; on a small T5 a search found {searched:g}"
 
 
 def warmup_note(warmup_steps: int, peak_rate: float, updates: int) -> str:

@@ -19,6 +19,7 @@ class BitFit(Efficient):
 
     title = "BitFit"
     learning_rate = 3e-4
+    searched_rate = 1.6e-2
     unsaid: ClassVar[Mapping[str, Any]] = {"final_norms": True}
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,

@@ -14,3 +14,4 @@ class CompacterPP(LowRankHypercomplex):
     """Which sub-layers get an adapter: self_attention, feed_forward or both."""
 
     title = "Compacter++"
+    searched_rate = 1.6e-2

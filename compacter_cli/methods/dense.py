@@ -8,6 +8,7 @@ class DenseBottleneck(Bottleneck):
     """Bottlenecks of two plain matrices, k to d and d to k: 2kd weights each."""
 
     learning_rate = 3e-4
+    searched_rate = 4e-3
 
     def projection_weights(self, k: int, d: int) -> int:
         return 2 * k * d

@@ -13,6 +13,7 @@ class Full(Method):
 
     title = "T5 (full fine-tuning)"
     learning_rate = 3e-4
+    searched_rate = 1e-3
     trains_in_place = True
     components: ClassVar[dict[str, Component]] = {
         **Method.components,

@@ -16,6 +16,7 @@ class Hypercomplex(Bottleneck):
     """Hypercomplex division; the paper tries 4, 8 and 12. It must divide d and k."""
 
     learning_rate = 3e-3
+    searched_rate = 4e-3
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         k, d = shape.hidden_dim, self.bottleneck

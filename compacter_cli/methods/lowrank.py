@@ -16,6 +16,7 @@ class LowRank(Bottleneck):
 
     title = "Adapter-LowRank"
     learning_rate = 3e-3
+    searched_rate = 4e-3
 
     def projection_weights(self, k: int, d: int) -> int:
         return 2 * self.rank * (k + d)

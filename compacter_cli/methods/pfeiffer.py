@@ -17,3 +17,4 @@ class Pfeiffer(DenseBottleneck):
     """Which sub-layers get an adapter: self_attention, feed_forward or both."""
 
     title = "Pfeiffer-Adapter"
+    searched_rate = 1e-3

@@ -17,6 +17,7 @@ class PromptR(PromptTuning):
 
     title = "Prompt Tuning-R"
     learning_rate = 3e-2
+    searched_rate = 6.4e-2
 
     def initializer(self, seed: int, weights: Weights) -> "keras.initializers.Initializer":
         import keras

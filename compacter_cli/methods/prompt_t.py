@@ -18,7 +18,7 @@ class PromptT(PromptTuning):
     name: Literal["prompt_t"] = "prompt_t"
 
     title = "Prompt Tuning-T"
-    learning_rate = 3e-1
+    learning_rate = 3e-1  # beyond the grid of the search, whose largest rate was its best
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         if self.length <= shape.vocabulary_size:

@@ -26,6 +26,7 @@ class SAID(Efficient):
 
     title = "Intrinsic-SAID"
     learning_rate = 3e-2
+    searched_rate = 4e-3
     unsaid: ClassVar[Mapping[str, Any]] = {"gradient": "exact"}
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,

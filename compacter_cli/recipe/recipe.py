@@ -34,6 +34,7 @@ from compacter_cli.section import Section
 from compacter_cli.t5.shapes import OWN_NAMES, shape_of
 from compacter_cli.tasks import TASKS, task_of
 from compacter_cli.tasks.own import FORMATS
+from compacter_cli.tasks.published import PublishedTask
 
 
 class Recipe(Section):
@@ -76,9 +77,13 @@ class Recipe(Section):
         return read_data(value, info.data.get("task"))
 
     def resolved(self) -> Self:
-        """This recipe with nothing left to its surroundings: the method's learning rate and the
-        task's prefix where none is given, and local paths made absolute, so that it can be run
-        again from anywhere."""
+        """This recipe with nothing left to its surroundings: learning rate and prefix as they are
+        by default where none is given, and local paths made absolute, so that it can be run again
+        from anywhere.
+
+        Raises:
+            CompacterError: no rate is given, and the backbone is not there to tell which it is.
+        """
         preset, data, train = self.backbone.preset, self.data, self.train
         if preset not in OWN_NAMES and os.path.isdir(user_path(preset)):
             preset = absolute(preset)
@@ -88,7 +93,7 @@ class Recipe(Section):
         prefix = data.prefix
         if prefix is None and self.method.prefixes_task:
             prefix = task_of(self).prefix or None
-        rate = train.learning_rate or self.method.learning_rate
+        rate = train.learning_rate or self._default_rate()
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"preset": preset}),
@@ -96,6 +101,15 @@ class Recipe(Section):
                 "train": train.model_copy(update={"learning_rate": rate}),
             }
         )
+
+    def _default_rate(self) -> float:
+        """The paper's rate in the paper's setting, the one that a search chose in any other."""
+        searched, published = self.method.searched_rate, TASKS.get(self.task)
+        if searched is None or (
+            isinstance(published, PublishedTask) and shape_of(self.backbone.preset).as_large_as_base
+        ):
+            return self.method.learning_rate
+        return searched
 
 
 def load_recipe(name: str, overrides: Iterable[str] = (), of_run: bool = False) -> Recipe:

@@ -45,6 +45,11 @@ class T5Shape:
         return 2 * self.num_layers
 
     @property
+    def as_large_as_base(self) -> bool:
+        """Whether it is as wide and as deep as T5-base, at least."""
+        return self.hidden_dim >= 768 and self.num_layers >= 12
+
+    @property
     def layer_norm_parameters(self) -> int:
         """Two norms in an encoder block, three in a decoder block, one at the end of each stack."""
         return (5 * self.num_layers + 2) * self.hidden_dim

@@ -10,6 +10,7 @@ from compacter_cli.commands.words import (
     ending_lines,
     method_lines,
     opening_lines,
+    rate_source,
     scores_line,
     warmup_note,
     warnings_of,
@@ -52,6 +53,31 @@ def test_the_opening_lines_of_the_papers_rte_run():
     assert lines[6].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
     assert "the 500 warm-up steps are the whole run" in lines[6]
     assert lines[7] == "writing to runs/x"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rate"),
+    [
+        ((), "0.003 (the paper's)"),
+        (("train.learning_rate=0.01",), "0.01 (the recipe's)"),
+        (("train.learning_rate=0.016",), "0.016 (the best of a search on the demo tasks)"),
+        (("method={name='prompt_t'}", "train.learning_rate=0.3"), "0.3 (the paper's)"),
+    ],
+)
+def test_the_rate_says_where_it_is_from(overrides, rate):
+    assert f" examples, rate {rate};" in opening_lines(opening(*overrides))[6]
+
+
+def test_the_papers_rate_on_a_small_backbone_is_not_what_a_search_found():
+    small = PRESETS["t5_small_multi"]
+    found = rate_source(METHODS["bitfit"](), 3e-4, small)
+    assert found == "the paper's for T5-base; on a small T5 a search found 0.016"
+    assert rate_source(METHODS["prompt_t"](), 3e-1, small) == "the paper's"
+
+
+def test_a_method_without_a_row_in_the_paper_has_a_rate_of_its_own(monkeypatch):
+    monkeypatch.setattr("compacter_cli.commands.words.paper_tables", lambda: {"table1": {}})
+    assert rate_source(METHODS["bitfit"](), 3e-4, BASE) == "the method's"
 
 
 def test_targets_that_no_answer_can_equal_are_counted():

@@ -541,14 +541,36 @@ def test_a_directory_is_no_recipe(tmp_path):
 # The resolved recipe
 
 
+@pytest.mark.parametrize("preset", ["t5_base_multi", "t5_1.1_base", "t5_large_multi"])
 @pytest.mark.parametrize(
     ("method", "rate"),
-    [("full", 3e-4), ("adapter", 3e-4), ("compacter", 3e-3), ("compacterpp", 3e-3)],
+    [("full", 3e-4), ("adapter", 3e-4), ("bitfit", 3e-4), ("compacterpp", 3e-3), ("said", 3e-2)],
 )
-def test_the_methods_own_learning_rate_is_filled_in(load, method, rate):
+def test_the_papers_rate_is_filled_in_in_its_setting(load, method, rate, preset):
     text = TINY.replace("compacterpp", method)
-    assert load(text=text).train.learning_rate == rate
-    assert load("train.learning_rate=1e-5", text=text).train.learning_rate == 1e-5
+    given = ["task=glue/rte", f"backbone.preset={preset}"]
+    assert load(*given, text=text).train.learning_rate == rate
+    assert load(*given, "train.learning_rate=1e-5", text=text).train.learning_rate == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("task", "preset"),
+    [
+        ("glue/rte", "t5_small_multi"),
+        ("demo/entailment", "demo/t5"),
+        ("demo/entailment", "t5_base_multi"),
+        ("csv", "t5_base_multi"),
+        ("csv", "t5_small_multi"),
+    ],
+)
+def test_the_searched_rate_is_filled_in_elsewhere(load, task, preset):
+    given = [f"task={task}", f"backbone.preset={preset}"]
+    if task == "csv":
+        given += ["data.train=a.csv", "data.source={text}", "data.target={label}"]
+    text = TINY.replace("compacterpp", "bitfit")
+    assert load(*given, text=text).train.learning_rate == 1.6e-2
+    assert load(*given, "train.learning_rate=1e-5", text=text).train.learning_rate == 1e-5
+    assert load(*given, text=TINY.replace("compacterpp", "prompt_t")).train.learning_rate == 3e-1
 
 
 def test_relative_paths_become_absolute(load, tmp_path, monkeypatch):

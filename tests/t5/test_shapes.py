@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +51,12 @@ def test_there_is_a_shape_for_every_published_preset_and_no_other(keras):
 
 def test_the_papers_t5_base_has_fewer_rows():
     assert shape_of("t5_base_multi").parameters(rows=32_100) == 222_882_048
+
+
+def test_base_and_larger_are_as_large_as_base():
+    small = {name for name, shape in PRESETS.items() if not shape.as_large_as_base}
+    assert small == {"t5_small_multi", "t5_1.1_small", "flan_small_multi"}
+    assert not replace(PRESETS["t5_base_multi"], num_layers=11).as_large_as_base
 
 
 def test_layer_norms_and_blocks_of_t5_base():
