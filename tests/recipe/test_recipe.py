@@ -573,6 +573,25 @@ def test_the_searched_rate_is_filled_in_elsewhere(load, task, preset):
     assert load(*given, text=TINY.replace("compacterpp", "prompt_t")).train.learning_rate == 3e-1
 
 
+@pytest.mark.parametrize(
+    ("given", "prefix"),
+    [
+        (["method.name=full"], "smoke"),
+        (["method.name=compacterpp"], None),
+        (["method.name=full", "task=super_glue/record", "backbone.preset=t5_base_multi"],
+         "superglue-record"),
+        (["method.name=full", 'data.prefix="answer:"'], "answer:"),
+        (["method.name=full", 'data.prefix=""'], ""),
+        (["method.name=compacterpp", 'data.prefix="answer:"'], "answer:"),
+    ],
+)  # fmt: skip
+def test_the_prefix_is_filled_in_where_the_method_puts_one(load, given, prefix):
+    recipe = load(*given)
+    assert recipe.data.prefix == prefix
+    assert load(text=recipe.toml()) == recipe
+    assert ("prefix" in recipe.plain()["data"]) == (prefix is not None)
+
+
 def test_relative_paths_become_absolute(load, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe = load("data.folder=my/originals", "data.data_dir=tfds")
