@@ -18,6 +18,7 @@ def loaded():
             load_pretraining if path.stem == "pretrain" else load_recipe
         )(str(path))
         for path in sorted(ROOT.rglob("*.toml"))
+        if path.parent.name != "sweeps"  # which are no recipes but name many
     }
 
 

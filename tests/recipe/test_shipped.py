@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from compacter_cli.errors import UsageError
-from compacter_cli.recipe.shipped import find_recipe, shipped_recipes
+from compacter_cli.recipe.shipped import find_recipe, shipped_recipes, shipped_sweeps
 
 SHIPPED = Path(__file__).parents[2] / "recipes"
 
@@ -17,10 +17,12 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_every_toml_file_below_recipes_is_listed_by_folder_and_stem():
-    files = {f"{path.parent.name}/{path.stem}" for path in SHIPPED.rglob("*.toml")}
-    assert len(files) == len(list(SHIPPED.rglob("*.toml"))), "two recipes share a name"
-    assert set(shipped_recipes()) == files
-    assert list(shipped_recipes()) == sorted(files)
+    files = [f"{path.parent.name}/{path.stem}" for path in SHIPPED.rglob("*.toml")]
+    assert len(files) == len(set(files)), "two recipes share a name"
+    sweeps = {name for name in files if name.startswith("sweeps/")}
+    assert set(shipped_recipes()) == set(files) - sweeps
+    assert list(shipped_recipes()) == sorted(shipped_recipes())
+    assert {f"sweeps/{name}" for name in shipped_sweeps()} == sweeps
 
 
 @pytest.mark.parametrize("name", ["glue/rte_compacterpp", "glue/rte_compacterpp.toml"])

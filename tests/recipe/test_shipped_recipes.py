@@ -20,7 +20,8 @@ from compacter_cli.t5.shapes import DEMO_PRESET, shape_of
 from compacter_cli.tasks import DEMO_TASKS, TASKS
 
 ROOT = Path(__file__).parents[2] / "recipes"
-FILES = {f"{path.parent.name}/{path.stem}": path for path in sorted(ROOT.rglob("*.toml"))}
+FILES = {f"{path.parent.name}/{path.stem}": path for path in sorted(ROOT.rglob("*.toml"))
+         if path.parent.name != "sweeps"}  # fmt: skip
 COLUMNS = paper_tables()["columns"]
 TABLES = {"glue": ("Table 1", "table1"), "super_glue": ("Table 2", "table2")}
 IN_PAPER = tuple(paper_tables()["table1"])  # methods that have a row in both tables
