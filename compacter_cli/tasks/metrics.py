@@ -3,7 +3,7 @@
 import re
 import string
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,9 +49,12 @@ class Answers:
 
 def accuracy(answers: Answers) -> float:
     """Share of right labels."""
-    from sklearn.metrics import accuracy_score
+    return _mean(right_labels(answers))
 
-    return float(accuracy_score(answers.gold, answers.settled()))
+
+def right_labels(answers: Answers) -> list[bool]:
+    """Whether each row has its label."""
+    return [gold == text for gold, text in zip(answers.gold, answers.settled(), strict=True)]
 
 
 def f1(answers: Answers) -> float:
@@ -139,18 +142,28 @@ def question_em(answers: Answers) -> float:
 
 def exact_match(answers: Answers) -> float:
     """Share of predictions that equal a reference, both normalised as SQuAD does."""
-    return _mean(
+    return _mean(matches(answers))
+
+
+def matches(answers: Answers) -> list[bool]:
+    """Whether each prediction equals a reference, both normalised."""
+    return [
         any(normalised(text) == normalised(reference) for reference in references)
         for references, text in answers.pairs()
-    )
+    ]
 
 
 def token_f1(answers: Answers) -> float:
     """Mean F1 of common words, the best over a row's references, normalised as SQuAD does."""
-    return _mean(
+    return _mean(token_f1s(answers))
+
+
+def token_f1s(answers: Answers) -> list[float]:
+    """Each row's F1 of common words."""
+    return [
         max(_overlap(reference, text) for reference in references)
         for references, text in answers.pairs()
-    )
+    ]
 
 
 def rouge_l(answers: Answers) -> float:
@@ -158,13 +171,23 @@ def rouge_l(answers: Answers) -> float:
 
     Words are of the letters a to z and digits alone: other scripts score 0.
     """
+    return _mean(rouge_ls(answers))
+
+
+def rouge_ls(answers: Answers) -> list[float]:
+    """Each row's ROUGE-L F-measure."""
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"])
-    return _mean(
+    return [
         max(scorer.score(reference, text)["rougeL"].fmeasure for reference in references)
         for references, text in answers.pairs()
-    )
+    ]
+
+
+def right(answers: Answers) -> list[bool]:
+    """Whether each row is answered rightly: by its label, or a text that is a reference."""
+    return right_labels(answers) if answers.task.targets else matches(answers)
 
 
 def normalised(text: str) -> str:
@@ -181,8 +204,7 @@ def _overlap(reference: str, text: str) -> float:
     return 2 * common / (len(expected) + len(given))
 
 
-def _mean(values: Iterable[float]) -> float:
-    values = list(values)
+def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
@@ -203,3 +225,14 @@ METRICS: dict[str, Callable[[Answers], float]] = {
         rouge_l,
     )
 }
+
+# Those that are a mean over rows, by what each row is worth.
+MEANS: dict[str, Callable[[Answers], Sequence[float]]] = {
+    "accuracy": right_labels,
+    "exact_match": matches,
+    "token_f1": token_f1s,
+    "rouge_l": rouge_ls,
+}
+# What metrics ask of rows beside their references; of a task without them a row need not have it.
+BY_GROUP = frozenset({"question_em"})
+BY_RAW_LABEL = frozenset({"raw_pearson", "raw_spearman"})

@@ -27,11 +27,14 @@ class Kind:
         refused: what is said of a directory that holds none, such as "is not a run".
         own: all names that it writes; one that a killed process left half written counts as it.
         pretrains: whether its recipe is one of pretraining.
+        common: those of `own` that people write too, so that alone they make a directory none of
+            its kind.
     """
 
     refused: str
     own: frozenset[str]
     pretrains: bool
+    common: frozenset[str] = frozenset({RECIPE})
 
     def may_take(self, directory: Path, overwrite: bool) -> bool:
         """Whether a new one may be written to `directory`; if not, one of its kind is there.
@@ -51,14 +54,11 @@ class Kind:
         return overwrite
 
     def holds(self, directory: Path) -> bool:
-        """Whether `directory` holds what one of its kind has written.
-
-        A recipe alone is not enough: people write recipes too.
-        """
+        """Whether `directory` holds what one of its kind has written: more than `common` names."""
         if not directory.is_dir() or (pretraining_in(directory) is not None) != self.pretrains:
             return False
-        written = (entry for entry in directory.iterdir() if entry.name != RECIPE)
-        return any(place_of(entry) in (*self.own, LOCK) for entry in written)
+        names = (place_of(entry) for entry in directory.iterdir() if entry.name not in self.common)
+        return any(name in (*self.own, LOCK) for name in names)
 
     def _check_nothing_else(self, directory: Path) -> None:
         for entry in _entries(directory):

@@ -23,7 +23,11 @@ class ScoresRecord(TypedDict):
 
 
 class Result(TypedDict):
-    """result.json: what a finished run came to. Shares are in percent, memory is in bytes."""
+    """result.json: what a finished run came to. Shares are in percent, memory is in bytes.
+
+    What is not required, runs of earlier versions lack: the peak rate, and on how many examples
+    and in how many updates it was trained.
+    """
 
     task: str
     method: str
@@ -33,6 +37,9 @@ class Result(TypedDict):
     trained_percent: float
     backbone_parameters: int
     epochs: int
+    learning_rate: NotRequired[float]
+    train_examples: NotRequired[int]
+    updates: NotRequired[int]
     best_epoch: int
     validation: ScoresRecord
     test: ScoresRecord

@@ -39,12 +39,16 @@ from compacter_cli.training.lock import LOCK, Lock, check_free
 from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
+PREDICTIONS = "predictions.jsonl"
 STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
 ADAPTERS = ("best", "last")
 # Keys of a recipe that change no result: a run may go on with others.
 FREE = ("train.save_every", "train.save_minutes", "train.not_finite", "output.")
 RUN = Kind(
-    "is not a run", frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, *ADAPTERS}), False
+    "is not a run",
+    frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, *ADAPTERS}),
+    False,
+    common=frozenset({RECIPE, PREDICTIONS}),
 )
 
 

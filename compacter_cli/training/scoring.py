@@ -70,16 +70,22 @@ def score(task: Task, rows: list[Row], predicted: list[str]) -> Scores:
     constant = Answers(task, rows, [most_frequent] * len(rows))
     pairs = zip(rows, predicted, strict=True)
     return Scores(
-        metrics=_measured(task.metrics, given),
-        majority=_measured(task.metrics, constant),
+        metrics=measured(task.metrics, given),
+        majority=measured(task.metrics, constant),
         count=len(rows),
         invalid=sum(not task.allows(row, text) for row, text in pairs),
-        beside=_measured(task.beside, given),
+        beside=measured(task.beside, given),
     )
 
 
-def _measured(names: Iterable[str], answers: Answers) -> dict[str, float]:
-    return {name: round(100 * METRICS[name](answers), DIGITS) for name in names}
+def measured(names: Iterable[str], answers: Answers) -> dict[str, float]:
+    """Metrics by their names, in percent."""
+    return {name: percent(METRICS[name](answers)) for name in names}
+
+
+def percent(share: float) -> float:
+    """A share as scores are written."""
+    return round(100 * share, DIGITS)
 
 
 def answer(

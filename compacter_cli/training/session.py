@@ -137,7 +137,7 @@ class Session:
         self._tell_of_no_lock()
         if self.recipe.train.score_before:
             self.display.scoring_before()
-            scores = self._score_test()
+            scores, _ = self._answer_test()
             self.before = scores.record()
             self.display.scored_before(scores)
 
@@ -420,19 +420,22 @@ class Session:
             save_adapter(self.directory / which, tensors, manifest)
 
     def finish(self) -> Result:
-        """Load the best adapter back from its file, test it, and write the result.
+        """Load the best adapter back from its file, test it, and write predictions and result.
 
         Raises:
             Interrupted: a signal came; nothing is lost.
         """
         from compacter_cli.adapters.adapter_file import load_adapter
+        from compacter_cli.training.predictions import write_predictions
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
         self.model.assign(load_adapter(self.directory / "best").tensors)
         with telling_how_to_go_on(self._command, "after the last update, saved whole"):
-            result = self._result(self.best, self._score_test())
+            scores, predicted = self._answer_test()
+            result = self._result(self.best, scores)
             with self._writing():
+                write_predictions(self.directory, self.task, self.dataset.test.rows, predicted)
                 write_json(self.directory / runs.RESULT, result)
         runs.remove_states(self.directory)
         return result
@@ -452,6 +455,9 @@ class Session:
             "trained_percent": 100 * trained / shape.parameters(),
             "backbone_parameters": shape.parameters(),
             "epochs": recipe.train.epochs,
+            "learning_rate": recipe.train.peak_rate,
+            "train_examples": len(self.dataset.train),
+            "updates": self.tuning.updates,
             "best_epoch": best["number"],
             "validation": best["validation"],
             "test": test.record(),
@@ -465,15 +471,12 @@ class Session:
             "data": self.dataset.origin,
         }
 
-    def _score_test(self) -> Scores:
+    def _answer_test(self) -> tuple[Scores, list[str]]:
         from compacter_cli.training.scoring import evaluate
 
         size = self.recipe.train.eval_batch_size
         vocabulary = self.backbone.vocabulary
-        scores, _ = evaluate(
-            self.model, vocabulary, self.task, self.dataset, "test", size, self.device
-        )
-        return scores
+        return evaluate(self.model, vocabulary, self.task, self.dataset, "test", size, self.device)
 
 
 def model_of(keras_backbone: T5Backbone, exact: dict[str, torch.Tensor], recipe: Recipe) -> T5Model:

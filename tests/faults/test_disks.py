@@ -18,7 +18,10 @@ AT_STATE = "at_step(4, lambda *_: at_call(files, 'write_durably', 1, full))"
 AT_LAST = "at_step(3, lambda *_: at_call(files, 'write_durably', 4, full))"
 AT_BEST = "at_step(3, lambda *_: at_call(files, 'write_durably', 6, full))"
 AT_METRICS = "at_step(1, full)"
-AT_RESULT = "at_call('compacter_cli.training.scoring', 'evaluate', 1, full)"  # the test, at the end
+AT_PREDICTIONS = "at_call('compacter_cli.training.scoring', 'evaluate', 1, full)"  # the test
+AT_RESULT = (
+    "at_call('compacter_cli.training.predictions', 'write_predictions', 1, full, after=True)"
+)
 
 
 @pytest.fixture
@@ -119,10 +122,16 @@ def test_a_full_disk_at_the_metrics_does_what_the_recipe_says(train, whole, bits
     assert bits(place / "run") == whole(*sets)
 
 
-def test_a_result_that_cannot_be_written_is_written_by_the_next_try(train, whole, bits, fills):
+@pytest.mark.parametrize(
+    ("at", "name"), [(AT_PREDICTIONS, "predictions.jsonl"), (AT_RESULT, "result.json")]
+)
+def test_a_result_that_cannot_be_written_is_written_by_the_next_try(
+    train, whole, bits, fills, at, name
+):
     place, full, make_room, reason = fills
-    said = train(place / "run", before=full + AT_RESULT).ended(1)
-    assert f"cannot write {place / 'run' / 'result.json'}: {reason}" in said
+    said = train(place / "run", before=full + at).ended(1)
+    assert f"cannot write {place / 'run' / name}: {reason}" in said
+    assert not (place / "run" / "result.json").exists()
     assert "what was saved before is whole" in said
     make_room()
     assert "going on after update 6 of 6" in train(place / "run", "--resume").ended(0)

@@ -128,6 +128,17 @@ def test_metrics_are_on_the_disk_before_the_state_that_follows_them(train, tmp_p
         assert places["append_jsonmetrics.jsonl"] < places["syncmetrics.jsonl"]
 
 
+def test_a_kill_between_predictions_and_result_finishes_again(train, whole, bits, tmp_path):
+    module = "compacter_cli.training.predictions"
+    die = f"at_call({module!r}, 'write_predictions', 1, lambda *_: die(), after=True)"
+    assert train(tmp_path / "run", before=die).wait().code == -signal.SIGKILL
+    there = sorted(entry.name for entry in (tmp_path / "run").iterdir())
+    assert "predictions.jsonl" in there
+    assert "result.json" not in there
+    assert "going on after update 6 of 6" in train(tmp_path / "run", "--resume").ended(0)
+    assert bits(tmp_path / "run") == whole()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_kill_at_any_point_of_a_run_loses_nothing(train, whole, bits, tmp_path):

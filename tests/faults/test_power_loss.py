@@ -14,7 +14,9 @@ from compacter_cli.adapters.adapter_file import load_adapter, save_adapter
 from compacter_cli.errors import CompacterError
 from compacter_cli.files import write_json
 from compacter_cli.pretraining.state import Progress, load_state, save_state
+from compacter_cli.tasks import TASKS
 from compacter_cli.training import checkpoints, trainer
+from compacter_cli.training.predictions import read_predictions, write_predictions
 
 LOSS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("power_loss.py"))))
 
@@ -60,6 +62,15 @@ def read_the_result(root):
     return json.loads((root / "result.json").read_text())["value"]
 
 
+def save_predictions(root, value):
+    rows = [{"idx": 0, "sentence1": "P.", "sentence2": "C.", "label": 1}]
+    write_predictions(root, TASKS["glue/rte"], rows, [str(value)])
+
+
+def read_the_predictions(root):
+    return int(read_predictions(root).predicted[0])
+
+
 def save_a_run_state(root, value):
     names = {"weight/a": (2, 3), "weight/b": (4,), "exp_avg/a": (2, 3)}
     tensors = {name: torch.full(shape, float(value)) for name, shape in names.items()}
@@ -81,6 +92,7 @@ SAVES = {
     "run state": (save_a_run_state, read_the_run_state),
     "pretraining state": (save_a_state, read_the_state),
     "result": (save_a_result, read_the_result),
+    "predictions": (save_predictions, read_the_predictions),
 }
 
 

@@ -198,6 +198,13 @@ def test_what_a_user_put_into_a_run_is_not_overwritten(tmp_path, name):
     assert files(directory) == before
 
 
+def test_answers_of_ones_own_beside_a_recipe_are_no_run(tmp_path):
+    (tmp_path / "recipe.toml").write_text(demo().toml())
+    (tmp_path / "predictions.jsonl").write_text("mine")  # of compacter predict --output
+    with pytest.raises(UsageError, match="is not a run, so it is never overwritten"):
+        check_vacant(tmp_path, overwrite=True)
+
+
 def test_leftovers_of_a_killed_process_may_be_overwritten(tmp_path):
     directory = begun(tmp_path / "run", demo(), ENVIRONMENT)
     for name in ("best.new-123", "last.previous"):

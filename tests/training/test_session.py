@@ -240,7 +240,7 @@ def test_the_test_is_taken_with_the_best_adapter_from_its_file(tmp_path, monkeyp
 
         def evaluate(model, vocabulary, task, dataset, split, size, device):
             seen[split] = same(tmp_path / "run" / "best", model.trained_tensors())
-            return Scores({"accuracy": 33.0}, {"accuracy": 54.0}, 100, 1), []
+            return Scores({"accuracy": 33.0}, {"accuracy": 54.0}, 100, 1), ["1"] * 100
 
         monkeypatch.setattr("compacter_cli.training.scoring.evaluate", evaluate)
         result = session.finish()
@@ -264,6 +264,8 @@ def test_a_result_holds_what_was_run_and_what_came_of_it(tmp_path, monkeypatch):
     assert result["trained_percent"] == pytest.approx(100 * 1_888 / 173_056)
     assert result["backbone_parameters"] == 173_056
     assert (result["epochs"], result["best_epoch"]) == (2, 2)
+    assert (result["train_examples"], result["updates"]) == (40, 4)  # 20 an update
+    assert result["learning_rate"] == 1e-2
     assert result["validation"]["metrics"] == {"accuracy": 80.0}
     assert (result["test"]["count"], result["paper"]) == (100, None)
     assert result["run"] == str(tmp_path / "run")
@@ -371,7 +373,8 @@ def test_the_state_is_saved_at_epoch_ends_and_gone_with_the_result(tmp_path):
         session.finish()
     assert states_in(tmp_path / "run") == []
     assert sorted(entry.name for entry in (tmp_path / "run").iterdir()) == [
-        "best", "environment.json", "last", "metrics.jsonl", "recipe.toml", "result.json",
+        "best", "environment.json", "last", "metrics.jsonl", "predictions.jsonl", "recipe.toml",
+        "result.json",
     ]  # fmt: skip
 
 
