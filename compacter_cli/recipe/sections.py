@@ -177,3 +177,5 @@ class OutputSection(Section):
     """Runs go to <root>/<task>/<method>/<preset>-s<seed>-<hash of the recipe>."""
     without_metrics: Literal["continue", "stop"] = "continue"
     """What a run does that cannot write metrics.jsonl: it says so and goes on, or ends."""
+    watch: list[Literal["tensorboard", "wandb"]] = Field(default_factory=list)
+    """Where its curves can be watched, too; each is an extra to be installed."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.shapes import T5Shape
     from compacter_cli.training.loop import Epoch
+    from compacter_cli.training.records import Result
     from compacter_cli.training.scoring import Scores
     from compacter_cli.training.trainer import Update
 
@@ -65,4 +66,7 @@ class Display:
         """One epoch is done and scored."""
 
     def stop(self) -> None:
-        """The run ends, well or not."""
+        """The training ends, well or not."""
+
+    def finished(self, result: Result) -> None:
+        """The run is tested, and its result written."""

@@ -56,9 +56,11 @@ def check_before_training(
     from compacter_cli.tasks import task_of
     from compacter_cli.training.claim import check_writable
     from compacter_cli.training.run_directory import check_vacant
+    from compacter_cli.training.watching import check_watchers
 
     if not resume:
         check_vacant(directory, overwrite)
+    check_watchers(recipe.output.watch)
     check_writable(directory)
     check_preset(recipe.backbone.preset, offline)
     return find_rows(task_of(recipe), recipe.data, offline)
@@ -98,8 +100,10 @@ def train(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
     from compacter_cli.training.claim import is_vacant
+    from compacter_cli.training.display import Display
     from compacter_cli.training.memory import memory_advice
     from compacter_cli.training.session import Session
+    from compacter_cli.training.watching import Watching
 
     directory = Path(directory)
     check_options(resume, strict, overwrite)
@@ -109,7 +113,8 @@ def train(
     begun = resume and not is_vacant(directory)
     with (
         memory_advice(recipe.train, directory),
-        Session(recipe, directory, device, source, display) as session,
+        Watching(display or Display(), recipe, directory, offline) as watching,
+        Session(recipe, directory, device, source, watching) as session,
     ):
         session.resume(strict) if begun else session.start(overwrite)
         session.train()

@@ -40,15 +40,16 @@ from compacter_cli.training.records import Environment, Result
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 PREDICTIONS = "predictions.jsonl"
+WATCHED = ("tensorboard", "wandb")  # folders of what watches a run
 STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
 ADAPTERS = ("best", "last")
 # Keys of a recipe that change no result: a run may go on with others.
 FREE = ("train.save_every", "train.save_minutes", "train.not_finite", "output.")
 RUN = Kind(
     "is not a run",
-    frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, *ADAPTERS}),
+    frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, *ADAPTERS, *WATCHED}),
     False,
-    common=frozenset({RECIPE, PREDICTIONS}),
+    common=frozenset({RECIPE, PREDICTIONS, *WATCHED}),
 )
 
 

@@ -438,6 +438,7 @@ class Session:
                 write_predictions(self.directory, self.task, self.dataset.test.rows, predicted)
                 write_json(self.directory / runs.RESULT, result)
         runs.remove_states(self.directory)
+        self.display.finished(result)
         return result
 
     def _result(self, best: EpochLine, test: Scores) -> Result:

@@ -328,6 +328,24 @@ def test_a_finished_run_that_was_moved_tells_where_it_is(run, tmp_path):
     assert json.loads(result.stdout)["run"] == str(moved)
 
 
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_watcher_that_is_not_installed_is_told_before_anything_begins(
+    dry, tmp_path, monkeypatch, untrained
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    result = call(*dry, "--set", 'output.watch=["wandb"]', "--output", tmp_path / "run")
+    assert '"wandb" needs a package that is not installed' in assert_one_line(result, 2)
+    assert 'pip install "compacter[wandb]"' in result.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_watcher_that_nobody_knows_is_told_with_those_there_are(tmp_path):
+    result = call("--dry-run", "--set", 'output.watch=["tensorbord"]', "--output", tmp_path / "run")
+    assert result.exit_code == 2
+    assert "output.watch" in result.stderr
+    assert "wandb" in result.stderr
+
+
 def test_a_dry_run_of_a_resume_says_how_far_the_run_is(run, untrained):
     free, finished = (
         call(

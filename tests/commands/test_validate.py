@@ -49,7 +49,7 @@ def test_every_default_is_filled_in(run):
         "save_minutes": 15.0,
     }
     assert tables["method"]["activation"] == "gelu_tanh"
-    assert tables["output"] == {"root": "runs", "without_metrics": "continue"}
+    assert tables["output"] == {"root": "runs", "without_metrics": "continue", "watch": []}
 
 
 def test_what_is_printed_is_a_recipe_that_loads_to_the_same(run, tmp_path):
