@@ -1,22 +1,21 @@
-"""One training run: what is loaded, trained, saved and tested, and in which order."""
+"""One training run: what is loaded, trained, saved and tested, and in which order.
+
+What is written, and when it is due, `run_writer.py` knows.
+"""
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from compacter_cli.adapters.restoring import backbone_of
-from compacter_cli.errors import CompacterError, NotFiniteError
-from compacter_cli.files import sweep, write_json
+from compacter_cli.errors import CompacterError
 from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
-from compacter_cli.recipe.earlier import completed
-from compacter_cli.section import differences
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
-from compacter_cli.training.claim import hold
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.run_state import (
     Computed,
@@ -24,13 +23,12 @@ from compacter_cli.training.run_state import (
     RunRecord,
     changes,
     check_record,
-    resume_command,
     telling_how_to_go_on,
 )
-from compacter_cli.training.space import check_space
+from compacter_cli.training.run_writer import RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.model import T5Model
     from compacter_cli.training.checkpoints import Checkpoint
-    from compacter_cli.training.lock import Lock
     from compacter_cli.training.loop import Epoch
     from compacter_cli.training.records import EpochLine, Result, ScoresRecord
     from compacter_cli.training.scoring import Scores
@@ -79,11 +76,9 @@ class Session:
         self.best: EpochLine | None = None
         self.before: ScoresRecord | None = None
         self._device_name, self._source = device, source
+        self._writer = RunWriter(recipe, directory, device, self.display)
         self._stack = ExitStack()
-        self._lock: Lock | None = None
-        self._seconds, self._saved_at = 0.0, 0.0
-        self._saved: tuple[int, int] | None = None  # update and epochs of the latest state
-        self._without_metrics = False
+        self._seconds = 0.0
 
     def __enter__(self) -> Self:
         start_keras()
@@ -95,8 +90,7 @@ class Session:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        if self._lock is not None:
-            self._lock.release()
+        self._writer.release()
         self._stack.__exit__(*error)
 
     def _load(self) -> None:
@@ -131,10 +125,9 @@ class Session:
             CompacterError: the directory is taken, or has no room for what is saved.
         """
         self._check_space()  # before a run that is to be replaced is gone
-        environment = runs.environment(self.device)
-        self._lock = runs.start_run(self.directory, self.recipe, environment, overwrite, self._lock)
+        self._writer.claim(runs.environment(self.device), overwrite)
         self.display.opening(self._opening())
-        self._tell_of_no_lock()
+        self._writer.tell_of_no_lock()
         if self.recipe.train.score_before:
             self.display.scoring_before()
             scores, _ = self._answer_test()
@@ -152,8 +145,8 @@ class Session:
         """
         from compacter_cli.training.checkpoints import newest
 
-        self._lock = hold(self.directory)
-        self._tell_of_no_lock()
+        self._writer.hold()
+        self._writer.tell_of_no_lock()
         found = newest(self.directory)
         if found.damaged and (strict or found.checkpoint is None):
             reasons = "; ".join(f"{name}: {why}" for name, why in found.damaged.items())
@@ -171,25 +164,15 @@ class Session:
             self._go_on_from(found.checkpoint, found.damaged)
 
     def _go_on_from(self, checkpoint: Checkpoint, damaged: Mapping[str, str]) -> None:
-        from compacter_cli.training.checkpoints import remove, remove_older
-
         self._restore(checkpoint)
         update, epochs = checkpoint.state.update, self.tuning.progress.epochs
         self.display.opening(self._opening())
         for name, reason in damaged.items():
             self.display.line(f"the saved state {name} is damaged and left out: {reason}")
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
-        self._do_with_metrics(lambda: runs.cut_metrics(self.directory, update, epochs))
-        runs.note_resumed(self.directory, runs.environment(self.device), update)
-        runs.mend_recipe(self.directory, self.recipe)
-        remove(self.directory, damaged)
-        remove_older(self.directory)
-        sweep(self.directory, runs.RUN.own.__contains__)
+        self._writer.cut_metrics(update, epochs)
+        self._writer.note_resumed(runs.environment(self.device), update, damaged)
         self._check_space()
-
-    def _tell_of_no_lock(self) -> None:
-        if not self._held.certain:
-            self.display.line("this file system knows no locks: let no second process write here")
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         from compacter_cli.training.loop import Progress
@@ -200,45 +183,14 @@ class Session:
         self.tuning.progress = progress
         self.best, self.before = record["best"], record["before"]
         self._seconds = record["seconds"]
-        self._saved = checkpoint.state.update, self.tuning.progress.epochs
-        self._check_best()
+        self._writer.saved = checkpoint.state.update, progress.epochs
+        if self.best is not None:
+            self._writer.check_best(self.best, progress.epochs)
         for sentence in changes(record["computed"], self._computed()):
             self.display.line(sentence)
 
-    def _check_best(self) -> None:
-        """Make sure of the best adapter so far, which could not be made again.
-
-        It may be of a later epoch than the state's, which will then be scored and saved again.
-        """
-        from compacter_cli.adapters.adapter_file import load_adapter
-
-        if self.best is None:
-            return
-        place = self.directory / "best"
-        try:
-            manifest = load_adapter(place).manifest
-        except CompacterError as error:
-            raise CompacterError(
-                f"the best adapter so far cannot be had: {error}",
-                "put it back, or begin again with --overwrite",
-            ) from error
-        epoch = manifest.get("metrics", {}).get("epoch", 0)
-        later = epoch > self.tuning.progress.epochs
-        other = differences(completed(manifest["recipe"]), self.recipe.plain(), runs.FREE)
-        if other or not (later or epoch == self.best["number"]):
-            raise CompacterError(
-                f"{place} is not the best adapter of this run, which is of epoch "
-                f"{self.best['number']}",
-                "put it back, or begin again with --overwrite",
-            )
-
     def _check_space(self) -> None:
-        from compacter_cli.training.checkpoints import KEPT, MANIFEST_BYTES
-
-        weights = sum(tensor.nbytes for tensor in self.model.trained_tensors().values())
-        once = 3 * weights + MANIFEST_BYTES  # AdamW keeps two moments
-        adapters = 3 * (weights + MANIFEST_BYTES)  # the best, the last, and one in the making
-        check_space(self.directory, once, (KEPT + 1) * once + adapters, self.display)
+        self._writer.check_space(self.model.trained_tensors())
 
     def _opening(self) -> Opening:
         splits = (self.dataset.train, self.dataset.validation, self.dataset.test)
@@ -262,9 +214,10 @@ class Session:
         from compacter_cli.training.signals import deferred_signals
 
         self.display.start(self.tuning.updates, self.tuning.trainer.update)
-        self._began = self._saved_at = time.perf_counter()
+        self._began = time.perf_counter()
+        self._writer.start_clock()
         with deferred_signals() as stop:
-            with telling_how_to_go_on(self._command, AT_ONCE):
+            with telling_how_to_go_on(self._writer.command, AT_ONCE):
                 self._follow(stop)
                 self._seconds += time.perf_counter() - self._began
                 if stop():
@@ -287,27 +240,21 @@ class Session:
         done, updates = self.tuning.trainer.update, self.tuning.updates
         raise stop.interrupted(
             f"interrupted after update {done:,} of {updates:,}, saved whole; go on with: "
-            f"{self._command}"
+            f"{self._writer.command}"
         )
 
     def _on_update(self, update: Update) -> None:
-        self._log(update.record())
+        self._writer.log(update.record())
         if update.skipped:
             self.display.line(
                 f"update {update.step} is left out: its loss or gradient is not finite"
             )
         self.display.update(update)
-        if self._due(update):
+        if self._writer.is_due(update.step):
             self._save_state()
 
-    def _due(self, update: Update) -> bool:
-        section = self.recipe.train
-        minutes = (time.perf_counter() - self._saved_at) / 60
-        counted = section.save_every is not None and update.step % section.save_every == 0
-        return counted or minutes >= section.save_minutes
-
     def _on_epoch(self, epoch: Epoch) -> None:
-        self._log(epoch.record())
+        self._writer.log(epoch.record())
         self._save("last", epoch)
         if epoch.best:
             self._save("best", epoch)
@@ -315,67 +262,12 @@ class Session:
         self._save_state()
         self.display.epoch(epoch)
 
-    def _log(self, entry: Mapping[str, Any]) -> None:
-        self._do_with_metrics(lambda: runs.append_metrics(self.directory, **entry))
-
-    def _do_with_metrics(self, write: Callable[[], None]) -> None:
-        """Write to metrics.jsonl; what it means that it cannot be, the recipe says."""
-        self._held.check()
-        if self._without_metrics:
-            return
-        try:
-            write()
-        except CompacterError as error:
-            self._held.check()
-            if self.recipe.output.without_metrics == "stop":
-                raise
-            self._without_metrics = True
-            self.display.line(f"{error}; the run goes on without metrics.jsonl")
-
-    @property
-    def _command(self) -> str:
-        return resume_command(self.directory, self._device_name)
-
-    @property
-    def _held(self) -> Lock:
-        assert self._lock is not None  # since `start` or `resume`
-        return self._lock
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Write to the directory inside; where it is gone or replaced, that alone is said."""
-        self._held.check()
-        try:
-            yield
-        except CompacterError:
-            self._held.check()
-            raise
-
     def _save_state(self) -> None:
         """Save all that `resume` needs, unless it is saved already."""
-        from compacter_cli.training.checkpoints import save
-
         trainer, epochs = self.tuning.trainer, self.tuning.progress.epochs
-        if self._saved == (trainer.update, epochs):
-            return
-        state = trainer.state()
-        self._check_finite(state.tensors)
-        scored = trainer.update == epochs * self.tuning.per_epoch
-        then = self._command
-        self._do_with_metrics(lambda: runs.sync_metrics(self.directory))
-        with self._writing():
-            save(self.directory, state, self._record(), scored, then)
-        self._saved, self._saved_at = (trainer.update, epochs), time.perf_counter()
-
-    def _check_finite(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        from compacter_cli.t5.tensors import first_not_finite
-
-        if name := first_not_finite(tensors):
-            raise NotFiniteError(
-                f"{name} is not finite after update {self.tuning.trainer.update}; what was saved "
-                "last is untouched",
-                "begin again with a smaller train.learning_rate",
-            )
+        if self._writer.saved != (trainer.update, epochs):
+            scored = trainer.update == epochs * self.tuning.per_epoch
+            self._writer.save_state(trainer.state(), self._record(), scored)
 
     def _record(self) -> RunRecord:
         return {
@@ -403,10 +295,9 @@ class Session:
         }
 
     def _save(self, which: str, epoch: Epoch | None = None) -> None:
-        from compacter_cli.adapters.adapter_file import manifest_of, save_adapter
+        from compacter_cli.adapters.adapter_file import manifest_of
 
         tensors = self.model.trained_tensors()
-        self._check_finite(tensors)
         manifest = manifest_of(
             tensors,
             method=self.recipe.method.settings(),
@@ -416,8 +307,7 @@ class Session:
             recipe=self.recipe.plain(),
             metrics={"epoch": epoch.number, **epoch.validation.metrics} if epoch else None,
         )
-        with self._writing():
-            save_adapter(self.directory / which, tensors, manifest)
+        self._writer.save_adapter(which, self.tuning.trainer.update, tensors, manifest)
 
     def finish(self) -> Result:
         """Load the best adapter back from its file, test it, and write predictions and result.
@@ -426,17 +316,14 @@ class Session:
             Interrupted: a signal came; nothing is lost.
         """
         from compacter_cli.adapters.adapter_file import load_adapter
-        from compacter_cli.training.predictions import write_predictions
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
         self.model.assign(load_adapter(self.directory / "best").tensors)
-        with telling_how_to_go_on(self._command, "after the last update, saved whole"):
+        with telling_how_to_go_on(self._writer.command, "after the last update, saved whole"):
             scores, predicted = self._answer_test()
             result = self._result(self.best, scores)
-            with self._writing():
-                write_predictions(self.directory, self.task, self.dataset.test.rows, predicted)
-                write_json(self.directory / runs.RESULT, result)
+            self._writer.write_result(result, self.task, self.dataset.test.rows, predicted)
         runs.remove_states(self.directory)
         self.display.finished(result)
         return result

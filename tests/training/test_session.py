@@ -396,7 +396,8 @@ def clock(monkeypatch):
     """The clock of a session, which the test moves."""
     now = SimpleNamespace(seconds=1000.0)
     patched = SimpleNamespace(perf_counter=lambda: now.seconds)
-    monkeypatch.setattr("compacter_cli.training.session.time", patched)
+    for module in ("session", "run_writer"):
+        monkeypatch.setattr(f"compacter_cli.training.{module}.time", patched)
     return now
 
 
