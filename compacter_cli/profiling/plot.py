@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.profiling.labels import Point, label_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     from matplotlib.axes import Axes
@@ -16,36 +16,6 @@ if TYPE_CHECKING:
     from compacter_cli.profiling.rows import Measured, Profile
 
 COLOURS = {"full": "#c0392b", "other": "#1f5f8b"}
-Point = tuple[float, float]
-
-
-class Box(NamedTuple):
-    """A rectangle, in points of 1/72 inch from the picture's lower left corner."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-
-    def overlaps(self, other: Box) -> bool:
-        return (
-            self.left < other.right
-            and other.left < self.right
-            and self.bottom < other.top
-            and other.bottom < self.top
-        )
-
-
-class Place(NamedTuple):
-    """Where a name may go: its offset from its dot, and its box."""
-
-    dx: float
-    dy: float
-    box: Box
-
-    def is_free(self, taken: Sequence[Box]) -> bool:
-        inside = self.box.left > 0 and self.box.bottom > 0
-        return inside and not any(self.box.overlaps(other) for other in taken)
 
 
 def check_plot(path: Path) -> None:
@@ -80,7 +50,7 @@ def save_plot(profile: Profile, path: Path) -> None:
     axes.set_ylabel("peak memory, MB" + (" per example" if unit == "example" else ""))
     axes.set_title(_title(profile), fontsize=10)
     figure.draw_without_rendering()  # sizes are known from here on
-    _label(axes, points)
+    label_points(axes, points, _look)
     try:
         figure.savefig(path)
     except OSError as error:
@@ -113,40 +83,10 @@ def _title(profile: Profile) -> str:
     )
 
 
-def _label(axes: Axes, points: Mapping[str, Point]) -> None:
-    """A name near every dot, where it covers no other name and no dot, with a line to its dot."""
-    scale = 72 / axes.figure.dpi
-    dots = {name: axes.transData.transform(point) * scale for name, point in points.items()}
-    taken = [Box(x - 6, y - 6, x + 6, y + 6) for x, y in dots.values()]
-    for name, (x, y) in sorted(dots.items(), key=lambda dot: -dot[1][1]):
-        dx, dy, box = _free_place(name, x, y, taken)
-        taken.append(box)
-        axes.annotate(
-            name,
-            points[name],
-            xytext=(dx, dy),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color=COLOURS["full" if name == "full" else "other"],
-            fontweight="bold" if name == "full" else "normal",
-            arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkB": 4},
-        )
-
-
-def _free_place(name: str, x: float, y: float, taken: Sequence[Box]) -> Place:
-    """The nearest place of a name that is free, or the last where none is; its dot is at (x, y)."""
-    places = list(_places(name, x, y))
-    return next((place for place in places if place.is_free(taken)), places[-1])
-
-
-def _places(name: str, x: float, y: float) -> Iterator[Place]:
-    """Places around a dot, the nearest first."""
-    across, up = 3.2 * len(name), 6  # half of the box of a text of this size
-    for distance in range(0, 200, 8):
-        for angle in (0, 45, -45, 90, -90, 135, -135, 180):
-            dx = math.cos(math.radians(angle)) * (12 + across + distance)
-            dy = math.sin(math.radians(angle)) * (14 + distance)
-            box = Box(x + dx - across, y + dy - up, x + dx + across, y + dy + up)
-            yield Place(dx, dy, box)
+def _look(name: str) -> dict[str, str]:
+    """How the name of a method is written."""
+    full = name == "full"
+    return {
+        "color": COLOURS["full" if full else "other"],
+        "fontweight": "bold" if full else "normal",
+    }

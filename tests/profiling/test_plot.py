@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.profiling import plot
 from compacter_cli.profiling.plot import check_plot, save_plot
 
 SETTING = {
@@ -98,11 +97,3 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         check_plot(tmp_path / "mine.png")
     with pytest.raises(CompacterError, match="No such file"):
         save_plot({**SETTING, "methods": ROWS}, tmp_path / "no" / "p.png")
-
-
-def test_a_name_without_a_free_place_is_still_somewhere():
-    everywhere = [plot.Box(-1000, -1000, 1000, 1000)]
-    dx, dy, box = plot._free_place("phm", 50, 50, everywhere)
-    assert (dx, dy) != (0, 0)
-    assert box.right - box.left == pytest.approx(2 * 3.2 * len("phm"))
-    assert (box.left + box.right) / 2 == pytest.approx(50 + dx)

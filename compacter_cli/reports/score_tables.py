@@ -1,0 +1,315 @@
+"""Tables 1 and 2 of the paper, of a sweep's own numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.reports.cells import (
+    Average,
+    average,
+    deviation,
+    metric_names,
+    task_title,
+    title_of,
+)
+from compacter_cli.reports.paper_rows import paper_row
+from compacter_cli.reports.sizes import row_size
+from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table, formatted, words
+from compacter_cli.tasks import TASKS
+
+if TYPE_CHECKING:
+    from compacter_cli.reports.cells import Cell, Outcome
+    from compacter_cli.reports.paper_rows import PaperRow
+    from compacter_cli.sweeps.sections import Arm, Sweep
+
+CAPPED = "*"
+
+
+def score_table(outcome: Outcome) -> Table:
+    """Every arm's scores on every task and their average, in the layout of Tables 1 and 2.
+
+    Where the sweep has a table of the paper, a row of ours is followed by the paper's and by the
+    difference.
+    """
+    sweep = outcome.sweep
+    averages = {
+        _key(arm, axis): average(outcome.row(arm.name, axis)) for arm, axis in outcome.rows()
+    }
+    columns = (
+        *head_columns(sweep),
+        *([Column("numbers", words=True)] if _has_paper(outcome) else []),
+        Column("#total params"),
+        Column("trained %"),
+        *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
+        Column("avg"),
+        *([] if _has_paper(outcome) else [Column("paper")]),
+    )
+    rows = (row for arm, axis in outcome.rows() for row in _rows(outcome, arm, axis, averages))
+    return Table(
+        sweep.title,
+        columns,
+        tuple(rows),
+        tuple(_notes(outcome, averages)),
+        len(head_columns(sweep)),
+    )
+
+
+def head_columns(sweep: Sweep) -> list[Column]:
+    """What says whose a row is: the method, and the value of the axis where there is one."""
+    axis = [Column(short_key(sweep.axis.key), words=True)] if sweep.axis else []
+    return [Column("method", words=True), *axis]
+
+
+def head_entries(sweep: Sweep, arm: Arm, axis: Any) -> list[Entry]:
+    """The entries of `head_columns`."""
+    return [words(title_of(arm)), *([setting_entry(axis)] if sweep.axis else [])]
+
+
+def setting_entry(value: Any) -> Entry:
+    """A value of a key of the recipe."""
+    return Entry(setting_text(value), {"": value})
+
+
+def setting_text(value: Any) -> str:
+    """A value as a table shows it: numbers short, truth values as TOML writes them."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def short_key(key: str) -> str:
+    """The last part of a dotted key."""
+    return key.rpartition(".")[2]
+
+
+def _has_paper(outcome: Outcome) -> bool:
+    return any(paper_row(outcome.sweep, arm.name) for arm in outcome.sweep.arms)
+
+
+def _rows(
+    outcome: Outcome, arm: Arm, axis: Any, averages: dict[str, Average | None]
+) -> Iterator[Row]:
+    """The row of an arm, and those of the paper's numbers and of the differences."""
+    best, found = _best(outcome, axis, averages), averages[_key(arm, axis)]
+    sweep, cells, paper = (
+        outcome.sweep,
+        outcome.row(arm.name, axis),
+        paper_row(outcome.sweep, arm.name),
+    )
+    with_paper, head, group = _has_paper(outcome), head_entries(sweep, arm, axis), _key(arm, axis)
+    ours = [score_entry(cell, best.get(cell.task)) for cell in cells]
+    numbers = [*_size_entries(sweep, cells), *ours, _average_entry(sweep, found, best.get(""))]
+    kind = [words("ours")] if with_paper else []
+    yield Row((*head, *kind, *numbers, *([] if with_paper else [ABSENT])), group)
+    if paper:
+        yield Row((*_again(head, paper.n), words("paper"), *_paper_entries(sweep, paper)), group)
+        yield Row(
+            (*_again(head), words("difference"), *_differences(sweep, cells, found, paper)), group
+        )
+
+
+def _again(head: Sequence[Entry], n: int | None = None) -> list[Entry]:
+    """The head of a further row of the same arm: told in full to machines alone."""
+    first = Entry(f"(n = {n})" if n else "", head[0].values)
+    return [first, *(Entry("", entry.values) for entry in head[1:])]
+
+
+def score_entry(cell: Cell, best: float | None = None) -> Entry:
+    """The test scores of a cell: mean, deviation and number of seeds; what it is where none is."""
+    chosen = cell.chosen
+    if chosen is None:
+        return Entry(cell.state, {}, note=_first_error(cell))
+    names = metric_names(cell.task, chosen.metrics)
+    scores = {name: chosen.scores(name) for name in names}
+    values = {"n": len(chosen.finished), "planned": cell.planned}
+    for name in names:
+        values |= {name: fmean(scores[name]), f"{name} sd": deviation(scores[name])}
+    mark = CAPPED if cell.capped else ""
+    text = f"{score_text(list(scores.values()))}{mark}{seeds_text(cell)}"
+    note = f"on {cell.capped:,} training rows" if cell.capped else ""
+    return Entry(text, values, best is not None and cell_mean(cell) == best, note)
+
+
+def score_text(scores: Sequence[Sequence[float]], digits: int = 2) -> str:
+    """Means, and deviations where there are some, of one metric or more: "90.7/93.3 ± 0.5/0.4"."""
+    form = f".{digits}f"
+    means = "/".join(formatted(fmean(values), form) for values in scores)
+    spread = [sd for sd in map(deviation, scores) if sd is not None]
+    return f"{means} ± {'/'.join(formatted(sd, form) for sd in spread)}" if spread else means
+
+
+def seeds_text(cell: Cell) -> str:
+    """How many seeds there are of those that were planned, where some are missing."""
+    assert cell.chosen is not None
+    finished = len(cell.chosen.finished)
+    return "" if finished == cell.planned else f" ({finished} of {cell.planned})"
+
+
+def _first_error(cell: Cell) -> str:
+    errors = (line.get("error") for one in cell.tried for line in one.lines)
+    return next((error for error in errors if error), "")
+
+
+def cell_mean(cell: Cell) -> float:
+    """The mean of the test metrics of a cell that has some."""
+    assert cell.chosen is not None
+    return fmean(cell.chosen.mean_scores())
+
+
+def _size_entries(sweep: Sweep, cells: Sequence[Cell]) -> list[Entry]:
+    size = row_size(sweep, cells)
+    if size is None:
+        return [ABSENT, ABSENT]
+    values = (
+        {"": size.least} if size.least == size.most else {"least": size.least, "most": size.most}
+    )
+    percent = Entry(" to ".join(dict.fromkeys(map(percent_text, (size.least, size.most)))), values)
+    return [_total_entry(size.total, size.least), percent]
+
+
+def _total_entry(total: float | None, percent: float) -> Entry:
+    if total is None:
+        return ABSENT
+    return Entry(f"{total:.1f}x1" if percent == 100 else f"{total:.3f}", {"": total})
+
+
+def percent_text(value: float) -> str:
+    """A share of trained parameters as the paper prints it."""
+    return "100" if value == 100 else f"{value:.3f}"
+
+
+def _average_entry(sweep: Sweep, found: Average | None, best: float | None) -> Entry:
+    if found is None:
+        return ABSENT
+    values = {"": found.mean, "sd": deviation(found.by_seed), "tasks": len(found.over)}
+    spread = f" ± {values['sd']:.2f}" if values["sd"] is not None else ""
+    whole = len(found.over) == len(sweep.tasks)
+    part = "" if whole else f" ({len(found.over)} of {len(sweep.tasks)})"
+    return Entry(f"{formatted(found.mean)}{spread}{part}", values, whole and found.mean == best)
+
+
+def _paper_entries(sweep: Sweep, paper: PaperRow) -> list[Entry]:
+    scores = [_numbers_entry(task, paper.scores.get(task)) for task in sweep.tasks]
+    average = paper.average if paper.printed is None else paper.printed
+    return [
+        Entry(
+            f"{paper.total:.3f}" if isinstance(paper.total, float) else paper.total,
+            {"": paper.total},
+        ),
+        Entry(percent_text(paper.percent), {"": paper.percent}),
+        *scores,
+        Entry(formatted(average), {"": average}),
+    ]
+
+
+def _differences(
+    sweep: Sweep, cells: Sequence[Cell], found: Average | None, paper: PaperRow
+) -> list[Entry]:
+    """Ours less the paper's; of the average where both are over the same tasks."""
+    entries = [
+        _numbers_entry(cell.task, _less(cell, paper.scores.get(cell.task)), "+.2f")
+        for cell in cells
+    ]
+    same = found is not None and set(found.over) == paper.scores.keys()
+    gap = found.mean - paper.average if found and same else None
+    return [
+        EMPTY,
+        EMPTY,
+        *entries,
+        ABSENT if gap is None else Entry(formatted(gap, "+.2f"), {"": gap}),
+    ]
+
+
+def _less(cell: Cell, paper: list[float] | None) -> list[float] | None:
+    if cell.chosen is None or paper is None:
+        return None
+    names = metric_names(cell.task, cell.chosen.metrics)
+    if len(names) != len(paper):
+        return None
+    return [
+        fmean(cell.chosen.scores(name)) - other for name, other in zip(names, paper, strict=True)
+    ]
+
+
+def _numbers_entry(task: str, numbers: list[float] | None, form: str = ".2f") -> Entry:
+    """One number or a pair, by the names of the task's metrics."""
+    if numbers is None:
+        return ABSENT
+    values = dict(zip(TASKS[task].metrics, numbers, strict=True))
+    return Entry("/".join(formatted(value, form) for value in numbers), values)
+
+
+def _best(outcome: Outcome, axis: Any, averages: dict[str, Average | None]) -> dict[str, float]:
+    """The best mean of every task at a value of the axis, and under "" the best whole average."""
+    best: dict[str, float] = {}
+    for arm in outcome.sweep.arms:
+        for cell in outcome.row(arm.name, axis):
+            if cell.chosen:
+                best[cell.task] = max(cell_mean(cell), best.get(cell.task, float("-inf")))
+        found = averages[_key(arm, axis)]
+        if found and len(found.over) == len(outcome.sweep.tasks):
+            best[""] = max(found.mean, best.get("", float("-inf")))
+    return best
+
+
+def _notes(outcome: Outcome, averages: dict[str, Average | None]) -> Iterator[str]:
+    sweep = outcome.sweep
+    seeds = len(sweep.seeds)
+    yield (
+        f"test scores; mean ± sample deviation over {seeds} seeds, and how many where not all"
+        if seeds > 1
+        else "test scores of one seed"
+    ) + f"; bold: best of the column{_among(sweep)}"
+    if sweep.search or any(arm.search for arm in sweep.arms):
+        yield "of every search the setting with the best validation score: see the table of choices"
+    yield "avg: flat mean over all numbers of a row, as the paper's" + _parts(outcome, averages)
+    if capped := _capped(outcome):
+        yield f"{CAPPED} the task has fewer training rows than asked for: {capped}"
+    yield (
+        "#total params: the backbone once and what every task adds, layer norms left out; "
+        "trained %: of the backbone with at most 32,100 rows of vocabulary"
+    )
+    yield _paper_note(outcome)
+
+
+def _among(sweep: Sweep) -> str:
+    return f" among rows of the same {short_key(sweep.axis.key)}" if sweep.axis else ""
+
+
+def _paper_note(outcome: Outcome) -> str:
+    if not _has_paper(outcome):
+        return "paper: it has no figures for this table, or they are not at hand"
+    table = str(outcome.sweep.paper).replace("table", "Table ")
+    return (
+        f"paper: its {table} (T5-base, one seed); the difference of averages is to the mean of the "
+        "paper's own numbers, which it prints rounded"
+    )
+
+
+def _parts(outcome: Outcome, averages: dict[str, Average | None]) -> str:
+    """Which averages are over some tasks alone, and which those are."""
+    tasks = outcome.sweep.tasks
+    parts = [
+        f"{title_of(arm)} over {', '.join(task_title(task, tasks) for task in found.over)}"
+        for arm, axis in outcome.rows()
+        if (found := averages[_key(arm, axis)]) and len(found.over) < len(tasks)
+    ]
+    return "; not whole: " + "; ".join(parts) if parts else ""
+
+
+def _capped(outcome: Outcome) -> str:
+    """What tasks gave instead of what the axis asks for."""
+    found: dict[str, None] = {}
+    for cell in outcome.cells.values():
+        if cell.capped:
+            name = task_title(cell.task, outcome.sweep.tasks)
+            found[f"{name} {cell.capped:,} of {cell.axis:,}"] = None
+    return ", ".join(found)
+
+
+def _key(arm: Arm, axis: Any) -> str:
+    return f"{arm.name} {axis}"

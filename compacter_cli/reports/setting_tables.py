@@ -1,0 +1,248 @@
+"""What a sweep tried: by a key's values, every setting, what was chosen, what came to nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.reports.cells import Cell, average, task_title, tested
+from compacter_cli.reports.score_tables import (
+    head_columns,
+    head_entries,
+    score_entry,
+    score_text,
+    setting_entry,
+    setting_text,
+    short_key,
+)
+from compacter_cli.reports.table import (
+    ABSENT,
+    Column,
+    Entry,
+    Row,
+    Table,
+    formatted,
+    number,
+    words,
+)
+
+if TYPE_CHECKING:
+    from compacter_cli.reports.cells import Outcome, Tried
+    from compacter_cli.sweeps.records import IndexLine
+    from compacter_cli.sweeps.sections import Arm
+
+
+def searched_keys(outcome: Outcome) -> list[str]:
+    """The keys that some arm searches, dotted, those of all arms first."""
+    sweep = outcome.sweep
+    return list(dict.fromkeys([*sweep.search, *(key for arm in sweep.arms for key in arm.search)]))
+
+
+def key_table(outcome: Outcome, key: str) -> Table:
+    """The test scores at every value of a searched key; its other keys are chosen on validation."""
+    sweep = outcome.sweep
+    columns = (
+        *head_columns(sweep),
+        Column(short_key(key), words=True),
+        *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
+        Column("avg"),
+    )
+    rows = tuple(row for arm, axis in outcome.rows() for row in _key_rows(outcome, arm, axis, key))
+    notes = (
+        "test scores; other keys of the search are chosen on validation at each value; bold: the "
+        "value that is chosen",
+    )
+    return Table(f"By {short_key(key)}", columns, rows, notes, len(head_columns(sweep)) + 1)
+
+
+def _key_rows(outcome: Outcome, arm: Arm, axis: Any, key: str) -> Iterator[Row]:
+    sweep, cells = outcome.sweep, outcome.row(arm.name, axis)
+    values = {**sweep.search, **arm.search}.get(key, [])
+    for value in values:
+        parts = [_part(cell, key, value) for cell in cells]
+        entries = [_part_entry(cell, part) for cell, part in zip(cells, parts, strict=True)]
+        yield Row(
+            (
+                *head_entries(sweep, arm, axis),
+                setting_entry(value),
+                *entries,
+                _plain_average(parts),
+            ),
+            f"{arm.name} {axis}",
+        )
+
+
+def _part(cell: Cell, key: str, value: Any) -> Cell:
+    """The cell as if only one value of a searched key had been tried."""
+    tried = tuple(one for one in cell.tried if one.setting.get(key) == value)
+    return Cell(cell.task, cell.arm, cell.axis, tried)
+
+
+def _part_entry(cell: Cell, part: Cell) -> Entry:
+    entry = score_entry(part)
+    chosen = part.chosen is not None and cell.chosen == part.chosen
+    return Entry(entry.text, entry.values, chosen, entry.note)
+
+
+def _plain_average(cells: Sequence[Cell]) -> Entry:
+    found = average(cells)
+    whole = found is not None and len(found.over) == len(cells)
+    return number(found.mean) if found and whole else ABSENT
+
+
+def settings_table(outcome: Outcome) -> Table:
+    """Every setting that was tried, with its scores on validation and test."""
+    sweep, keys = outcome.sweep, searched_keys(outcome)
+    columns = (
+        Column("task", words=True),
+        *head_columns(sweep),
+        *(Column(short_key(key), words=True) for key in keys),
+        Column("validation"),
+        Column("test"),
+        Column("finished"),
+    )
+    rows = tuple(
+        _setting_row(outcome, cell, one, keys)
+        for cell in outcome.cells.values()
+        for one in cell.tried
+    )
+    notes = ("means of a task's metrics; bold: chosen, by the validation score alone",)
+    return Table("All settings", columns, rows, notes, 1 + len(head_columns(sweep)) + len(keys))
+
+
+def _setting_row(outcome: Outcome, cell: Cell, one: Tried, keys: Sequence[str]) -> Row:
+    chosen = one is cell.chosen
+    finished, planned = len(one.finished), len(one.lines)
+    states = ", ".join(dict.fromkeys(line["state"] for line in one.lines))
+    text = f"{finished} of {planned}" if finished else states
+    return Row(
+        (
+            words(task_title(cell.task, outcome.sweep.tasks)),
+            *head_entries(outcome.sweep, cell.arm, cell.axis),
+            *(_value_entry(one, key) for key in keys),
+            _means_entry([line.get("validation_mean", 0.0) for line in one.finished], chosen),
+            _means_entry(one.mean_scores(), chosen),
+            Entry(text, {"": finished, "planned": planned}),
+        ),
+        f"{cell.task} {cell.arm.name} {cell.axis}",
+    )
+
+
+def _value_entry(one: Tried, key: str) -> Entry:
+    return setting_entry(one.setting[key]) if key in one.setting else ABSENT
+
+
+def _means_entry(values: Sequence[float], best: bool = False) -> Entry:
+    if not values:
+        return ABSENT
+    return Entry(score_text([values]), {"": fmean(values), "n": len(values)}, best)
+
+
+def choice_table(outcome: Outcome) -> Table:
+    """The setting that every cell reports, and what the choice was out of."""
+    sweep, keys = outcome.sweep, searched_keys(outcome)
+    columns = (
+        Column("task", words=True),
+        *head_columns(sweep),
+        *(Column(short_key(key), words=True) for key in keys),
+        Column("rate"),
+        Column("validation"),
+        Column("test"),
+        Column("out of", words=True),
+    )
+    cells = [cell for cell in outcome.cells.values() if cell.tried]
+    rows = tuple(_choice_row(outcome, cell, keys) for cell in cells)
+    notes = (
+        "chosen by the mean validation score over the finished seeds, of equal ones the first of "
+        "the grid; out of: settings that had a finished seed, of those that were planned",
+    )
+    return Table("Chosen settings", columns, rows, notes, 1 + len(head_columns(sweep)))
+
+
+def _choice_row(outcome: Outcome, cell: Cell, keys: Sequence[str]) -> Row:
+    chosen, tried = cell.chosen, cell.tried
+    counts = {"": len([one for one in tried if one.finished]), "planned": len(tried)}
+    return Row(
+        (
+            words(task_title(cell.task, outcome.sweep.tasks)),
+            *head_entries(outcome.sweep, cell.arm, cell.axis),
+            *(_value_entry(chosen, key) if chosen else ABSENT for key in keys),
+            setting_entry(chosen.finished[0]["learning_rate"]) if chosen else ABSENT,
+            number(chosen.validation) if chosen else ABSENT,
+            number(fmean(chosen.mean_scores())) if chosen else Entry(cell.state),
+            Entry(cell.out_of, counts),
+        ),
+        f"{cell.task} {cell.arm.name} {cell.axis}",
+    )
+
+
+def unfinished_table(outcome: Outcome) -> Table | None:
+    """Every run without a result: what became of it, and why; `None` where all are finished."""
+    lines = [line for line in outcome.lines() if line["state"] != "finished"]
+    if not lines:
+        return None
+    columns = [
+        Column(title, words=True)
+        for title in ("task", "arm", "setting", "seed", "state", "why", "run")
+    ]
+    rows = tuple(_unfinished_row(outcome, line) for line in lines)
+    return Table("Runs without a result", tuple(columns), rows, (), 2)
+
+
+def _unfinished_row(outcome: Outcome, line: IndexLine) -> Row:
+    setting = dict(line["setting"])
+    if outcome.sweep.axis:
+        setting[outcome.sweep.axis.key] = line["axis"]
+    return Row(
+        (
+            words(line["task"]),
+            words(line["arm"]),
+            Entry(setting_words(setting), {"": setting}),
+            Entry(str(line["seed"]), {"": line["seed"]}),
+            words(line["state"]),
+            words(line.get("error", "")),
+            words(line["run"]),
+        ),
+        line["run"],
+    )
+
+
+def setting_words(setting: dict[str, Any]) -> str:
+    """A setting in a few words: "bottleneck 48, n 4"."""
+    return ", ".join(f"{short_key(key)} {setting_text(value)}" for key, value in setting.items())
+
+
+def runs_table(outcome: Outcome) -> Table:
+    """Every finished run: what it was, what it took, and its scores."""
+    columns = (
+        *(Column(title, words=True) for title in ("task", "arm", "setting")),
+        *(Column(title) for title in ("seed", "rate", "validation", "test", "seconds", "MB")),
+        Column("run", words=True),
+    )
+    rows = tuple(_run_row(outcome, line) for line in outcome.lines() if tested(line))
+    return Table("Finished runs", columns, rows, (), 3)
+
+
+def _run_row(outcome: Outcome, line: IndexLine) -> Row:
+    axis = {outcome.sweep.axis.key: line["axis"]} if outcome.sweep.axis else {}
+    setting = {**line["setting"], **axis}
+    peak = line.get("peak_memory_bytes")
+    return Row(
+        (
+            words(line["task"]),
+            words(line["arm"]),
+            Entry(setting_words(setting), {"": setting}),
+            Entry(str(line["seed"]), {"": line["seed"]}),
+            setting_entry(line["learning_rate"]),
+            number(line.get("validation_mean")),
+            Entry(
+                formatted(fmean(tested(line).values())),
+                {"": fmean(tested(line).values()), **tested(line)},
+            ),
+            number(line.get("training_seconds"), ",.0f"),
+            number(None if peak is None else peak / 1e6, ",.0f"),
+            words(line["run"]),
+        ),
+        line["run"],
+    )
