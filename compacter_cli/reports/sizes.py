@@ -70,7 +70,7 @@ def _size(sweep: Sweep, cell: Cell) -> Size:
         counted = count(line["preset"], method) if method else None
     except CompacterError:  # a preset that is not here any more
         counted = None
-    if counted is None or counted.own.trained != line["trained_parameters"]:
+    if counted is None or counted.problems or counted.own.trained != line["trained_parameters"]:
         return Size(line["trained_percent"], None)
     return Size(counted.percent(), counted.added / counted.base)
 

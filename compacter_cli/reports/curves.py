@@ -1,0 +1,102 @@
+"""The course of a run: loss, validation scores and rate, drawn, or as a line of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from compacter_cli.reports.drawing import look_of, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from compacter_cli.reports.runs import RunView
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH = 60  # letters of a curve
+SMOOTHING = 0.05  # of the updates, over which the loss is averaged
+
+
+def curves_figure(runs: Mapping[str, RunView]) -> Figure | None:
+    """Loss, validation and rate of runs by name; `None` where none has begun."""
+    begun = {name: run for name, run in runs.items() if run.updates}
+    if not begun:
+        return None
+    figure = new_figure(8, 7)
+    loss, scores, rate = figure.subplots(3, sharex=True, height_ratios=(3, 3, 1.4))
+    for index, (name, run) in enumerate(begun.items()):
+        _loss(loss, run, name, index, alone=len(begun) == 1)
+        _scores(scores, run, name, index, alone=len(begun) == 1)
+        at = [line["step"] for line in run.updates]
+        rate.plot(at, [line["learning_rate"] for line in run.updates], **_line(index))
+    for axes, title in ((loss, "loss"), (scores, "validation"), (rate, "rate")):
+        axes.set_ylabel(title)
+        axes.grid(alpha=0.3)
+    for axes in (loss, scores):
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(fontsize=8)
+    rate.set_xlabel("update")
+    return figure
+
+
+def _line(index: int) -> dict[str, object]:
+    look = look_of(index + 1)  # the first look is full fine-tuning's
+    return {"color": look.color, "linestyle": look.line, "linewidth": 1.6}
+
+
+def _loss(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> None:
+    """The loss of every update, faint, and its running mean."""
+    at = [line["step"] for line in run.updates if line["loss"] is not None]
+    losses = [line["loss"] for line in run.updates if line["loss"] is not None]
+    look = look_of(index + 1)
+    axes.plot(at, losses, color=look.color, alpha=0.25, linewidth=0.7)
+    axes.plot(at, smoothed(losses), label="running mean" if alone else name, **_line(index))
+
+
+def smoothed(values: Sequence[float]) -> list[float]:
+    """The exponential running mean over a share of the values, without a bias at the start."""
+    keep = 1 - 1 / max(1.0, SMOOTHING * len(values))
+    total = weight = 0.0
+    means = []
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        means.append(total / weight)
+    return means
+
+
+def _scores(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> None:
+    """The validation metrics of every epoch, of several runs their mean, the best one ringed."""
+    at = [line["step"] for line in run.epochs]
+    means = [line["validation"]["mean"] for line in run.epochs]
+    names = list(run.epochs[0]["validation"]["metrics"]) if run.epochs else []
+    if alone and len(names) > 1:
+        for number, metric in enumerate(names):
+            values = [line["validation"]["metrics"].get(metric) for line in run.epochs]
+            look = look_of(number + 2)
+            axes.plot(
+                at, values, marker=look.marker, markersize=5, label=metric, **_line(number + 1)
+            )
+    label = ("mean" if len(names) > 1 else "".join(names)) if alone else name
+    axes.plot(
+        at, means, marker=look_of(index + 1).marker, markersize=5, label=label, **_line(index)
+    )
+    best = [(line["step"], line["validation"]["mean"]) for line in run.epochs if line["best"]][-1:]
+    for step, mean in best:
+        axes.plot(step, mean, "o", markersize=13, markerfacecolor="none", color="0.3")
+
+
+def sparkline(values: Sequence[float], width: int = WIDTH) -> str:
+    """Numbers as blocks, the means of as many equal parts as fit the width."""
+    parts = min(width, len(values))
+    if not parts:
+        return ""
+    edges = [len(values) * part // parts for part in range(parts + 1)]
+    means = [sum(values[i:j]) / (j - i) for i, j in pairwise(edges)]
+    low, high = min(means), max(means)
+    return "".join(BLOCKS[_step(value, low, high)] for value in means)
+
+
+def _step(value: float, low: float, high: float) -> int:
+    return round((len(BLOCKS) - 1) * (value - low) / (high - low)) if high > low else 0

@@ -1,0 +1,71 @@
+"""Figures that look alike, in grey too, and the bytes of their files."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 150
+# Told apart without colour: by marker, by line and by how dark it prints.
+COLOURS = ("#c0392b", "#1f5f8b", "#2e8b57", "#8e5ea2", "#b8860b", "#333333")
+MARKERS = ("D", "o", "s", "^", "v", "P")
+LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (1, 1)))
+HATCHES = ("//", "..", "\\\\", "xx", "||", "--")
+
+
+class Look(NamedTuple):
+    """How one of several lines is drawn."""
+
+    color: str
+    marker: str
+    line: Any
+    hatch: str
+
+
+def look_of(index: int) -> Look:
+    """The look of the line of this index; they begin again after six."""
+    kinds = (COLOURS, MARKERS, LINES, HATCHES)
+    return Look(*(kind[index % len(kind)] for kind in kinds))
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of so many inches, that arranges its own parts."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained", dpi=DPI)
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG."""
+    return _saved(figure, "png", {"Software": None})
+
+
+def svg_text(figure: Figure) -> str:
+    """The figure as SVG, the same text for the same figure: no date, no random names."""
+    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    return _saved(figure, "svg", metadata).decode()
+
+
+def inline_svg(figure: Figure, name: str, title: str) -> str:
+    """The figure as an element of a page, its ids led by `name`, for a page holds several."""
+    from html import escape
+
+    text = svg_text(figure)
+    text = text[text.index("<svg") :]
+    text = re.sub(r'\bid="', f'id="{name}-', text)
+    text = re.sub(r'href="#', f'href="#{name}-', text)
+    text = re.sub(r"url\(#", f"url(#{name}-", text)
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(title)}"', 1)
+
+
+def _saved(figure: Figure, form: str, metadata: dict[str, Any]) -> bytes:
+    from matplotlib import rc_context
+
+    file = io.BytesIO()
+    with rc_context({"svg.hashsalt": "compacter", "svg.fonttype": "path"}):
+        figure.savefig(file, format=form, metadata=metadata)
+    return file.getvalue()

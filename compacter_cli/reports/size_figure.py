@@ -1,0 +1,141 @@
+"""Figure 4 of the paper: scores along the axis of a sweep, mean and band over seeds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from compacter_cli.reports.cells import average, deviation, task_title, title_of
+from compacter_cli.reports.drawing import Look, look_of, new_figure
+from compacter_cli.reports.score_tables import short_key
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from compacter_cli.reports.cells import Outcome
+    from compacter_cli.sweeps.sections import Arm
+
+ACROSS = 3  # panels beside each other
+
+
+class Spot(NamedTuple):
+    """A mean and its deviation at a value of the axis; capped where a task had fewer rows."""
+
+    at: float
+    mean: float
+    sd: float
+    capped: bool
+
+
+def size_figure(outcome: Outcome) -> Figure | None:
+    """A panel of the average and one a task; `None` without an axis of numbers or any score."""
+    axis, tasks = outcome.sweep.axis, outcome.sweep.tasks
+    if axis is None or not all(_is_number(value) for value in axis.values):
+        return None
+    if not any(cell.chosen for cell in outcome.cells.values()):
+        return None
+    titles = ["average", *(task_title(task, tasks) for task in tasks)]
+    panels = titles if len(tasks) > 1 else titles[1:]
+    down = math.ceil(len(panels) / ACROSS)
+    across = min(ACROSS, len(panels))
+    figure = new_figure(3.1 * across + 0.6, 2.6 * down + 0.9)
+    grid = figure.subplots(down, across, squeeze=False).flat
+    for axes, title in zip(grid, panels, strict=False):
+        _panel(outcome, axes, title, None if title == "average" else tasks[titles.index(title) - 1])
+    for axes in list(grid)[len(panels) :]:
+        axes.remove()
+    _finish(outcome, figure)
+    return figure
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _panel(outcome: Outcome, axes: Axes, title: str, task: str | None) -> None:
+    """The lines of all arms on one task, or on the average of all."""
+    for index, arm in enumerate(outcome.sweep.arms):
+        spots = _spots(outcome, arm, task)
+        if spots:
+            _line(axes, spots, title_of(arm), look_of(index))
+    axes.set_title(title, fontsize=10, fontweight="bold" if task is None else "normal")
+    _set_values(outcome, axes)
+    axes.grid(alpha=0.3)
+
+
+def _spots(outcome: Outcome, arm: Arm, task: str | None) -> list[Spot]:
+    assert outcome.sweep.axis is not None
+    found = []
+    for value in outcome.sweep.axis.values:
+        cells = (
+            outcome.row(arm.name, value) if task is None else [outcome.cell(task, arm.name, value)]
+        )
+        mean, seeds = _mean(cells)
+        if mean is not None:
+            capped = any(cell.capped for cell in cells)
+            found.append(Spot(value, mean, deviation(seeds) or 0.0, capped))
+    return found
+
+
+def _mean(cells: Sequence[Any]) -> tuple[float | None, list[float]]:
+    """The mean of a cell's metrics, or of all numbers of a whole row, and the same by seed."""
+    found = average(cells)
+    if found is None or len(found.over) < len(cells):
+        return None, []
+    return found.mean, found.by_seed
+
+
+def _line(axes: Axes, spots: Sequence[Spot], name: str, look: Look) -> None:
+    """Means joined by a line in a band of a deviation to either side; hollow where capped."""
+    at, means = [spot.at for spot in spots], [spot.mean for spot in spots]
+    low, high = ([spot.mean + sign * spot.sd for spot in spots] for sign in (-1, 1))
+    axes.fill_between(at, low, high, color=look.color, alpha=0.15, linewidth=0)
+    axes.fill_between(
+        at, low, high, facecolor="none", edgecolor=look.color, hatch=look.hatch, alpha=0.25
+    )
+    axes.plot(at, means, linestyle=look.line, color=look.color, linewidth=1.6, label=name)
+    for spot in spots:
+        face = "white" if spot.capped else look.color
+        axes.plot(
+            spot.at, spot.mean, look.marker, color=look.color, markerfacecolor=face, markersize=6
+        )
+
+
+def _set_values(outcome: Outcome, axes: Axes) -> None:
+    """The axis logarithmic, with the sweep's values and no others."""
+    from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+
+    assert outcome.sweep.axis is not None
+    values = [float(value) for value in outcome.sweep.axis.values]
+    if min(values) > 0:
+        axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_locator(FixedLocator(values))
+    axes.xaxis.set_major_formatter(FixedFormatter([_short(value) for value in values]))
+    axes.tick_params(labelsize=8)
+
+
+def _short(value: float) -> str:
+    """A value of few letters: 4k for 4,000."""
+    return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
+
+
+def _finish(outcome: Outcome, figure: Figure) -> None:
+    """What the panels share: what the axes are, and a legend."""
+    assert outcome.sweep.axis is not None
+    handles, names = figure.axes[0].get_legend_handles_labels()
+    for index, handle in enumerate(handles):
+        handle.set_marker(look_of(index).marker)
+    figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)), fontsize=9)
+    seeds = len(outcome.sweep.seeds)
+    band = f"; band: a deviation over {seeds} seeds" if seeds > 1 else ""
+    capped = any(cell.capped for cell in outcome.cells.values())
+    hollow = "; hollow: all rows that the task has" if capped else ""
+    figure.supxlabel(f"{_words(outcome.sweep.axis.key)}{band}{hollow}", fontsize=9)
+    figure.supylabel("test score", fontsize=9)
+
+
+def _words(key: str) -> str:
+    return "training rows" if key == "data.max_train_samples" else short_key(key)
