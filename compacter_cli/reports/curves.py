@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compacter_cli.reports.drawing import look_of, new_figure
 
@@ -41,7 +41,7 @@ def curves_figure(runs: Mapping[str, RunView]) -> Figure | None:
     return figure
 
 
-def _line(index: int) -> dict[str, object]:
+def _line(index: int) -> dict[str, Any]:
     look = look_of(index + 1)  # the first look is full fine-tuning's
     return {"color": look.color, "linestyle": look.line, "linewidth": 1.6}
 

@@ -28,8 +28,8 @@ class Look(NamedTuple):
 
 def look_of(index: int) -> Look:
     """The look of the line of this index; they begin again after six."""
-    kinds = (COLOURS, MARKERS, LINES, HATCHES)
-    return Look(*(kind[index % len(kind)] for kind in kinds))
+    place = index % len(COLOURS)
+    return Look(COLOURS[place], MARKERS[place], LINES[place], HATCHES[place])
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -46,7 +46,7 @@ def png_bytes(figure: Figure) -> bytes:
 
 def svg_text(figure: Figure) -> str:
     """The figure as SVG, the same text for the same figure: no date, no random names."""
-    metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    metadata: dict[str, Any] = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     return _saved(figure, "svg", metadata).decode()
 
 

@@ -59,7 +59,7 @@ def _parameters(cells: Sequence[Cell]) -> Entry:
     if not counts:
         return ABSENT
     ends = list(dict.fromkeys((counts[0], counts[-1])))
-    values = {"": ends[0]} if len(ends) == 1 else dict(zip(("least", "most"), ends, strict=True))
+    values = {"": ends[0]} if len(ends) == 1 else {"least": ends[0], "most": ends[1]}
     return Entry(" to ".join(f"{count:,}" for count in ends), values)
 
 

@@ -197,7 +197,7 @@ def _paper_entries(sweep: Sweep, paper: PaperRow) -> list[Entry]:
     average = paper.average if paper.printed is None else paper.printed
     return [
         Entry(
-            f"{paper.total:.3f}" if isinstance(paper.total, float) else paper.total,
+            f"{paper.total:.3f}" if isinstance(paper.total, float) else str(paper.total),
             {"": paper.total},
         ),
         Entry(percent_text(paper.percent), {"": paper.percent}),

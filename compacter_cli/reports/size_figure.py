@@ -13,6 +13,7 @@ from compacter_cli.reports.score_tables import short_key
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
     from compacter_cli.reports.cells import Outcome
     from compacter_cli.sweeps.sections import Arm
@@ -125,16 +126,23 @@ def _short(value: float) -> str:
 def _finish(outcome: Outcome, figure: Figure) -> None:
     """What the panels share: what the axes are, and a legend."""
     assert outcome.sweep.axis is not None
-    handles, names = figure.axes[0].get_legend_handles_labels()
-    for index, handle in enumerate(handles):
-        handle.set_marker(look_of(index).marker)
-    figure.legend(handles, names, loc="outside upper center", ncols=min(3, len(names)), fontsize=9)
+    handles = [_key(title_of(arm), look_of(index)) for index, arm in enumerate(outcome.sweep.arms)]
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=min(3, len(handles)), fontsize=9
+    )
     seeds = len(outcome.sweep.seeds)
     band = f"; band: a deviation over {seeds} seeds" if seeds > 1 else ""
     capped = any(cell.capped for cell in outcome.cells.values())
     hollow = "; hollow: all rows that the task has" if capped else ""
     figure.supxlabel(f"{_words(outcome.sweep.axis.key)}{band}{hollow}", fontsize=9)
     figure.supylabel("test score", fontsize=9)
+
+
+def _key(name: str, look: Look) -> Line2D:
+    """The line of an arm in the legend, with its marker."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=look.color, linestyle=look.line, marker=look.marker, label=name)
 
 
 def _words(key: str) -> str:

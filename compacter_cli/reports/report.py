@@ -1,0 +1,61 @@
+"""What a report is made of, whatever it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from compacter_cli.errors import UsageError, nearest_or_all
+from compacter_cli.reports.rendering import as_data
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from compacter_cli.reports.table import Table
+
+Drawer: TypeAlias = "Callable[[], Figure | None]"
+
+
+@dataclass(frozen=True)
+class Report:
+    """A sweep, a run, or several runs, as tables, figures and sentences.
+
+    Attributes:
+        title: its heading.
+        lines: what it is about, a sentence each.
+        tables: by name; the first is the main one.
+        shown: the tables that are shown where none is asked for.
+        figures: what draws each, by name; one that has nothing to show draws none.
+        closing: conclusions and next steps, a sentence each.
+        problems: what is missing or damaged, a sentence each.
+    """
+
+    title: str
+    lines: tuple[str, ...]
+    tables: dict[str, Table]
+    shown: tuple[str, ...]
+    figures: dict[str, Drawer] = field(default_factory=dict)
+    closing: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    def table(self, name: str) -> Table:
+        """A table by name.
+
+        Raises:
+            UsageError: there is none of this name.
+        """
+        if name not in self.tables:
+            hint = nearest_or_all(name, self.tables, "its tables")
+            raise UsageError(f"--table {name}: the report has no such table", hint)
+        return self.tables[name]
+
+    def data(self) -> dict[str, Any]:
+        """The report as plain data, all tables in full."""
+        return {
+            "title": self.title,
+            "lines": list(self.lines),
+            "tables": {name: as_data(table) for name, table in self.tables.items()},
+            "closing": list(self.closing),
+            "problems": list(self.problems),
+        }

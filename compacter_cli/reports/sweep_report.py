@@ -1,0 +1,135 @@
+"""A sweep as a report: the paper's tables and figures, what was chosen, what failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compacter_cli.files import read_json
+from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cost_tables import cost_table, profile_table
+from compacter_cli.reports.gain_table import gain_table
+from compacter_cli.reports.report import Report
+from compacter_cli.reports.score_tables import score_table, short_key
+from compacter_cli.reports.setting_tables import (
+    choice_table,
+    key_table,
+    runs_table,
+    searched_keys,
+    settings_table,
+    unfinished_table,
+)
+from compacter_cli.reports.table import Column, Entry, Row, Table, words
+from compacter_cli.training.run_directory import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from compacter_cli.reports.cells import Outcome
+    from compacter_cli.reports.report import Drawer
+    from compacter_cli.sweeps.records import IndexLine
+    from compacter_cli.sweeps.sections import Sweep
+
+
+def report_of_sweep(
+    sweep: Sweep,
+    lines: list[IndexLine],
+    directory: Path | None = None,
+    problems: tuple[str, ...] = (),
+) -> Report:
+    """The report of a sweep; its environment is read from the runs below `directory`."""
+    outcome = outcome_of(sweep, lines)
+    tables = dict(_tables(outcome))
+    shown = [name for name in tables if name not in ("settings", "runs")]
+    if environment := _environment_table(outcome, directory):
+        tables["environment"] = environment
+    return Report(
+        title=sweep.title,
+        lines=(_counted(outcome),),
+        tables=tables,
+        shown=tuple(shown),
+        figures=_figures(outcome),
+        closing=tuple(_closing(tables, shown)),
+        problems=problems,
+    )
+
+
+def _tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
+    """The tables of a sweep by name, the main one first."""
+    if outcome.sweep.kind == "profile":
+        yield "cost", profile_table(outcome)
+    else:
+        yield from _training_tables(outcome)
+    if table := unfinished_table(outcome):
+        yield "unfinished", table
+
+
+def _training_tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
+    yield "scores", score_table(outcome)
+    if table := gain_table(outcome):
+        yield "gains", table
+    for key in (keys := searched_keys(outcome)):
+        yield f"by_{short_key(key)}", key_table(outcome, key)
+    if keys:
+        yield "chosen", choice_table(outcome)
+    yield "cost", cost_table(outcome)
+    if keys:
+        yield "settings", settings_table(outcome)
+    yield "runs", runs_table(outcome)
+
+
+def _figures(outcome: Outcome) -> dict[str, Drawer]:
+    """What draws the figures; none where the sweep trains nothing."""
+    from compacter_cli.reports.scatter import time_figure, trained_figure
+    from compacter_cli.reports.size_figure import size_figure
+
+    if outcome.sweep.kind == "profile":
+        return {}
+    if outcome.sweep.axis:
+        return {"figure4": lambda: size_figure(outcome)}
+    return {"figure1": lambda: trained_figure(outcome), "time": lambda: time_figure(outcome)}
+
+
+def _counted(outcome: Outcome) -> str:
+    """How many runs there are, and what became of them."""
+    sweep = outcome.sweep
+    states = Counter(line["state"] for line in outcome.lines())
+    of = f"{len(sweep.arms)} arms x {len(sweep.tasks)} tasks"
+    axis = f" x {len(sweep.axis.values)} values of {sweep.axis.key}" if sweep.axis else ""
+    seeds = len(sweep.seeds)
+    counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none begun"
+    return f"{of}{axis}, {seeds} seed{'s' * (seeds > 1)}: {states.total():,} runs, {counts}"
+
+
+def _closing(tables: dict[str, Table], shown: list[str]) -> Iterator[str]:
+    if rest := [name for name in tables if name not in shown]:
+        yield f"more tables: --table {', --table '.join(rest)}; all of it as a page: --html FILE"
+
+
+def _environment_table(outcome: Outcome, directory: Path | None) -> Table | None:
+    """The machines and versions that the runs were made with, and how many runs with each."""
+    if directory is None:
+        return None
+    found = Counter(_environment(directory / line["run"]) for line in outcome.lines())
+    found.pop((), None)
+    if not found:
+        return None
+    names = ("compacter", "python", "torch", "keras", "keras-hub", "device", "threads", "platform")
+    columns = (*(Column(name, words=True) for name in names), Column("runs"))
+    rows = (
+        Row((*map(words, values), Entry(f"{count:,}", {"": count})))
+        for values, count in found.most_common()
+    )
+    return Table("Environment", columns, tuple(rows), (), len(names))
+
+
+def _environment(run: Path) -> tuple[str, ...]:
+    """What of a run's environment.json the table shows; nothing where it cannot be read."""
+    try:
+        found = read_json(run / ENVIRONMENT)
+        packages = found["packages"]
+        versions = (packages.get(name) for name in ("torch", "keras", "keras-hub"))
+        machine = (found["device_name"], found["threads"], found["platform"])
+        return tuple(map(str, (found["compacter"], found["python"], *versions, *machine)))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return ()
