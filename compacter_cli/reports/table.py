@@ -61,6 +61,11 @@ class Table:
     notes: tuple[str, ...] = ()
     head: int = 1
 
+    @property
+    def spaced(self) -> bool:
+        """Whether groups of rows are kept apart: where rows go on below one that names them."""
+        return any(not row.entries[0].text for row in self.rows)
+
 
 def words(text: str) -> Entry:
     """An entry that is a text and no number."""

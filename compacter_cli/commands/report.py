@@ -1,0 +1,222 @@
+"""`compacter report`: look at a sweep, at a run, or at several runs beside each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from compacter_cli.commands.options import JsonOption
+from compacter_cli.errors import CompacterError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from compacter_cli.reports.report import Report
+    from compacter_cli.reports.resampling import Predicted
+    from compacter_cli.reports.runs import RunView
+
+Format = Literal["terminal", "markdown", "csv", "json", "latex"]
+
+
+def command(
+    what: Annotated[
+        list[Path], typer.Argument(help="A sweep's directory, or those of runs.", metavar="DIR...")
+    ],
+    form: Annotated[Format, typer.Option("--format", help="How tables are written.")] = "terminal",
+    table: Annotated[
+        str | None, typer.Option("--table", help="Only this table, such as scores.")
+    ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="Draw all figures into a folder, PNG and SVG.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write all of it as one page.")
+    ] = None,
+    json_: JsonOption = False,
+) -> None:
+    """Look at a sweep, at a run, or compare runs: scores, differences, noise, figures.
+
+    Example: compacter report runs/glue/rte/compacterpp/mine runs/glue/rte/full/mine
+    """
+    from compacter_cli.commands.console import err, show_note
+
+    check_new(html, "--html")
+    found = report(directories=what, say=lambda line: err.print(line, style="dim", soft_wrap=True))
+    if table is not None:
+        found.table(table)
+    files = figure_files(found, figures) if figures else {}
+    for problem in found.problems:
+        show_note(problem)
+    show(found, "json" if json_ else form, table)
+    for path, data in files.items():
+        write_new(path, data)
+        err.print(f"drawn: {path}", soft_wrap=True)
+    if html:
+        from compacter_cli.reports.page import page
+
+        write_new(html, page(found).encode())
+        err.print(f"written: {html}", soft_wrap=True)
+
+
+def report(
+    *, directories: Sequence[Path], say: Callable[[str], None] = lambda line: None
+) -> Report:
+    """The report of a sweep, of a run, or of several runs.
+
+    Args:
+        directories: a sweep's, or those of one run or more.
+        say: called with a line before what takes its time.
+
+    Raises:
+        UsageError: one of them is neither, or a sweep is not alone.
+        CompacterError: the file that says what a sweep is, is damaged.
+    """
+    from compacter_cli.reports.run_report import report_of_run
+    from compacter_cli.reports.runs import view_run
+    from compacter_cli.reports.runs_report import letters, report_of_runs
+    from compacter_cli.reports.sweep_files import is_sweep, read_sweep
+    from compacter_cli.reports.sweep_report import report_of_sweep
+
+    sweeps = [directory for directory in directories if is_sweep(directory)]
+    if sweeps and len(directories) > 1:
+        raise UsageError(f"{sweeps[0]} is a sweep, which is reported alone", "give one directory")
+    if sweeps:
+        state = read_sweep(sweeps[0])
+        return report_of_sweep(state.sweep, state.lines, sweeps[0], state.problems)
+    check_distinct(directories)
+    runs = [view_run(directory) for directory in directories]
+    if len(runs) == 1:
+        return report_of_run(runs[0])
+    answers = dict(zip(letters(len(runs)), map(answers_of, runs), strict=True))
+    return report_of_runs(runs, answers, say)
+
+
+def check_distinct(directories: Sequence[Path]) -> None:
+    """Refuse to compare a run with itself."""
+    seen: set[Path] = set()
+    for directory in directories:
+        place = directory.resolve()
+        if place in seen:
+            raise UsageError(f"{directory} is given twice", "give each run once")
+        seen.add(place)
+
+
+def answers_of(run: RunView) -> Predicted | str:
+    """A run's test answers, or why there are none."""
+    from compacter_cli.training.predictions import read_predictions
+
+    if run.result is None:
+        return "no test, the run is unfinished"
+    try:
+        return read_predictions(run.directory)
+    except (CompacterError, OSError) as error:
+        return f"no test, {error}"
+
+
+def check_new(path: Path | None, option: str) -> None:
+    """Refuse a file that could not be written, or is there, before anything else is done.
+
+    Raises:
+        UsageError: it is there already, or its folder is not.
+    """
+    if path is None:
+        return
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}")
+    if path.exists():
+        raise UsageError(f"{option} {path}: it is there already", "give another name")
+
+
+def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
+    """The figures of a report as files of a folder, PNG and SVG.
+
+    Raises:
+        UsageError: one of them is there already, or the report has no figure.
+    """
+    from compacter_cli.reports.drawing import png_bytes, svg_text
+
+    drawn = {name: figure for name, draw in found.figures.items() if (figure := draw())}
+    if not drawn:
+        raise UsageError("--figures: there is nothing to draw yet", "leave it out")
+    files: dict[Path, bytes] = {}
+    for name, figure in drawn.items():
+        files[folder / f"{name}.png"] = png_bytes(figure)
+        files[folder / f"{name}.svg"] = svg_text(figure).encode()
+    for path in files:
+        if path.exists():
+            raise UsageError(
+                f"--figures {folder}: {path.name} is there already", "give another folder"
+            )
+    return files
+
+
+def write_new(path: Path, data: bytes) -> None:
+    """Write a file that is not there yet, and the folder that it is in.
+
+    Raises:
+        UsageError: it is there by now.
+        CompacterError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as file:
+            file.write(data)
+    except FileExistsError:
+        raise UsageError(f"{path} exists and is not overwritten", "choose another name") from None
+    except OSError as error:
+        raise CompacterError(f"cannot write {path}: {error.strerror}") from error
+
+
+def show(found: Report, form: Format, name: str | None = None) -> None:
+    """Print a report, or one of its tables, in a format."""
+    if form == "terminal":
+        show_on_terminal(found, name)
+    elif form == "json":
+        from compacter_cli.commands.console import print_json
+        from compacter_cli.reports.rendering import as_data
+
+        print_json(found.data() if name is None else as_data(found.table(name)))
+    else:
+        typer.echo(text_of(found, form, name), nl=False)
+
+
+def text_of(found: Report, form: Literal["markdown", "csv", "latex"], name: str | None) -> str:
+    """The tables of a report as text, as many as it shows; of CSV, which holds one, the main one.
+
+    Raises:
+        CompacterError: there is no table yet.
+    """
+    from compacter_cli.reports.rendering import csv_text, latex, markdown
+
+    names = [name] if name else list(found.shown)
+    if not names:
+        raise CompacterError("there is no table to write yet", "the run has nothing but its start")
+    if form == "csv":
+        return csv_text(found.table(names[0]))
+    write = markdown if form == "markdown" else latex
+    return "\n".join(write(found.table(one)) for one in names)
+
+
+def show_on_terminal(found: Report, name: str | None = None) -> None:
+    """Print a report, or one of its tables, as wide as the terminal."""
+    from compacter_cli.commands.console import out
+    from compacter_cli.commands.report_tables import rich_tables
+
+    if name is None:
+        out.print(found.title, style="bold", soft_wrap=True)
+        for line in found.lines:
+            out.print(line, soft_wrap=True)
+    for one in [name] if name else found.shown:
+        table = found.table(one)
+        out.print()
+        out.print(f"{table.title} ({one})", style="bold", soft_wrap=True)
+        for part in rich_tables(table, out.width):
+            out.print(part)
+        for note in table.notes:
+            out.print(note, style="dim", soft_wrap=True)
+    if name is None and found.closing:
+        out.print()
+        for line in found.closing:
+            out.print(line, soft_wrap=True)
