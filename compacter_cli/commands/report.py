@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from compacter_cli.commands.options import JsonOption
+from compacter_cli.commands.streams import visible
 from compacter_cli.errors import CompacterError, UsageError
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def show(found: Report, form: Format, name: str | None = None) -> None:
 
         print_json(found.data() if name is None else as_data(found.table(name)))
     else:
-        typer.echo(text_of(found, form, name), nl=False)
+        typer.echo(visible(text_of(found, form, name)), nl=False)
 
 
 def text_of(found: Report, form: Literal["markdown", "csv", "latex"], name: str | None) -> str:
@@ -210,10 +211,9 @@ def show_on_terminal(found: Report, name: str | None = None) -> None:
             out.print(line, soft_wrap=True)
     for one in [name] if name else found.shown:
         table = found.table(one)
-        out.print()
-        out.print(f"{table.title} ({one})", style="bold", soft_wrap=True)
-        for part in rich_tables(table, out.width):
-            out.print(part)
+        out.print(f"\n{table.title} ({one})", style="bold", soft_wrap=True)
+        for number, part in enumerate(rich_tables(table, out.width)):
+            out.print(*([""] if number else []), part, sep="\n")
         for note in table.notes:
             out.print(note, style="dim", soft_wrap=True)
     if name is None and found.closing:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from compacter_cli.paper.tables import paper_tables
 from compacter_cli.profiling.deltas import delta
 from compacter_cli.reports.cells import title_of
-from compacter_cli.reports.score_tables import head_columns, head_entries, percent_text
+from compacter_cli.reports.entries import head_columns, head_entries, percent_text
 from compacter_cli.reports.sizes import row_size
 from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table, number, words
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from compacter_cli.reports.cells import deviation, task_title, tested, title_of
-from compacter_cli.reports.score_tables import score_text, seeds_text
+from compacter_cli.reports.entries import score_text, seeds_text
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, words
 
 if TYPE_CHECKING:

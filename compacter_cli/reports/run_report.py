@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from compacter_cli.files import size_text
 from compacter_cli.methods import METHODS
 from compacter_cli.reports.curves import curves_figure, sparkline
+from compacter_cli.reports.entries import setting_text
 from compacter_cli.reports.report import Report
-from compacter_cli.reports.score_tables import setting_text
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
 from compacter_cli.section import flat
 

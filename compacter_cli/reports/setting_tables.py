@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from compacter_cli.reports.cells import Cell, average, task_title, tested
-from compacter_cli.reports.score_tables import (
+from compacter_cli.reports.entries import (
     head_columns,
     head_entries,
     score_entry,
@@ -58,8 +58,8 @@ def key_table(outcome: Outcome, key: str) -> Table:
 
 def _key_rows(outcome: Outcome, arm: Arm, axis: Any, key: str) -> Iterator[Row]:
     sweep, cells = outcome.sweep, outcome.row(arm.name, axis)
-    values = {**sweep.search, **arm.search}.get(key, [])
-    for value in values:
+    found = (one.setting[key] for cell in cells for one in cell.tried if key in one.setting)
+    for value in {str(value): value for value in found}.values():
         parts = [_part(cell, key, value) for cell in cells]
         entries = [_part_entry(cell, part) for cell, part in zip(cells, parts, strict=True)]
         yield Row(
@@ -140,7 +140,7 @@ def _means_entry(values: Sequence[float], best: bool = False) -> Entry:
 
 
 def choice_table(outcome: Outcome) -> Table:
-    """The setting that every cell reports, and what the choice was out of."""
+    """The setting that a cell reports which had a choice, and what it was out of."""
     sweep, keys = outcome.sweep, searched_keys(outcome)
     columns = (
         Column("task", words=True),
@@ -151,7 +151,7 @@ def choice_table(outcome: Outcome) -> Table:
         Column("test"),
         Column("out of", words=True),
     )
-    cells = [cell for cell in outcome.cells.values() if cell.tried]
+    cells = [cell for cell in outcome.cells.values() if len(cell.tried) > 1]
     rows = tuple(_choice_row(outcome, cell, keys) for cell in cells)
     notes = (
         "chosen by the mean validation score over the finished seeds, of equal ones the first of "

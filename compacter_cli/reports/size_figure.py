@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.reports.cells import average, deviation, task_title, title_of
 from compacter_cli.reports.drawing import Look, look_of, new_figure
-from compacter_cli.reports.score_tables import short_key
+from compacter_cli.reports.entries import short_key
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,9 +11,9 @@ from compacter_cli.methods import METHODS
 from compacter_cli.paper.counting import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from compacter_cli.methods.base import Method
+    from compacter_cli.paper.counting import Count
     from compacter_cli.reports.cells import Cell
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Sweep
@@ -65,31 +65,32 @@ def _size(sweep: Sweep, cell: Cell) -> Size:
     """The size of the first run of a cell's chosen setting."""
     assert cell.chosen is not None
     line = cell.chosen.finished[0]
-    method = _method(line, _settings(sweep, cell))
-    try:
-        counted = count(line["preset"], method) if method else None
-    except CompacterError:  # a preset that is not here any more
-        counted = None
+    counted = _count(line, _settings(sweep, cell))
     if counted is None or counted.problems or counted.own.trained != line["trained_parameters"]:
         return Size(line["trained_percent"], None)
     return Size(counted.percent(), counted.added / counted.base)
 
 
-def _method(line: IndexLine, settings: dict[str, Any]) -> Method | None:
+def _count(line: IndexLine, settings: Mapping[str, Any]) -> Count | None:
+    """The count of a run's method, `None` where it cannot be told any more.
+
+    Of `settings`, by dotted key, those count that are the method's.
+    """
     kind = METHODS.get(line["method"])
+    if kind is None:
+        return None
+    named = {key.removeprefix("method."): value for key, value in settings.items()}
+    own = {name: value for name, value in named.items() if name in kind.model_fields}
     try:
-        return kind.model_validate({"name": line["method"], **settings}) if kind else None
-    except ValidationError:
+        return count(line["preset"], kind.model_validate({**own, "name": line["method"]}))
+    except (ValidationError, CompacterError):  # of another version, or a preset that is gone
         return None
 
 
 def _settings(sweep: Sweep, cell: Cell) -> dict[str, Any]:
-    """The method's settings: as the run has them, or of what the sweep says of them."""
+    """The method's settings: as the run has them, or what the sweep says of them."""
     assert cell.chosen is not None
     if known := cell.chosen.finished[0].get("method_settings"):
-        return {key: value for key, value in known.items() if key != "name"}
+        return known
     axis = {sweep.axis.key: cell.axis} if sweep.axis else {}
-    values = {**sweep.set, **cell.arm.set, **axis, **cell.chosen.setting}
-    fields = METHODS[cell.chosen.finished[0]["method"]].model_fields
-    named = {key.removeprefix("method."): value for key, value in values.items()}
-    return {name: value for name, value in named.items() if name in fields}
+    return {**sweep.set, **cell.arm.set, **axis, **cell.chosen.setting}

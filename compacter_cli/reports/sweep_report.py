@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from compacter_cli.files import read_json
 from compacter_cli.reports.cells import outcome_of
 from compacter_cli.reports.cost_tables import cost_table, profile_table
+from compacter_cli.reports.entries import short_key
 from compacter_cli.reports.gain_table import gain_table
 from compacter_cli.reports.report import Report
-from compacter_cli.reports.score_tables import score_table, short_key
+from compacter_cli.reports.score_tables import score_table
 from compacter_cli.reports.setting_tables import (
     choice_table,
     key_table,
@@ -70,7 +71,7 @@ def _training_tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
         yield "gains", table
     for key in (keys := searched_keys(outcome)):
         yield f"by_{short_key(key)}", key_table(outcome, key)
-    if keys:
+    if any(len(cell.tried) > 1 for cell in outcome.cells.values()):
         yield "chosen", choice_table(outcome)
     yield "cost", cost_table(outcome)
     if keys:

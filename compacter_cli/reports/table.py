@@ -80,11 +80,7 @@ def number(value: float | None, form: str = ".2f") -> Entry:
 def formatted(value: float, form: str = ".2f") -> str:
     """A number as text; what rounds to zero has no sign."""
     text = f"{value:{form}}"
-    return (
-        text
-        if text.strip("+-0.,") or form.endswith("g")
-        else text.replace("-", "+" * ("+" in form))
-    )
+    return text if text.strip("+-0.,") else text.lstrip("+-")
 
 
 ABSENT = Entry("-")

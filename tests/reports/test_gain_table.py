@@ -1,0 +1,55 @@
+"""Shares of full fine-tuning's gain, by hand."""
+
+import pytest
+
+from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.gain_table import gain_table
+
+
+@pytest.fixture
+def outcome(make_sweep, make_line):
+    """Full gains 30 and 20 over majorities of 50 and 0, Compacter 24 and 15."""
+    sweep = make_sweep(tasks=["glue/rte", "glue/cola"], seeds=[1, 2])
+    lines = [
+        make_line("glue/rte", "full", {"accuracy": 80.0}, majority={"accuracy": 50.0}),
+        make_line("glue/cola", "full", {"matthews": 20.0}, majority={"matthews": 0.0}),
+        make_line("glue/rte", "compacter", {"accuracy": 73.0}, majority={"accuracy": 50.0}, seed=1),
+        make_line("glue/rte", "compacter", {"accuracy": 75.0}, majority={"accuracy": 50.0}, seed=2),
+        make_line("glue/cola", "compacter", {"matthews": 15.0}, majority={"matthews": 0.0}),
+    ]
+    return outcome_of(sweep, lines)
+
+
+def test_shares_by_task_and_summed(outcome):
+    full, compacter = gain_table(outcome).rows
+    assert [entry.text for entry in full.entries] == [
+        "T5 (full fine-tuning)", "4,976", "80.0 (100 %)", "20.0 (100 %)", "100 %",
+    ]  # fmt: skip
+    assert [entry.text for entry in compacter.entries[2:]] == [
+        "74.0 ± 1.4 (80 %)", "15.0 (75 %)", "78 %",
+    ]  # fmt: skip
+    assert compacter.entries[4].values[""] == pytest.approx(39 / 50)
+
+
+def test_no_share_of_what_full_fine_tuning_did_not_gain(make_sweep, make_line):
+    lines = [
+        make_line("glue/rte", "full", {"accuracy": 50.0}),
+        make_line("glue/rte", "compacter", {"accuracy": 60.0}),
+    ]
+    table = gain_table(outcome_of(make_sweep(), lines))
+    assert [row.entries[2].text for row in table.rows] == ["50.0 (-)", "60.0 (-)"]
+    assert [row.entries[3].text for row in table.rows] == ["-", "-"]
+
+
+def test_no_sum_where_a_task_is_missing(make_sweep, make_line):
+    sweep = make_sweep(tasks=["glue/rte", "glue/cola"])
+    lines = [make_line("glue/rte", arm, {"accuracy": 60.0}) for arm in ("full", "compacter")]
+    table = gain_table(outcome_of(sweep, lines))
+    assert [row.entries[-1].text for row in table.rows] == ["-", "-"]
+    assert [row.entries[3].text for row in table.rows] == ["missing", "missing"]
+
+
+def test_without_full_fine_tuning_there_is_no_table(make_sweep, make_line):
+    line = make_line("glue/rte", "compacter", {"accuracy": 60.0})
+    assert gain_table(outcome_of(make_sweep(), [line])) is None
+    assert gain_table(outcome_of(make_sweep(arms=[{"name": "compacter"}]), [line])) is None
