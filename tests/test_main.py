@@ -23,6 +23,7 @@ COMMANDS = [
     "predict",
     "demo",
     "pretrain",
+    "report",
     "count-params",
     "profile",
     "validate",

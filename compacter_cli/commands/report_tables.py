@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from compacter_cli.reports.table import Entry, Row, Table
 
 GAP = 2  # spaces between columns
+FOLDED = 32  # letters that a column of texts is counted with at most
 
 
 def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
@@ -26,8 +27,11 @@ def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
 
 
 def _width(table: Table, index: int) -> int:
-    texts = (table.columns[index].title, *(row.entries[index].text for row in table.rows))
-    return max(cell_len(visible(text)) for text in texts)
+    """What a column takes; one of long texts, which may be folded, less than those."""
+    column = table.columns[index]
+    texts = (column.title, *(row.entries[index].text for row in table.rows))
+    widest = max(cell_len(visible(text)) for text in texts)
+    return min(widest, FOLDED) if column.words else widest
 
 
 def _blocks(table: Table, widths: Sequence[int], width: int) -> Iterator[list[int]]:

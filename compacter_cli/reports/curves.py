@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.reports.drawing import look_of, new_figure
+from compacter_cli.reports.drawing import look_of, new_figure, settle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +38,7 @@ def curves_figure(runs: Mapping[str, RunView]) -> Figure | None:
         if axes.get_legend_handles_labels()[0]:
             axes.legend(fontsize=8)
     rate.set_xlabel("update")
+    settle(figure)
     return figure
 
 

@@ -39,6 +39,12 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained", dpi=DPI)
 
 
+def settle(figure: Figure) -> None:
+    """Arrange the parts of a figure for good: where names were put, and in every format alike."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def png_bytes(figure: Figure) -> bytes:
     """The figure as PNG."""
     return _saved(figure, "png", {"Software": None})

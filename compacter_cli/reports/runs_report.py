@@ -81,22 +81,24 @@ def compare_pairs(
     runs: Mapping[str, RunView], answers: Answers, say: Callable[[str], None] = lambda line: None
 ) -> Compared:
     """Compare all pairs of runs that answered the same rows of the same task."""
-    resamplers, resampled = _resamplers(runs, answers), {}
-    pairs, reasons = (
-        [],
-        [f"{name}: {reason}" for name, reason in answers.items() if isinstance(reason, str)],
-    )
+    resamplers = _resamplers(runs, answers)
+    reasons = [f"{name}: {reason}" for name, reason in answers.items() if isinstance(reason, str)]
+    whole = {}
     for first, second in combinations(runs, 2):
-        if reason := _why_not(runs, resamplers, first, second):
+        reason = _why_not(runs, resamplers, first, second)
+        if reason is None:
+            whole[first, second] = min(resamplers[n].resamples for n in (first, second))
+        else:
             reasons.append(reason)
-            continue
-        count = min(resamplers[first].resamples, resamplers[second].resamples)
-        for name in (first, second):
-            if (name, count) not in resampled:
-                say(f"resampling the test rows of {name} {count:,} times ...")
-                resampled[name, count] = resamplers[name].scores(count)
-        both = resampled[first, count], resampled[second, count]
-        pairs.append(_pair(first, second, resamplers, both, count))
+    needed = dict.fromkeys((name, count) for pair, count in whole.items() for name in pair)
+    resampled = {}
+    for name, count in needed:
+        say(f"resampling the test rows of {name} {count:,} times ...")
+        resampled[name, count] = resamplers[name].scores(count)
+    pairs = (
+        _pair(*pair, resamplers, (resampled[pair[0], count], resampled[pair[1], count]), count)
+        for pair, count in whole.items()
+    )
     return Compared(tuple(pairs), tuple(dict.fromkeys(filter(None, reasons))))
 
 

@@ -10,7 +10,7 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.profiling.labels import label_points
 from compacter_cli.reports.cells import average, title_of
 from compacter_cli.reports.cost_tables import cost_of
-from compacter_cli.reports.drawing import COLOURS, new_figure
+from compacter_cli.reports.drawing import COLOURS, new_figure, settle
 from compacter_cli.reports.paper_rows import paper_row
 from compacter_cli.reports.sizes import row_size
 
@@ -114,7 +114,7 @@ def _scatter(outcome: Outcome, dots: Sequence[Dot], cost: str, circles: str) -> 
         *filter(None, ("; ".join(filter(None, (circles, "hollow: the paper's" * has_paper))),)),
     ]
     parts[-1][0].set_xlabel("\n".join(lines))
-    figure.draw_without_rendering()  # sizes are known from here on
+    settle(figure)
     for axes, limits in parts:
         _label(axes, [dot for dot in dots if limits[0] <= dot.score <= limits[1]], areas)
     return figure

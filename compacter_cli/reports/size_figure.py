@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.reports.cells import average, deviation, task_title, title_of
-from compacter_cli.reports.drawing import Look, look_of, new_figure
+from compacter_cli.reports.drawing import Look, look_of, new_figure, settle
 from compacter_cli.reports.entries import short_key
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def size_figure(outcome: Outcome) -> Figure | None:
     for axes in list(grid)[len(panels) :]:
         axes.remove()
     _finish(outcome, figure)
+    settle(figure)
     return figure
 
 

@@ -1,5 +1,7 @@
-"""Made-up sweeps: lines of an index as a sweep would leave them, and the paper's own table."""
+"""Made-up sweeps and answers: lines of an index as a sweep leaves them, the paper's own table."""
 
+import dataclasses
+import json
 import tomllib
 
 import pytest
@@ -10,6 +12,7 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.recipe.shipped import shipped_sweeps
 from compacter_cli.sweeps.sections import Sweep
 from compacter_cli.tasks import TASKS
+from compacter_cli.tasks.metrics import METRICS, Answers
 
 BENCHMARKS = {"table1": "glue", "table2": "super_glue"}
 
@@ -99,3 +102,85 @@ def _lines_of_row(benchmark, arm, row):
             backbone_parameters=counted.own.base,
             method_settings=method.settings(),
         )
+
+
+@dataclasses.dataclass
+class MadeUp:
+    """A run's answers to rows of a task of labels, scored by the task's own metrics."""
+
+    task: str
+    gold: list
+    predicted: list
+    rows_hash: str = "the same"
+
+    def correct(self):
+        return [gold == text for gold, text in zip(self.gold, self.predicted, strict=True)]
+
+    def measured(self, rows=None):
+        task = TASKS[self.task]
+        rows = range(len(self.gold)) if rows is None else rows
+        golds = [{"label": self._label(self.gold[row]), "idx": row} for row in rows]
+        answers = Answers(task, golds, [self.predicted[row] for row in rows])
+        return {name: 100 * METRICS[name](answers) for name in task.metrics}
+
+    def _label(self, gold):
+        return float(gold) if self.task == "glue/stsb" else int(gold)
+
+
+@pytest.fixture
+def made_up_answers():
+    return MadeUp
+
+
+RECIPE = """
+task = "glue/rte"
+seed = 42
+
+[backbone]
+preset = "random/tiny"
+
+[method]
+name = "compacterpp"
+
+[train]
+epochs = 8
+"""
+
+
+@pytest.fixture
+def make_run(tmp_path):
+    """Writes the directory of a run on RTE, finished unless told otherwise; gives its path."""
+
+    def make(name="run", recipe="", accuracy=60.0, finished=True, updates=40, **result):
+        directory = tmp_path / name
+        (directory / "best").mkdir(parents=True)
+        (directory / "recipe.toml").write_text(RECIPE + recipe)
+        lines = [
+            {"kind": "update", "step": s, "epoch": 1, "loss": 3 / s, "learning_rate": 0.01 * s}
+            for s in range(1, updates + 1)
+        ]
+        scores = scores_record(accuracy)
+        epoch = {"kind": "epoch", "number": 1, "step": updates, "loss": 1.0, "best": True}
+        lines.append({**epoch, "validation": scores})
+        (directory / "metrics.jsonl").write_text("".join(f"{json.dumps(x)}\n" for x in lines))
+        if finished:
+            whole = {
+                "task": "glue/rte", "method": "compacterpp", "preset": "random/tiny", "seed": 42,
+                "trained_parameters": 1888, "trained_percent": 1.09, "backbone_parameters": 173_056,
+                "epochs": 8, "best_epoch": 1, "validation": scores, "test": scores,
+                "paper": [74.82], "measured": None, "before": None, "run": str(directory),
+                "adapter_bytes": 11_064,
+                "training_seconds": 12.0, "peak_memory_bytes": 633_184_256,
+                "data": {"way": "generated"},
+            }  # fmt: skip
+            (directory / "result.json").write_text(json.dumps({**whole, **result}))
+        return directory
+
+    return make
+
+
+def scores_record(accuracy):
+    return {
+        "metrics": {"accuracy": accuracy}, "majority": {"accuracy": 50.0}, "count": 139,
+        "invalid": 3, "mean": accuracy,
+    }  # fmt: skip

@@ -9,15 +9,16 @@ import pytest
 from compacter_cli.reports.rendering import as_data, csv_text, in_latex, latex, markdown
 from compacter_cli.reports.table import Column, Entry, Row, Table, formatted, number, words
 
+MEAN = Entry("70.00 ± 1.00", {"accuracy": 70.0, "sd": 1 / 3}, best=True)
 TABLE = Table(
     title="Scores_1 & more",
     columns=(Column("method", words=True), Column("RTE"), Column("avg")),
     rows=(
-        Row((words("A|B"), Entry("70.00 ± 1.00", {"accuracy": 70.0, "sd": 1 / 3}, best=True), number(70.123456))),
+        Row((words("A|B"), MEAN, number(70.123456))),
         Row((words('C "quoted", 5 %'), Entry("failed", note="out of memory"), number(None))),
     ),
     notes=("50 % of #1",),
-)  # fmt: skip
+)
 
 
 def test_markdown_has_a_line_a_row_and_bold_for_the_best():
@@ -89,8 +90,13 @@ def test_plain_data_holds_texts_values_and_notes():
 
 @pytest.mark.parametrize(
     ("value", "form", "text"),
-    [(-0.001, ".2f", "0.00"), (-0.001, "+.2f", "0.00"), (-1.5, "+.2f", "-1.50"), (0.5, "+.1f", "+0.5"),
-     (1234.5, ",.0f", "1,234")],
-)  # fmt: skip
+    [
+        (-0.001, ".2f", "0.00"),
+        (-0.001, "+.2f", "0.00"),
+        (-1.5, "+.2f", "-1.50"),
+        (0.5, "+.1f", "+0.5"),
+        (1234.5, ",.0f", "1,234"),
+    ],
+)
 def test_what_rounds_to_zero_has_no_sign(value, form, text):
     assert formatted(value, form) == text

@@ -114,7 +114,10 @@ def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make
     table = score_table(outcome_of(sweep, lines))
     full, compacter = table.rows
     mrpc, avg = column(table, "MRPC"), column(table, "avg")
-    assert (compacter.entries[mrpc].text, compacter.entries[mrpc].note) == ("failed", "out of memory")
+    assert (compacter.entries[mrpc].text, compacter.entries[mrpc].note) == (
+        "failed",
+        "out of memory",
+    )
     assert compacter.entries[avg].text == "99.00 (1 of 2)"
     assert not compacter.entries[avg].best
     assert full.entries[avg].best
@@ -142,7 +145,8 @@ def test_capped_cells_are_marked_and_the_best_is_of_the_same_size(make_sweep, ma
     lines = [
         make_line("glue/rte", arm, {"accuracy": score}, axis=size, train_rows=min(size, 2490))
         for arm, size, score in (
-            ("full", 100, 50.0), ("compacter", 100, 60.0), ("full", 4000, 80.0), ("compacter", 4000, 70.0),
+            ("full", 100, 50.0), ("compacter", 100, 60.0),
+            ("full", 4000, 80.0), ("compacter", 4000, 70.0),
         )
     ]  # fmt: skip
     table = score_table(outcome_of(sweep, lines))

@@ -40,8 +40,14 @@ def texts(table):
 def test_by_a_key_the_others_are_chosen_on_validation(outcome):
     assert searched_keys(outcome) == ["method.bottleneck", "method.n"]
     by_d, by_n = (key_table(outcome, key) for key in searched_keys(outcome))
-    assert texts(by_d) == [["Compacter", "48", "62.00", "62.00"], ["Compacter", "24", "63.00", "63.00"]]
-    assert texts(by_n) == [["Compacter", "4", "63.00", "63.00"], ["Compacter", "8", "62.00", "62.00"]]
+    assert texts(by_d) == [
+        ["Compacter", "48", "62.00", "62.00"],
+        ["Compacter", "24", "63.00", "63.00"],
+    ]
+    assert texts(by_n) == [
+        ["Compacter", "4", "63.00", "63.00"],
+        ["Compacter", "8", "62.00", "62.00"],
+    ]
     assert [row.entries[2].best for row in by_d.rows] == [False, True]
     assert [row.entries[2].best for row in by_n.rows] == [True, False]
 

@@ -13,7 +13,7 @@ def size_of(sweep, lines, arm="compacter"):
 
 
 def line_of(make_line, task, **changes):
-    """Compacter with n = 4 and d = 24 on T5-base: 161,728 parameters, 47,616 of them layer norms."""
+    """Compacter, n = 4, d = 24, on T5-base: 161,728 parameters, 47,616 of them layer norms."""
     metric = {"glue/rte": "accuracy", "glue/cola": "matthews"}[task]
     return make_line(
         task, "compacter", {metric: 60.0},

@@ -1,0 +1,196 @@
+"""The command: whatever it is given, in every format, and nothing is overwritten."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from compacter_cli.commands import report as command
+from compacter_cli.errors import CompacterError
+from compacter_cli.main import app
+from compacter_cli.reports.report import Report
+
+SWEEP = """
+name = "tiny"
+title = "A tiny sweep"
+tasks = ["glue/rte"]
+seeds = [1, 2]
+
+[[arms]]
+name = "full"
+
+[[arms]]
+name = "compacter"
+"""
+LINE = {
+    "sweep": "tiny", "task": "glue/rte", "arm": "full", "method": "full", "setting": {},
+    "axis": None, "seed": 1, "run": "runs/full", "recipe_hash": "0a", "state": "waiting",
+    "preset": "demo/t5", "learning_rate": 3e-4, "trained_parameters": 1_545_088,
+    "trained_percent": 100.0, "backbone_parameters": 1_545_088,
+}  # fmt: skip
+FIXTURE = Path(__file__).parents[1] / "fixtures" / "run"
+
+
+def finished(arm, seed, accuracy):
+    return {
+        **LINE, "arm": arm, "method": arm, "seed": seed, "state": "finished", "train_rows": 2490,
+        "validation_mean": accuracy, "test_mean": accuracy, "test": {"accuracy": accuracy},
+        "majority": {"accuracy": 50.0}, "training_seconds": 9.0, "peak_memory_bytes": 10**9,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    """A sweep's directory: full has two seeds, Compacter one of them."""
+    directory = tmp_path / "sweep"
+    directory.mkdir()
+    (directory / "sweep.toml").write_text(SWEEP)
+    lines = [
+        finished("full", 1, 80.0), finished("full", 2, 82.0), finished("compacter", 1, 70.0),
+        {**LINE, "arm": "compacter", "seed": 2, "state": "failed", "error": "out of memory"},
+    ]  # fmt: skip
+    (directory / "index.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return directory
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    """Two copies of a run; the second one's recipe has another rate, and neither kept answers."""
+    monkeypatch.setattr(command, "answers_of", lambda run: "no test, it kept no answers")
+    found = [shutil.copytree(FIXTURE, tmp_path / name) for name in ("one", "two")]
+    recipe = found[1] / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("learning_rate = 0.01", "learning_rate = 0.02"))
+    return found
+
+
+def call(*args, width=100):
+    return CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["report", *map(str, args)])
+
+
+def assert_one_line(result, code, said):
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("next: ")]
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert said in lines[0]
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_a_sweep_on_the_terminal(sweep, width):
+    result = call(sweep, width=width)
+    assert result.exit_code == 0, result.output
+    assert "2 arms x 1 tasks, 2 seeds: 4 runs, 3 finished, 1 failed" in result.stdout
+    assert "81.00 ± 1.41" in result.stdout
+    assert "70.00 (1 of 2)" in result.stdout
+    assert "out of memory" in result.stdout
+    table = result.stdout[result.stdout.index("Cost of a run") :].splitlines()[1:4]
+    assert all(len(line) <= width for line in table)
+
+
+def test_a_sweep_as_json_is_nothing_else(sweep):
+    result = call(sweep, "--json")
+    data = json.loads(result.stdout)
+    assert data["title"] == "A tiny sweep"
+    values = data["tables"]["scores"]["rows"][0]["RTE"]["values"]
+    assert values == {"n": 2, "planned": 2, "accuracy": 81.0, "accuracy sd": pytest.approx(2**0.5)}
+    only = json.loads(call(sweep, "--format", "json", "--table", "gains").stdout)
+    assert only["columns"] == ["method", "parameters", "RTE", "summed"]
+
+
+def test_a_sweep_as_csv_markdown_and_latex(sweep):
+    rows = list(csv.DictReader(io.StringIO(call(sweep, "--format", "csv").stdout)))
+    assert [float(row["RTE accuracy"]) for row in rows] == [81.0, 70.0]
+    text = call(sweep, "--format", "markdown", "--table", "scores").stdout
+    assert "| T5 (full fine-tuning) | 1.0x1 | 100 | **81.00 ± 1.41** |" in text
+    text = call(sweep, "--format", "latex").stdout
+    assert text.count(r"\begin{tabular}") == 4
+    assert r"\textbf{81.00 $\pm$ 1.41}" in text
+
+
+def test_one_table(sweep):
+    result = call(sweep, "--table", "cost")
+    assert result.stdout.splitlines()[:2][-1] == "Cost of a run (cost)"
+    assert "A tiny sweep" not in result.stdout
+    assert_one_line(call(sweep, "--table", "costs"), 2, "--table costs")
+
+
+def test_figures_and_page_are_written_once(sweep, tmp_path):
+    figures, page = tmp_path / "drawn", tmp_path / "page.html"
+    result = call(sweep, "--figures", figures, "--html", page)
+    assert result.exit_code == 0, result.output
+    assert sorted(path.name for path in figures.iterdir()) == [
+        "figure1.png", "figure1.svg", "time.png", "time.svg",
+    ]  # fmt: skip
+    assert (figures / "figure1.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (figures / "time.svg").read_text()
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    before = page.read_bytes()
+    assert_one_line(call(sweep, "--html", page), 2, "it is there already")
+    assert_one_line(call(sweep, "--figures", figures), 2, "figure1.png is there already")
+    assert_one_line(call(sweep, "--html", tmp_path / "no" / "p.html"), 2, "there is no folder")
+    assert page.read_bytes() == before
+
+
+def test_a_run(runs):
+    result = call(runs[0], width=80)
+    assert result.exit_code == 0, result.output
+    assert "Compacter++ on demo/smoke" in result.stdout
+    assert "57.00" in result.stdout
+    assert "train.learning_rate" in result.stdout
+    assert "compacter predict --run" in result.stdout
+    assert "█" in result.stdout
+
+
+def test_a_runs_curves_are_drawn(runs, tmp_path):
+    assert call(runs[0], "--figures", tmp_path / "drawn").exit_code == 0
+    assert (tmp_path / "drawn" / "curves.svg").is_file()
+
+
+def test_runs_beside_each_other(runs):
+    result = call(*runs)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert any(line.split() == ["train.learning_rate", "0.01", "0.02"] for line in lines)
+    assert any(line.split() == ["accuracy", "57.00", "57.00"] for line in lines)
+    assert "A: no test, it kept no answers" in result.stdout
+
+
+def test_an_unfinished_run_is_shown_with_a_note(runs):
+    (runs[0] / "result.json").unlink()
+    result = call(runs[0])
+    assert result.exit_code == 0
+    assert result.stderr.startswith("note: ")
+    assert "is unfinished: 2 of 2 epochs" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_damaged_run_is_compared_as_far_as_it_is_whole(runs):
+    (runs[1] / "result.json").write_text("{")
+    result = call(*runs)
+    assert result.exit_code == 0
+    assert "result.json is damaged" in result.stderr
+    assert "57.00" in result.stdout
+
+
+def test_what_is_neither_is_a_line(sweep, runs, tmp_path):
+    assert_one_line(call(tmp_path / "gone"), 2, "there is no directory")
+    assert_one_line(call(tmp_path), 2, "neither a sweep nor a run")
+    assert_one_line(call(sweep, runs[0]), 2, "is a sweep, which is reported alone")
+    assert_one_line(call(runs[0], runs[0]), 2, "is given twice")
+    assert_one_line(call(runs[0], sweep / "index.jsonl"), 2, "there is no directory")
+    (sweep / "sweep.toml").write_text("name = 3\n")
+    assert_one_line(call(sweep), 1, "sweep.toml is damaged")
+
+
+def test_nothing_to_draw_and_nothing_to_write(sweep, tmp_path):
+    (sweep / "index.jsonl").write_text("")
+    assert call(sweep).exit_code == 0
+    assert_one_line(call(sweep, "--figures", tmp_path / "f"), 2, "nothing to draw")
+    with pytest.raises(CompacterError, match="no table"):
+        command.text_of(Report("t", (), {}, ()), "csv", None)

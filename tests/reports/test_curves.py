@@ -1,0 +1,82 @@
+"""The course of a run: drawn, smoothed, and as blocks."""
+
+from pathlib import Path
+
+import pytest
+
+from compacter_cli.reports.curves import BLOCKS, curves_figure, smoothed, sparkline
+from compacter_cli.reports.runs import RunView
+
+
+def run_of(updates=100, metrics=("accuracy",)):
+    lines = tuple(
+        {
+            "kind": "update", "step": step, "learning_rate": 0.01,
+            "loss": None if step == 3 else 5.0 / step,
+        }
+        for step in range(1, updates + 1)
+    )  # fmt: skip
+    epochs = tuple(
+        {
+            "kind": "epoch", "number": number, "step": number * 50, "loss": 1.0,
+            "best": number == 2,
+            "validation": {"mean": 50.0 + number, "metrics": dict.fromkeys(metrics, 50.0 + number)},
+        }
+        for number in (1, 2)
+    )  # fmt: skip
+    return RunView(Path("run"), {}, None, lines, epochs if updates else (), ())
+
+
+def test_a_run_has_its_loss_raw_and_smoothed_its_scores_and_its_rate():
+    loss, scores, rate = curves_figure({"run": run_of()}).axes
+    raw, mean = loss.lines
+    assert (
+        len(raw.get_xdata()) == len(mean.get_xdata()) == 99
+    )  # the loss that was not finite is left out
+    assert list(scores.lines[0].get_ydata()) == [51.0, 52.0]
+    assert [list(line.get_xdata()) for line in scores.lines[1:]] == [[100]]  # the best is ringed
+    assert len(rate.lines[0].get_xdata()) == 100
+    assert (loss.get_ylabel(), scores.get_ylabel(), rate.get_xlabel()) == (
+        "loss",
+        "validation",
+        "update",
+    )
+
+
+def test_several_metrics_are_drawn_with_their_mean():
+    scores = curves_figure({"run": run_of(metrics=("accuracy", "f1"))}).axes[1]
+    assert [text.get_text() for text in scores.get_legend().get_texts()] == [
+        "accuracy",
+        "f1",
+        "mean",
+    ]
+
+
+def test_several_runs_share_the_panels():
+    figure = curves_figure({"A": run_of(), "B": run_of(metrics=("accuracy", "f1"))})
+    for axes in figure.axes[:2]:
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
+    assert len({line.get_linestyle() for line in figure.axes[2].lines}) == 2
+
+
+def test_a_run_that_has_not_begun_is_not_drawn():
+    assert curves_figure({"run": run_of(updates=0)}) is None
+
+
+def test_smoothing_is_a_running_mean_without_a_bias_at_the_start():
+    assert smoothed([3.0] * 500) == pytest.approx([3.0] * 500)
+    values = [0.0] * 200 + [1.0] * 200  # over 20 of 400 values
+    means = smoothed(values)
+    assert means[199] == 0
+    assert means[200] == pytest.approx(1 / 20, rel=0.01)
+    assert means[-1] == pytest.approx(1, abs=1e-3)
+    assert smoothed([1.0, 5.0]) == [1.0, 5.0]  # too few to be averaged
+
+
+@pytest.mark.parametrize(
+    ("values", "blocks"),
+    [([], ""), ([1.0], BLOCKS[0]), ([0.0, 7.0, 3.0], "▁█▄"), ([2.0, 2.0], "▁▁"),
+     ([1.0, 3.0, 5.0, 7.0], "▁█")],
+)  # fmt: skip
+def test_a_curve_as_blocks(values, blocks):
+    assert sparkline(values, width=3 if len(values) < 4 else 2) == blocks
