@@ -37,7 +37,7 @@ def command(
     ] = None,
     json_: JsonOption = False,
 ) -> None:
-    """Look at a sweep, at a run, or compare runs: scores, differences, noise, figures.
+    """Look at a sweep, at a run, or compare runs: scores, noise, figures.
 
     Example: compacter report runs/glue/rte/compacterpp/mine runs/glue/rte/full/mine
     """
