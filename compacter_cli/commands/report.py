@@ -12,7 +12,7 @@ from compacter_cli.commands.streams import visible
 from compacter_cli.errors import CompacterError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from compacter_cli.reports.report import Report
     from compacter_cli.reports.resampling import Predicted
@@ -138,11 +138,11 @@ def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
     """
     from compacter_cli.reports.drawing import png_bytes, svg_text
 
-    drawn = {name: figure for name, draw in found.figures.items() if (figure := draw())}
+    drawn = found.drawn()
     if not drawn:
         raise UsageError("--figures: there is nothing to draw yet", "leave it out")
     files: dict[Path, bytes] = {}
-    for name, figure in drawn.items():
+    for name, (_, figure) in drawn.items():
         files[folder / f"{name}.png"] = png_bytes(figure)
         files[folder / f"{name}.svg"] = svg_text(figure).encode()
     for path in files:
@@ -216,7 +216,14 @@ def show_on_terminal(found: Report, name: str | None = None) -> None:
             out.print(*([""] if number else []), part, sep="\n")
         for note in table.notes:
             out.print(note, style="dim", soft_wrap=True)
-    if name is None and found.closing:
+    if name is None:
         out.print()
-        for line in found.closing:
+        for line in (*found.closing, *more(found)):
             out.print(line, soft_wrap=True)
+
+
+def more(found: Report) -> Iterator[str]:
+    """What of a report is not on the terminal, in a line."""
+    rest = [name for name in found.tables if name not in found.shown]
+    tables = f"more tables: --table {', --table '.join(rest)}; " if rest else ""
+    yield f"{tables}figures: --figures DIR; all of it as a page: --html FILE"

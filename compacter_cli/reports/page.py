@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from compacter_cli.reports.drawing import inline_svg
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from compacter_cli.reports.report import Report
     from compacter_cli.reports.table import Column, Entry, Row, Table
 
@@ -20,25 +22,28 @@ body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin: 2.5rem 0 .5rem; }
 nav a { margin-right: 1rem; color: var(--mark); }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .86em; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; white-space: nowrap; }
 th.words, td.words { text-align: left; }
 td.words { white-space: normal; max-width: 32rem; overflow-wrap: anywhere; }
 thead th { border-bottom: 1px solid; position: sticky; top: 0; background: Canvas; }
 tbody { border-bottom: 1px solid var(--line); }
 tbody:hover { background: var(--soft); }
-th button { all: unset; cursor: pointer; font-weight: 600; }
+th button { border: 0; background: none; margin: 0; padding: 0; font: inherit; color: inherit;
+  cursor: pointer; width: auto; }
 th button:focus-visible { outline: 2px solid var(--mark); }
 th[aria-sort=ascending] button::after { content: " ▲"; }
 th[aria-sort=descending] button::after { content: " ▼"; }
 td.best { font-weight: 700; }
 td[title] { text-decoration: underline dotted; }
-.notes { font-size: .82rem; opacity: .8; padding-left: 1.2rem; }
+.notes { font-size: .82em; opacity: .8; padding-left: 1.2rem; }
 .problem { border-left: 3px solid #c0392b; padding-left: .6rem; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figure svg { max-width: 100%; height: auto; background: #fff; }
+@page { size: A4 landscape; margin: 12mm; }
 @media print {
-  body { max-width: none; font-size: 10px; } nav { display: none; }
+  body { max-width: none; margin: 0; padding: 0; font-size: 9px; } th, td { padding: .1rem .3rem; }
+  nav { display: none; }
   figure, tbody { break-inside: avoid; } thead th { position: static; } .wide { overflow: visible; }
   th[aria-sort] button::after { content: none; }
 }
@@ -73,8 +78,7 @@ def page(report: Report) -> str:
 
 
 def _parts(report: Report) -> Iterator[str]:
-    figures = {name: figure for name, draw in report.figures.items() if (figure := draw())}
-    title = escape(report.title)
+    title, parts = escape(report.title), _named_parts(report)
     yield "<!DOCTYPE html>"
     yield '<html lang="en">'
     yield f'<head><meta charset="utf-8"><title>{title}</title>'
@@ -83,18 +87,27 @@ def _parts(report: Report) -> Iterator[str]:
     yield f"<body><h1>{title}</h1>"
     yield from (f"<pre>{escape(line)}</pre>" for line in report.lines)
     yield from (f'<p class="problem">{escape(problem)}</p>' for problem in report.problems)
-    yield _links([*report.tables, *figures])
     yield from (f"<p>{escape(line)}</p>" for line in report.closing)
-    for name, figure in figures.items():
-        yield f'<h2 id="{_id(name)}">{escape(name.capitalize())}</h2>'
-        yield f"<figure>{inline_svg(figure, _id(name), f'{name} of {report.title}')}</figure>"
-    for name, table in report.tables.items():
-        yield from _table(name, table)
+    yield _links(parts)
+    yield from parts.values()
     yield f"<script>{SCRIPT}</script></body>"
     yield "</html>"
 
 
-def _links(names: list[str]) -> str:
+def _named_parts(report: Report) -> dict[str, str]:
+    """The main table, the figures and the other tables, by name."""
+    tables = {name: _table(name, table) for name, table in report.tables.items()}
+    figures = {name: _figure(name, *drawn) for name, drawn in report.drawn().items()}
+    main = dict([*tables.items()][:1])
+    return {**main, **figures, **tables}
+
+
+def _figure(name: str, heading: str, figure: Figure) -> str:
+    svg = inline_svg(figure, _id(name), heading)
+    return f'<h2 id="{_id(name)}">{escape(heading)}</h2>\n<figure>{svg}</figure>'
+
+
+def _links(names: Iterable[str]) -> str:
     links = (f'<a href="#{_id(name)}">{escape(name)}</a>' for name in names)
     return f"<nav>{''.join(links)}</nav>"
 
@@ -104,7 +117,11 @@ def _id(name: str) -> str:
     return "part-" + "".join(letter if letter.isalnum() else "-" for letter in name)
 
 
-def _table(name: str, table: Table) -> Iterator[str]:
+def _table(name: str, table: Table) -> str:
+    return "\n".join(_table_lines(name, table))
+
+
+def _table_lines(name: str, table: Table) -> Iterator[str]:
     yield f'<h2 id="{_id(name)}">{escape(table.title)}</h2>'
     yield '<div class="wide"><table><thead><tr>'
     yield "".join(map(_head, table.columns))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.errors import UsageError, nearest_or_all
 from compacter_cli.reports.rendering import as_data
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
     from compacter_cli.reports.table import Table
 
-Drawer: TypeAlias = "Callable[[], Figure | None]"
+
+class Picture(NamedTuple):
+    """A figure's heading, and what draws it; nothing is drawn where there is nothing to show."""
+
+    title: str
+    draw: Callable[[], Figure | None]
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Report:
         lines: what it is about, a sentence each.
         tables: by name; the first is the main one.
         shown: the tables that are shown where none is asked for.
-        figures: what draws each, by name; one that has nothing to show draws none.
+        figures: by name.
         closing: conclusions and next steps, a sentence each.
         problems: what is missing or damaged, a sentence each.
     """
@@ -35,9 +40,14 @@ class Report:
     lines: tuple[str, ...]
     tables: dict[str, Table]
     shown: tuple[str, ...]
-    figures: dict[str, Drawer] = field(default_factory=dict)
+    figures: dict[str, Picture] = field(default_factory=dict)
     closing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def drawn(self) -> dict[str, tuple[str, Figure]]:
+        """The heading of every figure that there is, and the figure."""
+        drawn = ((name, title, draw()) for name, (title, draw) in self.figures.items())
+        return {name: (title, figure) for name, title, figure in drawn if figure is not None}
 
     def table(self, name: str) -> Table:
         """A table by name.

@@ -10,7 +10,7 @@ from compacter_cli.files import size_text
 from compacter_cli.methods import METHODS
 from compacter_cli.reports.curves import curves_figure, sparkline
 from compacter_cli.reports.entries import setting_text
-from compacter_cli.reports.report import Report
+from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
 from compacter_cli.section import flat
 
@@ -33,7 +33,7 @@ def report_of_run(run: RunView) -> Report:
         lines=(str(run.directory), *_cost_lines(run), *_curve_lines(run)),
         tables=tables,
         shown=tuple(name for name in tables if name != "epochs" or run.result is None),
-        figures={"curves": lambda: curves_figure({"run": run})},
+        figures={"curves": Picture("Curves", lambda: curves_figure({"run": run}))},
         closing=tuple(_use_lines(run)),
         problems=run.problems,
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import recipe_of
 from compacter_cli.reports.curves import curves_figure
-from compacter_cli.reports.report import Report
+from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.resampling import LEVEL, Resampler, intervals, mcnemar
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, formatted, number, words
 from compacter_cli.section import differences, value_at
@@ -66,7 +66,7 @@ def report_of_runs(
         lines=(),
         tables=tables,
         shown=tuple(tables),
-        figures={"curves": lambda: curves_figure(named)},
+        figures={"curves": Picture("Curves", lambda: curves_figure(named))},
         closing=tuple(_conclusions(compared)),
         problems=tuple(problem for run in runs for problem in run.problems),
     )
@@ -96,8 +96,8 @@ def compare_pairs(
         say(f"resampling the test rows of {name} {count:,} times ...")
         resampled[name, count] = resamplers[name].scores(count)
     pairs = (
-        _pair(*pair, resamplers, (resampled[pair[0], count], resampled[pair[1], count]), count)
-        for pair, count in whole.items()
+        _pair(one, two, resamplers, (resampled[one, count], resampled[two, count]), count)
+        for (one, two), count in whole.items()
     )
     return Compared(tuple(pairs), tuple(dict.fromkeys(filter(None, reasons))))
 

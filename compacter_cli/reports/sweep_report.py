@@ -12,7 +12,7 @@ from compacter_cli.reports.cells import outcome_of
 from compacter_cli.reports.cost_tables import cost_table, profile_table
 from compacter_cli.reports.entries import short_key
 from compacter_cli.reports.gain_table import gain_table
-from compacter_cli.reports.report import Report
+from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.score_tables import score_table
 from compacter_cli.reports.setting_tables import (
     choice_table,
@@ -27,7 +27,6 @@ from compacter_cli.training.run_directory import ENVIRONMENT
 
 if TYPE_CHECKING:
     from compacter_cli.reports.cells import Outcome
-    from compacter_cli.reports.report import Drawer
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Sweep
 
@@ -50,7 +49,6 @@ def report_of_sweep(
         tables=tables,
         shown=tuple(shown),
         figures=_figures(outcome),
-        closing=tuple(_closing(tables, shown)),
         problems=problems,
     )
 
@@ -79,7 +77,7 @@ def _training_tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
     yield "runs", runs_table(outcome)
 
 
-def _figures(outcome: Outcome) -> dict[str, Drawer]:
+def _figures(outcome: Outcome) -> dict[str, Picture]:
     """What draws the figures; none where the sweep trains nothing."""
     from compacter_cli.reports.scatter import time_figure, trained_figure
     from compacter_cli.reports.size_figure import size_figure
@@ -87,8 +85,13 @@ def _figures(outcome: Outcome) -> dict[str, Drawer]:
     if outcome.sweep.kind == "profile":
         return {}
     if outcome.sweep.axis:
-        return {"figure4": lambda: size_figure(outcome)}
-    return {"figure1": lambda: trained_figure(outcome), "time": lambda: time_figure(outcome)}
+        title = f"Figure 4: test scores by {short_key(outcome.sweep.axis.key)}"
+        return {"figure4": Picture(title, lambda: size_figure(outcome))}
+    trained = "Figure 1: average score against trained parameters"
+    return {
+        "figure1": Picture(trained, lambda: trained_figure(outcome)),
+        "time": Picture("Average score against time", lambda: time_figure(outcome)),
+    }
 
 
 def _counted(outcome: Outcome) -> str:
@@ -100,11 +103,6 @@ def _counted(outcome: Outcome) -> str:
     seeds = len(sweep.seeds)
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none begun"
     return f"{of}{axis}, {seeds} seed{'s' * (seeds > 1)}: {states.total():,} runs, {counts}"
-
-
-def _closing(tables: dict[str, Table], shown: list[str]) -> Iterator[str]:
-    if rest := [name for name in tables if name not in shown]:
-        yield f"more tables: --table {', --table '.join(rest)}; all of it as a page: --html FILE"
 
 
 def _environment_table(outcome: Outcome, directory: Path | None) -> Table | None:

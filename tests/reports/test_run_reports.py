@@ -27,7 +27,7 @@ def test_a_run_shows_scores_course_recipe_and_how_to_use_it(make_run):
     assert found.lines[2].endswith("3.000 to 0.075")
     assert any(f"compacter predict --run {directory}" in line for line in found.closing)
     assert any("load_backbone('random/tiny')" in line for line in found.closing)
-    assert found.figures["curves"]() is not None
+    assert found.figures["curves"].draw() is not None
 
 
 def test_an_unfinished_run_shows_its_epochs(make_run):
@@ -43,7 +43,7 @@ def test_a_run_without_anything_but_its_start(make_run):
     found = report_of_run(view_run(directory))
     assert found.shown == ("recipe",)
     assert found.closing == ()
-    assert found.figures["curves"]() is None
+    assert found.figures["curves"].draw() is None
 
 
 @pytest.fixture
