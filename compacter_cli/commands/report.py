@@ -72,20 +72,20 @@ def report(
 
     Raises:
         UsageError: one of them is neither, or a sweep is not alone.
-        CompacterError: the file that says what a sweep is, is damaged.
+        CompacterError: what says which sweep it is, or its index, is damaged.
     """
     from compacter_cli.reports.run_report import report_of_run
     from compacter_cli.reports.runs import view_run
     from compacter_cli.reports.runs_report import letters, report_of_runs
-    from compacter_cli.reports.sweep_files import is_sweep, read_sweep
     from compacter_cli.reports.sweep_report import report_of_sweep
+    from compacter_cli.sweeps.directory import is_sweep, read_sweep
 
     sweeps = [directory for directory in directories if is_sweep(directory)]
     if sweeps and len(directories) > 1:
         raise UsageError(f"{sweeps[0]} is a sweep, which is reported alone", "give one directory")
     if sweeps:
         state = read_sweep(sweeps[0])
-        return report_of_sweep(state.sweep, state.lines, sweeps[0], state.problems)
+        return report_of_sweep(state.sweep, state.lines, sweeps[0])
     check_distinct(directories)
     runs = [view_run(directory) for directory in directories]
     if len(runs) == 1:

@@ -38,7 +38,7 @@ class Tried:
     @property
     def validation(self) -> float | None:
         """Mean validation score over the finished seeds, `None` where there is none."""
-        found = [line["validation_mean"] for line in self.finished if "validation_mean" in line]
+        found = [line.get("validation_mean", 0.0) for line in self.finished]
         return fmean(found) if found else None
 
     def scores(self, metric: str) -> list[float]:
@@ -82,11 +82,13 @@ class Cell:
 
     @property
     def state(self) -> str:
-        """What became of it: finished, partly, failed, unfinished, waiting or missing."""
+        """What became of it: finished, partly, failed, unfinished, waiting, damaged or missing."""
         if self.chosen:
             return "finished" if len(self.chosen.finished) == len(self.chosen.lines) else "partly"
         states = {line["state"] for one in self.tried for line in one.lines}
-        return next((s for s in ("unfinished", "waiting", "failed") if s in states), "missing")
+        known = ("unfinished", "waiting", "failed", "finished")
+        found = next((state for state in known if state in states), "missing")
+        return "damaged" if found == "finished" else found  # its scores are no numbers
 
     @property
     def capped(self) -> int | None:
@@ -122,7 +124,7 @@ class Average(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Comparison:
     """All cells of a sweep, by task, arm and value of the axis."""
 
     sweep: Sweep
@@ -140,11 +142,19 @@ class Outcome:
         values = self.sweep.axis.values if self.sweep.axis else [None]
         return ((arm, value) for arm in self.sweep.arms for value in values)
 
+    @property
+    def full(self) -> Arm | None:
+        """The arm that is full fine-tuning, by its name or by its runs."""
+        arms = {arm.name: arm for arm in self.sweep.arms}
+        methods = {line["arm"]: line["method"] for line in self.lines()}
+        names = ("full", *(name for name, method in methods.items() if method == "full"))
+        return next((arms[name] for name in names if name in arms), None)
+
     def lines(self) -> Iterator[IndexLine]:
         return (line for cell in self.cells.values() for one in cell.tried for line in one.lines)
 
 
-def outcome_of(sweep: Sweep, lines: Iterable[IndexLine]) -> Outcome:
+def comparison_of(sweep: Sweep, lines: Iterable[IndexLine]) -> Comparison:
     """The cells of a sweep out of the lines of its index; lines of other arms are left out."""
     found: dict[tuple[str, str, str], list[IndexLine]] = {}
     for line in lines:
@@ -158,7 +168,7 @@ def outcome_of(sweep: Sweep, lines: Iterable[IndexLine]) -> Outcome:
         for arm in sweep.arms
         for value in values
     }
-    return Outcome(sweep, cells)
+    return Comparison(sweep, cells)
 
 
 def _tried(sweep: Sweep, arm: Arm, lines: Sequence[IndexLine]) -> tuple[Tried, ...]:
@@ -203,8 +213,10 @@ def deviation(values: Sequence[float]) -> float | None:
 
 
 def is_scored(line: IndexLine) -> bool:
-    """Whether a run has test scores."""
-    return line["state"] == "finished" and bool(line.get("test"))
+    """Whether a run has scores, and all of them are numbers: a result may be damaged."""
+    scores = [*line.get("test", {}).values(), line.get("validation_mean")]
+    numbers = all(isinstance(score, int | float) for score in scores)
+    return line["state"] == "finished" and bool(line.get("test")) and numbers
 
 
 def tested(line: IndexLine) -> dict[str, float]:

@@ -14,7 +14,7 @@ from compacter_cli.reports.sizes import row_size
 from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table, number, words
 
 if TYPE_CHECKING:
-    from compacter_cli.reports.cells import Cell, Outcome
+    from compacter_cli.reports.cells import Cell, Comparison
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Arm, Sweep
 
@@ -39,20 +39,20 @@ def _mean(values: Any) -> float | None:
     return fmean(found) if found else None
 
 
-def cost_table(outcome: Outcome) -> Table:
+def cost_table(comparison: Comparison) -> Table:
     """What trains, and the time, memory and file of a run, by arm."""
     columns = (
-        *head_columns(outcome.sweep),
+        *head_columns(comparison.sweep),
         *(Column(title) for title in ("trained %", "seconds", "peak MB", "adapter kB")),
     )
-    rows = tuple(_cost_row(outcome, arm, axis) for arm, axis in outcome.rows())
+    rows = tuple(_cost_row(comparison, arm, axis) for arm, axis in comparison.rows())
     notes = ("means over the chosen runs; memory is of the whole process, as the run recorded it",)
-    return Table("Cost of a run", columns, rows, notes, len(head_columns(outcome.sweep)))
+    return Table("Cost of a run", columns, rows, notes, len(head_columns(comparison.sweep)))
 
 
-def _cost_row(outcome: Outcome, arm: Arm, axis: Any) -> Row:
-    sweep, cells = outcome.sweep, outcome.row(arm.name, axis)
-    cost, size = cost_of(cells), row_size(sweep, cells)
+def _cost_row(comparison: Comparison, arm: Arm, axis: Any) -> Row:
+    sweep, cells = comparison.sweep, comparison.row(arm.name, axis)
+    cost, size = cost_of(cells), row_size(cells)
     entries = (
         ABSENT if size is None else Entry(percent_text(size.least), {"": size.least}),
         number(cost.seconds, ",.0f"),
@@ -84,10 +84,10 @@ _PROFILE_NOTES = (
 )
 
 
-def profile_table(outcome: Outcome) -> Table:
+def profile_table(comparison: Comparison) -> Table:
     """Table 3 of the paper: time and memory of each arm against full fine-tuning."""
-    sweep = outcome.sweep
-    lines = _measured(outcome)
+    sweep = comparison.sweep
+    lines = _measured(comparison)
     reference = lines.get("full")
     columns = (
         Column("method", words=True),
@@ -98,20 +98,20 @@ def profile_table(outcome: Outcome) -> Table:
         ),
     )
     rows = tuple(row for arm in sweep.arms for row in _profile_rows(sweep, arm, lines, reference))
-    return Table(sweep.title, columns, rows, (*_PROFILE_NOTES, *_missing(outcome, lines)))
+    return Table(sweep.title, columns, rows, (*_PROFILE_NOTES, *_missing(comparison, lines)))
 
 
-def _measured(outcome: Outcome) -> dict[str, IndexLine]:
+def _measured(comparison: Comparison) -> dict[str, IndexLine]:
     """The first measured line of every arm."""
     found: dict[str, IndexLine] = {}
-    for line in outcome.lines():
+    for line in comparison.lines():
         if line["state"] == "finished" and "step_ms" in line:
             found.setdefault(line["arm"], line)
     return found
 
 
-def _missing(outcome: Outcome, lines: dict[str, IndexLine]) -> Iterator[str]:
-    for line in outcome.lines():
+def _missing(comparison: Comparison, lines: dict[str, IndexLine]) -> Iterator[str]:
+    for line in comparison.lines():
         if line["arm"] not in lines:
             yield f"{line['arm']}: {line['state']}" + (
                 f", {line['error']}" if "error" in line else ""

@@ -11,31 +11,29 @@ from compacter_cli.reports.entries import score_text, seeds_text
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, words
 
 if TYPE_CHECKING:
-    from compacter_cli.reports.cells import Cell, Outcome
+    from compacter_cli.reports.cells import Cell, Comparison
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Arm
 
 
-def gain_table(outcome: Outcome) -> Table | None:
+def gain_table(comparison: Comparison) -> Table | None:
     """Shares of full fine-tuning's gain over the most frequent answer, by task and summed.
 
     `None` where the sweep has no full fine-tuning, or an axis.
     """
-    full = next((arm for arm in outcome.sweep.arms if arm.name == "full"), None)
-    if (
-        full is None
-        or outcome.sweep.axis
-        or not any(cell.chosen for cell in outcome.row(full.name))
-    ):
+    sweep, full = comparison.sweep, comparison.full
+    if full is None or sweep.axis:
         return None
-    sweep, reference = outcome.sweep, outcome.row(full.name)
+    reference = comparison.row(full.name)
+    if not any(cell.chosen for cell in reference):
+        return None
     columns = (
         Column("method", words=True),
         Column("parameters"),
         *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
         Column("summed"),
     )
-    rows = tuple(_gain_row(arm, outcome.row(arm.name), reference) for arm in sweep.arms)
+    rows = tuple(_gain_row(arm, comparison.row(arm.name), reference) for arm in sweep.arms)
     return Table("Shares of full fine-tuning's gain", columns, rows, _GAIN_NOTES)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from compacter_cli.reports.cells import Outcome
+    from compacter_cli.reports.cells import Comparison
 
 LARGEST = 700.0  # area of the largest circle, in square points
 PLAIN = 60.0  # area of a dot that stands for no size
@@ -44,61 +44,61 @@ class Dot(NamedTuple):
     label: str
 
 
-def trained_figure(outcome: Outcome) -> Figure | None:
+def trained_figure(comparison: Comparison) -> Figure | None:
     """Figure 1: average score against what trains, the circle's area the peak memory.
 
     `None` where no arm has finished all tasks.
     """
-    dots = [*_trained_dots(outcome), *_paper_dots(outcome)]
+    dots = [*_trained_dots(comparison), *_paper_dots(comparison)]
     if not any(not dot.paper for dot in dots):
         return None
     circles = "area of a circle: peak memory, as a share of the largest"
-    return _scatter(outcome, dots, "trained parameters, % of the backbone", circles)
+    return _scatter(comparison, dots, "trained parameters, % of the backbone", circles)
 
 
-def time_figure(outcome: Outcome) -> Figure | None:
+def time_figure(comparison: Comparison) -> Figure | None:
     """Average score against the mean training time of a run; `None` where nothing is whole."""
     dots = [
         Dot(arm.name, seconds, score, None, False, title_of(arm))
-        for arm, _ in outcome.rows()
-        if (score := whole_average(outcome, arm.name)) is not None
-        and (seconds := cost_of(outcome.row(arm.name)).seconds)
+        for arm, _ in comparison.rows()
+        if (score := whole_average(comparison, arm.name)) is not None
+        and (seconds := cost_of(comparison.row(arm.name)).seconds)
     ]
-    return _scatter(outcome, dots, "mean seconds of a run's training", "") if dots else None
+    return _scatter(comparison, dots, "mean seconds of a run's training", "") if dots else None
 
 
-def whole_average(outcome: Outcome, arm: str, axis: Any = None) -> float | None:
+def whole_average(comparison: Comparison, arm: str, axis: Any = None) -> float | None:
     """The average of an arm over all tasks, `None` where one is missing."""
-    cells = outcome.row(arm, axis)
+    cells = comparison.row(arm, axis)
     found = average(cells)
     return found.mean if found and len(found.over) == len(cells) else None
 
 
-def _trained_dots(outcome: Outcome) -> list[Dot]:
+def _trained_dots(comparison: Comparison) -> list[Dot]:
     dots = []
-    for arm, _ in outcome.rows():
-        cells = outcome.row(arm.name)
-        score, size = whole_average(outcome, arm.name), row_size(outcome.sweep, cells)
+    for arm, _ in comparison.rows():
+        cells = comparison.row(arm.name)
+        score, size = whole_average(comparison, arm.name), row_size(cells)
         if score is not None and size is not None and size.least > 0:  # the scale is logarithmic
             memory = cost_of(cells).memory
             dots.append(Dot(arm.name, size.least, score, memory, False, title_of(arm)))
     return dots
 
 
-def _paper_dots(outcome: Outcome) -> list[Dot]:
+def _paper_dots(comparison: Comparison) -> list[Dot]:
     """The paper's dots of the same arms; one bears its name where ours is not there."""
     dots, memory = [], paper_tables()["table3"]
-    for arm in outcome.sweep.arms:
-        row = paper_row(outcome.sweep, arm.name)
-        if row and len(row.scores) == len(outcome.sweep.tasks):
+    for arm in comparison.sweep.arms:
+        row = paper_row(comparison.sweep, arm.name)
+        if row and len(row.scores) == len(comparison.sweep.tasks):
             cost = memory.get("prompt" if arm.name.startswith("prompt_") else arm.name)
             size = cost["memory_mb"] if cost else None
-            label = "" if whole_average(outcome, arm.name) is not None else title_of(arm)
+            label = "" if whole_average(comparison, arm.name) is not None else title_of(arm)
             dots.append(Dot(arm.name, row.percent, row.average, size, True, label))
     return dots
 
 
-def _scatter(outcome: Outcome, dots: Sequence[Dot], cost: str, circles: str) -> Figure:
+def _scatter(comparison: Comparison, dots: Sequence[Dot], cost: str, circles: str) -> Figure:
     figure = new_figure(8, 5.5)
     parts = _parts(figure, [dot.score for dot in dots])
     areas = _areas(dots)
@@ -106,7 +106,7 @@ def _scatter(outcome: Outcome, dots: Sequence[Dot], cost: str, circles: str) -> 
         _draw(axes, dots, areas)
         axes.set_ylim(low, high)
         _set_costs(axes, [dot.cost for dot in dots])
-    parts[0][0].set_title(outcome.sweep.title, fontsize=10)
+    parts[0][0].set_title(comparison.sweep.title, fontsize=10)
     figure.supylabel("average score", fontsize=10)
     has_paper = any(dot.paper for dot in dots)
     lines = [

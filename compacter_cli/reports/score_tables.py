@@ -29,50 +29,56 @@ from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table
 from compacter_cli.tasks import TASKS
 
 if TYPE_CHECKING:
-    from compacter_cli.reports.cells import Cell, Outcome
+    from compacter_cli.reports.cells import Cell, Comparison
     from compacter_cli.reports.paper_rows import PaperRow
     from compacter_cli.sweeps.sections import Arm, Sweep
 
 
-def score_table(outcome: Outcome) -> Table:
+def score_table(comparison: Comparison) -> Table:
     """Every arm's scores on every task and their average, in the layout of Tables 1 and 2.
 
     Where the sweep has a table of the paper, a row of ours is followed by the paper's and by the
     difference.
     """
-    sweep = outcome.sweep
+    sweep = comparison.sweep
     averages = {
-        _key(arm, axis): average(outcome.row(arm.name, axis)) for arm, axis in outcome.rows()
+        _key(arm, axis): average(comparison.row(arm.name, axis)) for arm, axis in comparison.rows()
     }
     columns = (
         *head_columns(sweep),
-        *([Column("numbers", words=True)] if _has_paper(outcome) else []),
+        *([Column("numbers", words=True)] if _has_paper(comparison) else []),
         Column("#total params"),
         Column("trained %"),
         *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
         Column("avg"),
-        *([] if _has_paper(outcome) else [Column("paper")]),
+        *([] if _has_paper(comparison) else [Column("paper")]),
     )
-    rows = (row for arm, axis in outcome.rows() for row in _rows(outcome, arm, axis, averages))
-    head = len(head_columns(sweep)) + _has_paper(outcome)
-    return Table(sweep.title, columns, tuple(rows), tuple(_notes(outcome, averages)), head)
+    rows = (
+        row for arm, axis in comparison.rows() for row in _rows(comparison, arm, axis, averages)
+    )
+    head = len(head_columns(sweep)) + _has_paper(comparison)
+    return Table(sweep.title, columns, tuple(rows), tuple(_notes(comparison, averages)), head)
 
 
-def _has_paper(outcome: Outcome) -> bool:
-    return any(paper_row(outcome.sweep, arm.name) for arm in outcome.sweep.arms)
+def _has_paper(comparison: Comparison) -> bool:
+    return any(paper_row(comparison.sweep, arm.name) for arm in comparison.sweep.arms)
 
 
 def _rows(
-    outcome: Outcome, arm: Arm, axis: Any, averages: dict[str, Average | None]
+    comparison: Comparison, arm: Arm, axis: Any, averages: dict[str, Average | None]
 ) -> Iterator[Row]:
     """The row of an arm, and those of the paper's numbers and of the differences."""
-    best, found = _best(outcome, axis, averages), averages[_key(arm, axis)]
+    best, found = _best(comparison, axis, averages), averages[_key(arm, axis)]
     sweep, cells, paper = (
-        outcome.sweep,
-        outcome.row(arm.name, axis),
-        paper_row(outcome.sweep, arm.name),
+        comparison.sweep,
+        comparison.row(arm.name, axis),
+        paper_row(comparison.sweep, arm.name),
     )
-    with_paper, head, group = _has_paper(outcome), head_entries(sweep, arm, axis), _key(arm, axis)
+    with_paper, head, group = (
+        _has_paper(comparison),
+        head_entries(sweep, arm, axis),
+        _key(arm, axis),
+    )
     ours = [score_entry(cell, best.get(cell.task)) for cell in cells]
     numbers = [*_size_entries(sweep, cells), *ours, _average_entry(sweep, found, best.get(""))]
     kind = [words("ours")] if with_paper else []
@@ -91,7 +97,7 @@ def _again(head: Sequence[Entry], n: int | None = None) -> list[Entry]:
 
 
 def _size_entries(sweep: Sweep, cells: Sequence[Cell]) -> list[Entry]:
-    size = row_size(sweep, cells)
+    size = row_size(cells)
     if size is None:
         return [ABSENT, ABSENT]
     values = (
@@ -171,21 +177,23 @@ def _numbers_entry(task: str, numbers: list[float] | None, form: str = ".2f") ->
     return Entry("/".join(formatted(value, form) for value in numbers), values)
 
 
-def _best(outcome: Outcome, axis: Any, averages: dict[str, Average | None]) -> dict[str, float]:
+def _best(
+    comparison: Comparison, axis: Any, averages: dict[str, Average | None]
+) -> dict[str, float]:
     """The best mean of every task at a value of the axis, and under "" the best whole average."""
     best: dict[str, float] = {}
-    for arm in outcome.sweep.arms:
-        for cell in outcome.row(arm.name, axis):
+    for arm in comparison.sweep.arms:
+        for cell in comparison.row(arm.name, axis):
             if cell.chosen:
                 best[cell.task] = max(cell_mean(cell), best.get(cell.task, float("-inf")))
         found = averages[_key(arm, axis)]
-        if found and len(found.over) == len(outcome.sweep.tasks):
+        if found and len(found.over) == len(comparison.sweep.tasks):
             best[""] = max(found.mean, best.get("", float("-inf")))
     return best
 
 
-def _notes(outcome: Outcome, averages: dict[str, Average | None]) -> Iterator[str]:
-    sweep = outcome.sweep
+def _notes(comparison: Comparison, averages: dict[str, Average | None]) -> Iterator[str]:
+    sweep = comparison.sweep
     seeds = len(sweep.seeds)
     yield (
         f"test scores; mean ± sample deviation over {seeds} seeds, and how many where not all"
@@ -194,47 +202,47 @@ def _notes(outcome: Outcome, averages: dict[str, Average | None]) -> Iterator[st
     ) + f"; bold: best of the column{_among(sweep)}"
     if sweep.search or any(arm.search for arm in sweep.arms):
         yield "of every search the setting with the best validation score: see the table of choices"
-    yield "avg: flat mean over all numbers of a row, as the paper's" + _parts(outcome, averages)
-    if capped := _capped(outcome):
+    yield "avg: flat mean over all numbers of a row, as the paper's" + _parts(comparison, averages)
+    if capped := _capped(comparison):
         yield f"{CAPPED} the task has fewer training rows than asked for: {capped}"
     yield (
         "#total params: the backbone once and what every task adds, layer norms left out; "
         "trained %: of the backbone with at most 32,100 rows of vocabulary"
     )
-    yield _paper_note(outcome)
+    yield _paper_note(comparison)
 
 
 def _among(sweep: Sweep) -> str:
     return f" among rows of the same {short_key(sweep.axis.key)}" if sweep.axis else ""
 
 
-def _paper_note(outcome: Outcome) -> str:
-    if not _has_paper(outcome):
+def _paper_note(comparison: Comparison) -> str:
+    if not _has_paper(comparison):
         return "paper: it has no figures for this table, or they are not at hand"
-    table = str(outcome.sweep.paper).replace("table", "Table ")
+    table = str(comparison.sweep.paper).replace("table", "Table ")
     return (
         f"paper: its {table} (T5-base, one seed); the difference of averages is to the mean of the "
         "paper's own numbers, which it prints rounded"
     )
 
 
-def _parts(outcome: Outcome, averages: dict[str, Average | None]) -> str:
+def _parts(comparison: Comparison, averages: dict[str, Average | None]) -> str:
     """Which averages are over some tasks alone, and which those are."""
-    tasks = outcome.sweep.tasks
+    tasks = comparison.sweep.tasks
     parts = [
         f"{title_of(arm)} over {', '.join(task_title(task, tasks) for task in found.over)}"
-        for arm, axis in outcome.rows()
+        for arm, axis in comparison.rows()
         if (found := averages[_key(arm, axis)]) and len(found.over) < len(tasks)
     ]
     return "; not whole: " + "; ".join(parts) if parts else ""
 
 
-def _capped(outcome: Outcome) -> str:
+def _capped(comparison: Comparison) -> str:
     """What tasks gave instead of what the axis asks for."""
     found: dict[str, None] = {}
-    for cell in outcome.cells.values():
+    for cell in comparison.cells.values():
         if cell.capped:
-            name = task_title(cell.task, outcome.sweep.tasks)
+            name = task_title(cell.task, comparison.sweep.tasks)
             found[f"{name} {cell.capped:,} of {cell.axis:,}"] = None
     return ", ".join(found)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.reports.cells import Cell, average, task_title, tested
+from compacter_cli.reports.cells import Cell, average, is_scored, task_title, tested
 from compacter_cli.reports.entries import (
     head_columns,
     head_entries,
@@ -28,27 +28,29 @@ from compacter_cli.reports.table import (
 )
 
 if TYPE_CHECKING:
-    from compacter_cli.reports.cells import Outcome, Tried
+    from compacter_cli.reports.cells import Comparison, Tried
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Arm
 
 
-def searched_keys(outcome: Outcome) -> list[str]:
+def searched_keys(comparison: Comparison) -> list[str]:
     """The keys that some arm searches, dotted, those of all arms first."""
-    sweep = outcome.sweep
+    sweep = comparison.sweep
     return list(dict.fromkeys([*sweep.search, *(key for arm in sweep.arms for key in arm.search)]))
 
 
-def key_table(outcome: Outcome, key: str) -> Table:
+def key_table(comparison: Comparison, key: str) -> Table:
     """The test scores at every value of a searched key; its other keys are chosen on validation."""
-    sweep = outcome.sweep
+    sweep = comparison.sweep
     columns = (
         *head_columns(sweep),
         Column(short_key(key), words=True),
         *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
         Column("avg"),
     )
-    rows = tuple(row for arm, axis in outcome.rows() for row in _key_rows(outcome, arm, axis, key))
+    rows = tuple(
+        row for arm, axis in comparison.rows() for row in _key_rows(comparison, arm, axis, key)
+    )
     notes = (
         "test scores; other keys of the search are chosen on validation at each value; bold: the "
         "value that is chosen",
@@ -56,8 +58,8 @@ def key_table(outcome: Outcome, key: str) -> Table:
     return Table(f"By {short_key(key)}", columns, rows, notes, len(head_columns(sweep)) + 1)
 
 
-def _key_rows(outcome: Outcome, arm: Arm, axis: Any, key: str) -> Iterator[Row]:
-    sweep, cells = outcome.sweep, outcome.row(arm.name, axis)
+def _key_rows(comparison: Comparison, arm: Arm, axis: Any, key: str) -> Iterator[Row]:
+    sweep, cells = comparison.sweep, comparison.row(arm.name, axis)
     found = (one.setting[key] for cell in cells for one in cell.tried if key in one.setting)
     for value in {str(value): value for value in found}.values():
         parts = [_part(cell, key, value) for cell in cells]
@@ -91,9 +93,9 @@ def _plain_average(cells: Sequence[Cell]) -> Entry:
     return number(found.mean) if found and whole else ABSENT
 
 
-def settings_table(outcome: Outcome) -> Table:
+def settings_table(comparison: Comparison) -> Table:
     """Every setting that was tried, with its scores on validation and test."""
-    sweep, keys = outcome.sweep, searched_keys(outcome)
+    sweep, keys = comparison.sweep, searched_keys(comparison)
     columns = (
         Column("task", words=True),
         *head_columns(sweep),
@@ -103,23 +105,23 @@ def settings_table(outcome: Outcome) -> Table:
         Column("finished"),
     )
     rows = tuple(
-        _setting_row(outcome, cell, one, keys)
-        for cell in outcome.cells.values()
+        _setting_row(comparison, cell, one, keys)
+        for cell in comparison.cells.values()
         for one in cell.tried
     )
     notes = ("means of a task's metrics; bold: chosen, by the validation score alone",)
     return Table("All settings", columns, rows, notes, 1 + len(head_columns(sweep)) + len(keys))
 
 
-def _setting_row(outcome: Outcome, cell: Cell, one: Tried, keys: Sequence[str]) -> Row:
+def _setting_row(comparison: Comparison, cell: Cell, one: Tried, keys: Sequence[str]) -> Row:
     chosen = one is cell.chosen
     finished, planned = len(one.finished), len(one.lines)
     states = ", ".join(dict.fromkeys(line["state"] for line in one.lines))
     text = f"{finished} of {planned}" if finished else states
     return Row(
         (
-            words(task_title(cell.task, outcome.sweep.tasks)),
-            *head_entries(outcome.sweep, cell.arm, cell.axis),
+            words(task_title(cell.task, comparison.sweep.tasks)),
+            *head_entries(comparison.sweep, cell.arm, cell.axis),
             *(_value_entry(one, key) for key in keys),
             _means_entry([line.get("validation_mean", 0.0) for line in one.finished], chosen),
             _means_entry(one.mean_scores(), chosen),
@@ -139,9 +141,9 @@ def _means_entry(values: Sequence[float], best: bool = False) -> Entry:
     return Entry(score_text([values]), {"": fmean(values), "n": len(values)}, best)
 
 
-def choice_table(outcome: Outcome) -> Table:
+def choice_table(comparison: Comparison) -> Table:
     """The setting that a cell reports which had a choice, and what it was out of."""
-    sweep, keys = outcome.sweep, searched_keys(outcome)
+    sweep, keys = comparison.sweep, searched_keys(comparison)
     columns = (
         Column("task", words=True),
         *head_columns(sweep),
@@ -151,8 +153,8 @@ def choice_table(outcome: Outcome) -> Table:
         Column("test"),
         Column("out of", words=True),
     )
-    cells = [cell for cell in outcome.cells.values() if len(cell.tried) > 1]
-    rows = tuple(_choice_row(outcome, cell, keys) for cell in cells)
+    cells = [cell for cell in comparison.cells.values() if len(cell.tried) > 1]
+    rows = tuple(_choice_row(comparison, cell, keys) for cell in cells)
     notes = (
         "chosen by the mean validation score over the finished seeds, of equal ones the first of "
         "the grid; out of: settings that had a finished seed, of those that were planned",
@@ -160,13 +162,13 @@ def choice_table(outcome: Outcome) -> Table:
     return Table("Chosen settings", columns, rows, notes, 1 + len(head_columns(sweep)))
 
 
-def _choice_row(outcome: Outcome, cell: Cell, keys: Sequence[str]) -> Row:
+def _choice_row(comparison: Comparison, cell: Cell, keys: Sequence[str]) -> Row:
     chosen, tried = cell.chosen, cell.tried
     counts = {"": len([one for one in tried if one.finished]), "planned": len(tried)}
     return Row(
         (
-            words(task_title(cell.task, outcome.sweep.tasks)),
-            *head_entries(outcome.sweep, cell.arm, cell.axis),
+            words(task_title(cell.task, comparison.sweep.tasks)),
+            *head_entries(comparison.sweep, cell.arm, cell.axis),
             *(_value_entry(chosen, key) if chosen else ABSENT for key in keys),
             setting_entry(chosen.finished[0]["learning_rate"]) if chosen else ABSENT,
             number(chosen.validation) if chosen else ABSENT,
@@ -177,23 +179,23 @@ def _choice_row(outcome: Outcome, cell: Cell, keys: Sequence[str]) -> Row:
     )
 
 
-def unfinished_table(outcome: Outcome) -> Table | None:
+def unfinished_table(comparison: Comparison) -> Table | None:
     """Every run without a result: what became of it, and why; `None` where all are finished."""
-    lines = [line for line in outcome.lines() if line["state"] != "finished"]
+    lines = [line for line in comparison.lines() if line["state"] != "finished"]
     if not lines:
         return None
     columns = [
         Column(title, words=True)
         for title in ("task", "arm", "setting", "seed", "state", "why", "run")
     ]
-    rows = tuple(_unfinished_row(outcome, line) for line in lines)
+    rows = tuple(_unfinished_row(comparison, line) for line in lines)
     return Table("Runs without a result", tuple(columns), rows, (), 2)
 
 
-def _unfinished_row(outcome: Outcome, line: IndexLine) -> Row:
+def _unfinished_row(comparison: Comparison, line: IndexLine) -> Row:
     setting = dict(line["setting"])
-    if outcome.sweep.axis:
-        setting[outcome.sweep.axis.key] = line["axis"]
+    if comparison.sweep.axis:
+        setting[comparison.sweep.axis.key] = line["axis"]
     return Row(
         (
             words(line["task"]),
@@ -213,19 +215,19 @@ def setting_words(setting: dict[str, Any]) -> str:
     return ", ".join(f"{short_key(key)} {setting_text(value)}" for key, value in setting.items())
 
 
-def runs_table(outcome: Outcome) -> Table:
+def runs_table(comparison: Comparison) -> Table:
     """Every finished run: what it was, what it took, and its scores."""
     columns = (
         *(Column(title, words=True) for title in ("task", "arm", "setting")),
         *(Column(title) for title in ("seed", "rate", "validation", "test", "seconds", "MB")),
         Column("run", words=True),
     )
-    rows = tuple(_run_row(outcome, line) for line in outcome.lines() if tested(line))
+    rows = tuple(_run_row(comparison, line) for line in comparison.lines() if is_scored(line))
     return Table("Finished runs", columns, rows, (), 3)
 
 
-def _run_row(outcome: Outcome, line: IndexLine) -> Row:
-    axis = {outcome.sweep.axis.key: line["axis"]} if outcome.sweep.axis else {}
+def _run_row(comparison: Comparison, line: IndexLine) -> Row:
+    axis = {comparison.sweep.axis.key: line["axis"]} if comparison.sweep.axis else {}
     setting = {**line["setting"], **axis}
     peak = line.get("peak_memory_bytes")
     return Row(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-    from compacter_cli.reports.cells import Outcome
+    from compacter_cli.reports.cells import Comparison
     from compacter_cli.sweeps.sections import Arm
 
 ACROSS = 3  # panels beside each other
@@ -30,12 +30,12 @@ class Spot(NamedTuple):
     capped: bool
 
 
-def size_figure(outcome: Outcome) -> Figure | None:
+def size_figure(comparison: Comparison) -> Figure | None:
     """A panel of the average and one a task; `None` without an axis of numbers or any score."""
-    axis, tasks = outcome.sweep.axis, outcome.sweep.tasks
+    axis, tasks = comparison.sweep.axis, comparison.sweep.tasks
     if axis is None or not all(_is_number(value) for value in axis.values):
         return None
-    if not any(cell.chosen for cell in outcome.cells.values()):
+    if not any(cell.chosen for cell in comparison.cells.values()):
         return None
     titles = ["average", *(task_title(task, tasks) for task in tasks)]
     panels = titles if len(tasks) > 1 else titles[1:]
@@ -44,10 +44,12 @@ def size_figure(outcome: Outcome) -> Figure | None:
     figure = new_figure(3.1 * across + 0.6, 2.6 * down + 0.9)
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, title in zip(grid, panels, strict=False):
-        _panel(outcome, axes, title, None if title == "average" else tasks[titles.index(title) - 1])
+        _panel(
+            comparison, axes, title, None if title == "average" else tasks[titles.index(title) - 1]
+        )
     for axes in list(grid)[len(panels) :]:
         axes.remove()
-    _finish(outcome, figure)
+    _finish(comparison, figure)
     settle(figure)
     return figure
 
@@ -56,23 +58,25 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _panel(outcome: Outcome, axes: Axes, title: str, task: str | None) -> None:
+def _panel(comparison: Comparison, axes: Axes, title: str, task: str | None) -> None:
     """The lines of all arms on one task, or on the average of all."""
-    for index, arm in enumerate(outcome.sweep.arms):
-        spots = _spots(outcome, arm, task)
+    for index, arm in enumerate(comparison.sweep.arms):
+        spots = _spots(comparison, arm, task)
         if spots:
             _line(axes, spots, title_of(arm), look_of(index))
     axes.set_title(title, fontsize=10, fontweight="bold" if task is None else "normal")
-    _set_values(outcome, axes)
+    _set_values(comparison, axes)
     axes.grid(alpha=0.3)
 
 
-def _spots(outcome: Outcome, arm: Arm, task: str | None) -> list[Spot]:
-    assert outcome.sweep.axis is not None
+def _spots(comparison: Comparison, arm: Arm, task: str | None) -> list[Spot]:
+    assert comparison.sweep.axis is not None
     found = []
-    for value in outcome.sweep.axis.values:
+    for value in comparison.sweep.axis.values:
         cells = (
-            outcome.row(arm.name, value) if task is None else [outcome.cell(task, arm.name, value)]
+            comparison.row(arm.name, value)
+            if task is None
+            else [comparison.cell(task, arm.name, value)]
         )
         mean, seeds = _mean(cells)
         if mean is not None:
@@ -105,12 +109,12 @@ def _line(axes: Axes, spots: Sequence[Spot], name: str, look: Look) -> None:
         )
 
 
-def _set_values(outcome: Outcome, axes: Axes) -> None:
+def _set_values(comparison: Comparison, axes: Axes) -> None:
     """The axis logarithmic, with the sweep's values and no others."""
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-    assert outcome.sweep.axis is not None
-    values = [float(value) for value in outcome.sweep.axis.values]
+    assert comparison.sweep.axis is not None
+    values = [float(value) for value in comparison.sweep.axis.values]
     if min(values) > 0:
         axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
@@ -124,18 +128,20 @@ def _short(value: float) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def _finish(outcome: Outcome, figure: Figure) -> None:
+def _finish(comparison: Comparison, figure: Figure) -> None:
     """What the panels share: what the axes are, and a legend."""
-    assert outcome.sweep.axis is not None
-    handles = [_key(title_of(arm), look_of(index)) for index, arm in enumerate(outcome.sweep.arms)]
+    assert comparison.sweep.axis is not None
+    handles = [
+        _key(title_of(arm), look_of(index)) for index, arm in enumerate(comparison.sweep.arms)
+    ]
     figure.legend(
         handles=handles, loc="outside upper center", ncols=min(3, len(handles)), fontsize=9
     )
-    seeds = len(outcome.sweep.seeds)
+    seeds = len(comparison.sweep.seeds)
     band = f"; band: a deviation over {seeds} seeds" if seeds > 1 else ""
-    capped = any(cell.capped for cell in outcome.cells.values())
+    capped = any(cell.capped for cell in comparison.cells.values())
     hollow = "; hollow: all rows that the task has" if capped else ""
-    figure.supxlabel(f"{_words(outcome.sweep.axis.key)}{band}{hollow}", fontsize=9)
+    figure.supxlabel(f"{_words(comparison.sweep.axis.key)}{band}{hollow}", fontsize=9)
     figure.supylabel("test score", fontsize=9)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
@@ -11,12 +11,11 @@ from compacter_cli.methods import METHODS
 from compacter_cli.paper.counting import count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from compacter_cli.paper.counting import Count
     from compacter_cli.reports.cells import Cell
     from compacter_cli.sweeps.records import IndexLine
-    from compacter_cli.sweeps.sections import Sweep
 
 
 class Size(NamedTuple):
@@ -41,56 +40,36 @@ class RowSize(NamedTuple):
     total: float | None
 
 
-def row_size(sweep: Sweep, cells: Sequence[Cell]) -> RowSize | None:
+def row_size(cells: Sequence[Cell]) -> RowSize | None:
     """The sizes of a row whose every cell has a chosen setting, or of the cells that have."""
-    sizes = [_size(sweep, cell) for cell in cells if cell.chosen]
+    sizes = [_size(cell.chosen.finished[0]) for cell in cells if cell.chosen]
     if not sizes:
         return None
     percents = [size.percent for size in sizes]
-    return RowSize(
-        min(percents), max(percents), _total(sizes) if len(sizes) == len(cells) else None
-    )
+    total = _total(sizes) if len(sizes) == len(cells) else None
+    return RowSize(min(percents), max(percents), total)
 
 
 def _total(sizes: Sequence[Size]) -> float | None:
     """The backbone once and what every task adds; as many backbones where all of it trains."""
-    added = [size.added for size in sizes]
     if all(size.percent == 100 for size in sizes):
         return float(len(sizes))
-    known = [one for one in added if one is not None]
+    known = [size.added for size in sizes if size.added is not None]
     return 1 + sum(known) if len(known) == len(sizes) else None
 
 
-def _size(sweep: Sweep, cell: Cell) -> Size:
-    """The size of the first run of a cell's chosen setting."""
-    assert cell.chosen is not None
-    line = cell.chosen.finished[0]
-    counted = _count(line, _settings(sweep, cell))
+def _size(line: IndexLine) -> Size:
+    """The size of a run: counted, or as its line has it where that cannot be done any more."""
+    counted = _count(line)
     if counted is None or counted.problems or counted.own.trained != line["trained_parameters"]:
         return Size(line["trained_percent"], None)
     return Size(counted.percent(), counted.added / counted.base)
 
 
-def _count(line: IndexLine, settings: Mapping[str, Any]) -> Count | None:
-    """The count of a run's method, `None` where it cannot be told any more.
-
-    Of `settings`, by dotted key, those count that are the method's.
-    """
+def _count(line: IndexLine) -> Count | None:
     kind = METHODS.get(line["method"])
-    if kind is None:
-        return None
-    named = {key.removeprefix("method."): value for key, value in settings.items()}
-    own = {name: value for name, value in named.items() if name in kind.model_fields}
     try:
-        return count(line["preset"], kind.model_validate({**own, "name": line["method"]}))
+        method = kind.model_validate(line["method_settings"]) if kind else None
+        return count(line["preset"], method) if method else None
     except (ValidationError, CompacterError):  # of another version, or a preset that is gone
         return None
-
-
-def _settings(sweep: Sweep, cell: Cell) -> dict[str, Any]:
-    """The method's settings: as the run has them, or what the sweep says of them."""
-    assert cell.chosen is not None
-    if known := cell.chosen.finished[0].get("method_settings"):
-        return known
-    axis = {sweep.axis.key: cell.axis} if sweep.axis else {}
-    return {**sweep.set, **cell.arm.set, **axis, **cell.chosen.setting}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.files import read_json
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.cost_tables import cost_table, profile_table
 from compacter_cli.reports.entries import short_key
 from compacter_cli.reports.gain_table import gain_table
@@ -26,78 +26,72 @@ from compacter_cli.reports.table import Column, Entry, Row, Table, words
 from compacter_cli.training.run_directory import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from compacter_cli.reports.cells import Outcome
+    from compacter_cli.reports.cells import Comparison
     from compacter_cli.sweeps.records import IndexLine
     from compacter_cli.sweeps.sections import Sweep
 
 
-def report_of_sweep(
-    sweep: Sweep,
-    lines: list[IndexLine],
-    directory: Path | None = None,
-    problems: tuple[str, ...] = (),
-) -> Report:
+def report_of_sweep(sweep: Sweep, lines: list[IndexLine], directory: Path | None = None) -> Report:
     """The report of a sweep; its environment is read from the runs below `directory`."""
-    outcome = outcome_of(sweep, lines)
-    tables = dict(_tables(outcome))
+    comparison = comparison_of(sweep, lines)
+    tables = dict(_tables(comparison))
     shown = [name for name in tables if name not in ("settings", "runs")]
-    if environment := _environment_table(outcome, directory):
+    if environment := _environment_table(comparison, directory):
         tables["environment"] = environment
     return Report(
         title=sweep.title,
-        lines=(_counted(outcome),),
+        lines=(_counted(comparison),),
         tables=tables,
         shown=tuple(shown),
-        figures=_figures(outcome),
-        problems=problems,
+        figures=_figures(comparison),
     )
 
 
-def _tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
+def _tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
     """The tables of a sweep by name, the main one first."""
-    if outcome.sweep.kind == "profile":
-        yield "cost", profile_table(outcome)
+    if comparison.sweep.measure:
+        yield "cost", profile_table(comparison)
     else:
-        yield from _training_tables(outcome)
-    if table := unfinished_table(outcome):
+        yield from _training_tables(comparison)
+    if table := unfinished_table(comparison):
         yield "unfinished", table
 
 
-def _training_tables(outcome: Outcome) -> Iterator[tuple[str, Table]]:
-    yield "scores", score_table(outcome)
-    if table := gain_table(outcome):
+def _training_tables(comparison: Comparison) -> Iterator[tuple[str, Table]]:
+    yield "scores", score_table(comparison)
+    if table := gain_table(comparison):
         yield "gains", table
-    for key in (keys := searched_keys(outcome)):
-        yield f"by_{short_key(key)}", key_table(outcome, key)
-    if any(len(cell.tried) > 1 for cell in outcome.cells.values()):
-        yield "chosen", choice_table(outcome)
-    yield "cost", cost_table(outcome)
+    for key in (keys := searched_keys(comparison)):
+        yield f"by_{short_key(key)}", key_table(comparison, key)
+    if any(len(cell.tried) > 1 for cell in comparison.cells.values()):
+        yield "chosen", choice_table(comparison)
+    yield "cost", cost_table(comparison)
     if keys:
-        yield "settings", settings_table(outcome)
-    yield "runs", runs_table(outcome)
+        yield "settings", settings_table(comparison)
+    yield "runs", runs_table(comparison)
 
 
-def _figures(outcome: Outcome) -> dict[str, Picture]:
+def _figures(comparison: Comparison) -> dict[str, Picture]:
     """What draws the figures; none where the sweep trains nothing."""
     from compacter_cli.reports.scatter import time_figure, trained_figure
     from compacter_cli.reports.size_figure import size_figure
 
-    if outcome.sweep.kind == "profile":
+    if comparison.sweep.measure:
         return {}
-    if outcome.sweep.axis:
-        title = f"Figure 4: test scores by {short_key(outcome.sweep.axis.key)}"
-        return {"figure4": Picture(title, lambda: size_figure(outcome))}
+    if comparison.sweep.axis:
+        title = f"Figure 4: test scores by {short_key(comparison.sweep.axis.key)}"
+        return {"figure4": Picture(title, lambda: size_figure(comparison))}
     trained = "Figure 1: average score against trained parameters"
     return {
-        "figure1": Picture(trained, lambda: trained_figure(outcome)),
-        "time": Picture("Average score against time", lambda: time_figure(outcome)),
+        "figure1": Picture(trained, lambda: trained_figure(comparison)),
+        "time": Picture("Average score against time", lambda: time_figure(comparison)),
     }
 
 
-def _counted(outcome: Outcome) -> str:
+def _counted(comparison: Comparison) -> str:
     """How many runs there are, and what became of them."""
-    sweep = outcome.sweep
-    states = Counter(line["state"] for line in outcome.lines())
+    sweep = comparison.sweep
+    states = Counter(line["state"] for line in comparison.lines())
     of = f"{len(sweep.arms)} arms x {len(sweep.tasks)} tasks"
     axis = f" x {len(sweep.axis.values)} values of {sweep.axis.key}" if sweep.axis else ""
     seeds = len(sweep.seeds)
@@ -105,11 +99,11 @@ def _counted(outcome: Outcome) -> str:
     return f"{of}{axis}, {seeds} seed{'s' * (seeds > 1)}: {states.total():,} runs, {counts}"
 
 
-def _environment_table(outcome: Outcome, directory: Path | None) -> Table | None:
+def _environment_table(comparison: Comparison, directory: Path | None) -> Table | None:
     """The machines and versions that the runs were made with, and how many runs with each."""
     if directory is None:
         return None
-    found = Counter(_environment(directory / line["run"]) for line in outcome.lines())
+    found = Counter(_environment(directory / line["run"]) for line in comparison.lines())
     found.pop((), None)
     if not found:
         return None

@@ -26,20 +26,29 @@ name = "full"
 [[arms]]
 name = "compacter"
 """
-LINE = {
-    "sweep": "tiny", "task": "glue/rte", "arm": "full", "method": "full", "setting": {},
-    "axis": None, "seed": 1, "run": "runs/full", "recipe_hash": "0a", "state": "waiting",
-    "preset": "demo/t5", "learning_rate": 3e-4, "trained_parameters": 1_545_088,
-    "trained_percent": 100.0, "backbone_parameters": 1_545_088,
-}  # fmt: skip
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "run"
 
 
-def finished(arm, seed, accuracy):
+def write_run(directory, arm, seed, accuracy=None):
+    """A run of the sweep, finished where it has a score; gives its line of the index."""
+    place = f"runs/glue/rte/{arm}/t5-s{seed}-0a1b2c3d"
+    if accuracy is not None:
+        scores = {
+            "metrics": {"accuracy": accuracy}, "majority": {"accuracy": 50.0}, "mean": accuracy,
+            "invalid": 0, "count": 139,
+        }  # fmt: skip
+        result = {
+            "validation": scores, "test": scores, "epochs": 8, "best_epoch": 5,
+            "training_seconds": 9.0, "peak_memory_bytes": 10**9, "adapter_bytes": 25_152,
+        }  # fmt: skip
+        (directory / place).mkdir(parents=True)
+        (directory / place / "result.json").write_text(json.dumps(result))
     return {
-        **LINE, "arm": arm, "method": arm, "seed": seed, "state": "finished", "train_rows": 2490,
-        "validation_mean": accuracy, "test_mean": accuracy, "test": {"accuracy": accuracy},
-        "majority": {"accuracy": 50.0}, "training_seconds": 9.0, "peak_memory_bytes": 10**9,
+        "sweep": "tiny", "task": "glue/rte", "arm": arm, "method": arm, "setting": {},
+        "axis": None, "seed": seed, "run": place, "recipe_hash": "0a1b2c3d", "state": "waiting",
+        "preset": "demo/t5", "learning_rate": 3e-4, "trained_parameters": 1_545_088,
+        "trained_percent": 100.0 if arm == "full" else 0.5, "backbone_parameters": 1_545_088,
+        "method_settings": {"name": arm}, "train_rows": 2490,
     }  # fmt: skip
 
 
@@ -50,9 +59,14 @@ def sweep(tmp_path):
     directory.mkdir()
     (directory / "sweep.toml").write_text(SWEEP)
     lines = [
-        finished("full", 1, 80.0), finished("full", 2, 82.0), finished("compacter", 1, 70.0),
-        {**LINE, "arm": "compacter", "seed": 2, "state": "failed", "error": "out of memory"},
-    ]  # fmt: skip
+        write_run(directory, "full", 1, 80.0),
+        write_run(directory, "full", 2, 82.0),
+        write_run(directory, "compacter", 1, 70.0),
+        write_run(directory, "compacter", 2),
+    ]
+    failure = directory / "failed" / "glue/rte/compacter/t5-s2-0a1b2c3d.json"
+    failure.parent.mkdir(parents=True)
+    failure.write_text('{"state": "failed", "error": "out of memory"}')
     (directory / "index.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return directory
 
@@ -186,6 +200,20 @@ def test_what_is_neither_is_a_line(sweep, runs, tmp_path):
     assert_one_line(call(runs[0], sweep / "index.jsonl"), 2, "there is no directory")
     (sweep / "sweep.toml").write_text("name = 3\n")
     assert_one_line(call(sweep), 1, "sweep.toml is damaged")
+    (sweep / "sweep.toml").unlink()
+    assert_one_line(call(sweep), 1, "has lost its sweep.toml")
+
+
+def test_a_sweep_with_a_deleted_and_a_damaged_run_reports_the_rest(sweep):
+    first, second = sorted((sweep / "runs/glue/rte/full").iterdir())
+    shutil.rmtree(first)
+    (second / "result.json").write_text('{"validation": {')
+    result = call(sweep)
+    assert result.exit_code == 0, result.output
+    assert "4 runs, 1 waiting, 2 failed, 1 finished" in result.stdout
+    why = json.loads(call(sweep, "--json").stdout)["tables"]["unfinished"]["rows"][1]["why"]
+    assert "result.json is damaged" in why["text"]
+    assert "70.00 (1 of 2)" in result.stdout
 
 
 def test_nothing_to_draw_and_nothing_to_write(sweep, tmp_path):

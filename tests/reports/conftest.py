@@ -21,7 +21,8 @@ def make_line(task, arm, test=None, **changes):
     """A line of an index; with test scores it is of a finished run."""
     setting, seed = changes.get("setting", {}), changes.get("seed", 42)
     line = {
-        "sweep": "made_up", "task": task, "arm": arm, "method": arm, "setting": setting,
+        "sweep": "made_up", "task": task, "arm": arm, "method": arm,
+        "method_settings": {"name": arm}, "setting": setting, "train_rows": 2500,
         "axis": None, "seed": seed, "run": f"runs/{task}/{arm}/s{seed}", "recipe_hash": "0a1b2c3d",
         "state": "finished" if test else "waiting", "preset": "demo/t5", "learning_rate": 3e-3,
         "trained_parameters": 4976, "trained_percent": 0.3221, "backbone_parameters": 1_545_088,
@@ -29,7 +30,7 @@ def make_line(task, arm, test=None, **changes):
     if test:
         mean = sum(test.values()) / len(test)
         line |= {
-            "epochs": 8, "best_epoch": 5, "train_rows": 2500, "training_seconds": 20.0,
+            "epochs": 8, "best_epoch": 5, "training_seconds": 20.0,
             "peak_memory_bytes": 700_000_000, "adapter_bytes": 25_152, "validation_mean": mean,
             "test_mean": mean, "validation": test, "test": test,
             "majority": dict.fromkeys(test, 50.0), "invalid": 0,

@@ -4,7 +4,7 @@ from statistics import stdev
 
 import pytest
 
-from compacter_cli.reports.cells import average, deviation, metric_names, outcome_of, task_title
+from compacter_cli.reports.cells import average, comparison_of, deviation, metric_names, task_title
 
 
 def searched(make_line, n, seed, validation, **changes):
@@ -23,7 +23,7 @@ def sweep(make_sweep):
 
 
 def cell_of(sweep, lines):
-    return outcome_of(sweep, lines).cell("glue/rte", "compacter")
+    return comparison_of(sweep, lines).cell("glue/rte", "compacter")
 
 
 def test_the_best_mean_validation_is_chosen_not_the_best_run_or_test(sweep, make_line):
@@ -81,10 +81,10 @@ def test_the_axis_parts_cells_and_tells_one_from_true(make_sweep, make_line):
         make_line("glue/rte", "compacter", {"accuracy": 60.0}, axis=False),
         make_line("glue/rte", "compacter", {"accuracy": 70.0}, axis=True),
     ]
-    outcome = outcome_of(sweep, lines)
-    found = [outcome.cell("glue/rte", "compacter", value).chosen for value in (False, True)]
+    comparison = comparison_of(sweep, lines)
+    found = [comparison.cell("glue/rte", "compacter", value).chosen for value in (False, True)]
     assert [one.scores("accuracy") for one in found] == [[60.0], [70.0]]
-    assert [(arm.name, value) for arm, value in outcome.rows()] == [
+    assert [(arm.name, value) for arm, value in comparison.rows()] == [
         ("full", False), ("full", True), ("compacter", False), ("compacter", True),
     ]  # fmt: skip
 
@@ -95,9 +95,9 @@ def test_fewer_rows_than_the_axis_asks_for_cap_a_cell(make_sweep, make_line):
         make_line("glue/rte", "full", {"accuracy": 60.0}, axis=size, train_rows=min(size, 2490))
         for size in (100, 4000)
     ]
-    outcome = outcome_of(sweep, lines)
-    assert outcome.cell("glue/rte", "full", 100).capped is None
-    assert outcome.cell("glue/rte", "full", 4000).capped == 2490
+    comparison = comparison_of(sweep, lines)
+    assert comparison.cell("glue/rte", "full", 100).capped is None
+    assert comparison.cell("glue/rte", "full", 4000).capped == 2490
 
 
 def test_an_average_is_the_flat_mean_over_all_numbers(make_sweep, make_line):
@@ -110,7 +110,7 @@ def test_an_average_is_the_flat_mean_over_all_numbers(make_sweep, make_line):
         make_line("glue/mrpc", "full", {"accuracy": 80.0 + seed, "f1": 90.0}, seed=seed)
         for seed in (1, 2)
     ]
-    found = average(outcome_of(sweep, lines).row("full"))
+    found = average(comparison_of(sweep, lines).row("full"))
     assert found.mean == pytest.approx((71.0 + 81.5 + 90.0) / 3)
     assert found.by_seed == pytest.approx([(70 + 81 + 90) / 3, (72 + 82 + 90) / 3])
     assert found.over == ("glue/rte", "glue/mrpc")
@@ -118,9 +118,9 @@ def test_an_average_is_the_flat_mean_over_all_numbers(make_sweep, make_line):
 
 def test_an_average_over_some_tasks_says_which(make_sweep, make_line):
     sweep = make_sweep(tasks=["glue/rte", "glue/mrpc"])
-    outcome = outcome_of(sweep, [make_line("glue/rte", "full", {"accuracy": 70.0})])
-    assert average(outcome.row("full")).over == ("glue/rte",)
-    assert average(outcome.row("compacter")) is None
+    comparison = comparison_of(sweep, [make_line("glue/rte", "full", {"accuracy": 70.0})])
+    assert average(comparison.row("full")).over == ("glue/rte",)
+    assert average(comparison.row("compacter")) is None
 
 
 def test_a_deviation_needs_two_values():

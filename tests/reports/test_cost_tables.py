@@ -3,7 +3,7 @@
 import pytest
 
 from compacter_cli.paper.tables import paper_tables
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.cost_tables import cost_table, profile_table
 
 
@@ -28,14 +28,14 @@ def test_over_the_papers_own_figures_ours_and_its_rows_agree(shipped_sweep, make
         for arm in sweep.arms
         for row in [rows["prompt" if arm.name.startswith("prompt_") else arm.name]]
     ]
-    table = profile_table(outcome_of(sweep, lines))
+    table = profile_table(comparison_of(sweep, lines))
     assert len(table.rows) == 2 * len(sweep.arms)
     for ours, paper in zip(table.rows[::2], table.rows[1::2], strict=True):
         assert [entry.text for entry in ours.entries[5:]] == [e.text for e in paper.entries[5:]]
 
 
 def test_both_definitions_are_recomputed_and_the_printed_ones_found(shipped_sweep):
-    table = profile_table(outcome_of(shipped_sweep("table3"), []))
+    table = profile_table(comparison_of(shipped_sweep("table3"), []))
     row = next(
         row for row in table.rows
         if row.entries[1].text == "paper" and row.entries[0].values[""] == "Compacter++"
@@ -47,9 +47,9 @@ def test_both_definitions_are_recomputed_and_the_printed_ones_found(shipped_swee
 
 
 def test_an_arm_that_was_not_measured_is_a_dash_and_a_note(make_sweep, make_line):
-    sweep = make_sweep(kind="profile", tasks=["glue/mnli"])
+    sweep = make_sweep(measure={}, tasks=["glue/mnli"])
     failed = make_line("glue/mnli", "compacter", state="failed", error="out of memory")
-    table = profile_table(outcome_of(sweep, [profiled(make_line, "full", 100.0, 40.0), failed]))
+    table = profile_table(comparison_of(sweep, [profiled(make_line, "full", 100.0, 40.0), failed]))
     assert [entry.text for entry in table.rows[0].entries] == [
         "T5 (full fine-tuning)", "ours", "0.322", "100", "250.0", "100.00", "-", "-", "40.00", "-",
     ]  # fmt: skip
@@ -63,6 +63,6 @@ def test_a_trainings_cost_is_the_mean_over_its_chosen_runs(make_sweep, make_line
         make_line("glue/rte", "full", {"accuracy": 60.0}, training_seconds=10.0),
         make_line("glue/cola", "full", {"matthews": 60.0}, training_seconds=30.0),
     ]
-    full, compacter = cost_table(outcome_of(sweep, lines)).rows
+    full, compacter = cost_table(comparison_of(sweep, lines)).rows
     assert [entry.text for entry in full.entries[2:]] == ["20", "700", "25.2"]
     assert {entry.text for entry in compacter.entries[1:]} == {"-"}

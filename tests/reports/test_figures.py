@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.drawing import inline_svg, look_of, png_bytes, svg_text
 from compacter_cli.reports.scatter import time_figure, trained_figure
 from compacter_cli.reports.size_figure import size_figure
@@ -30,12 +30,12 @@ def circles_of(axes):
 
 
 @pytest.fixture
-def paper_outcome(shipped_sweep, paper_lines):
-    return outcome_of(shipped_sweep("table1"), paper_lines("table1"))
+def paper_comparison(shipped_sweep, paper_lines):
+    return comparison_of(shipped_sweep("table1"), paper_lines("table1"))
 
 
-def test_figure_1_has_ours_and_the_papers_circles_and_a_name_each(paper_outcome):
-    figure = trained_figure(paper_outcome)
+def test_figure_1_has_ours_and_the_papers_circles_and_a_name_each(paper_comparison):
+    figure = trained_figure(paper_comparison)
     upper, lower = figure.axes  # the prompts' scores lie far below the others
     for axes in (upper, lower):
         circles = circles_of(axes)
@@ -48,8 +48,8 @@ def test_figure_1_has_ours_and_the_papers_circles_and_a_name_each(paper_outcome)
     assert "hollow: the paper's" in lower.get_xlabel()
 
 
-def test_where_ours_are_the_papers_numbers_the_circles_lie_on_each_other(paper_outcome):
-    circles = circles_of(trained_figure(paper_outcome).axes[0])
+def test_where_ours_are_the_papers_numbers_the_circles_lie_on_each_other(paper_comparison):
+    circles = circles_of(trained_figure(paper_comparison).axes[0])
     ours = sorted((score, cost) for cost, score, _, filled in circles if filled)
     paper = sorted((score, cost) for cost, score, _, filled in circles if not filled)
     for (score, cost), (other, printed) in zip(ours, paper, strict=True):
@@ -57,8 +57,8 @@ def test_where_ours_are_the_papers_numbers_the_circles_lie_on_each_other(paper_o
         assert cost == pytest.approx(printed, abs=0.001)
 
 
-def test_names_lie_apart(paper_outcome):
-    for first, second in itertools.combinations(boxes_of(trained_figure(paper_outcome)), 2):
+def test_names_lie_apart(paper_comparison):
+    for first, second in itertools.combinations(boxes_of(trained_figure(paper_comparison)), 2):
         assert not first.overlaps(second)
 
 
@@ -67,7 +67,7 @@ def test_areas_are_in_the_ratio_of_memory(make_sweep, make_line):
         make_line("glue/rte", "full", {"accuracy": 80.0}, peak_memory_bytes=800),
         make_line("glue/rte", "compacter", {"accuracy": 70.0}, peak_memory_bytes=200),
     ]
-    (axes,) = trained_figure(outcome_of(make_sweep(), lines)).axes
+    (axes,) = trained_figure(comparison_of(make_sweep(), lines)).axes
     areas = [area for _, _, area, _ in circles_of(axes)]
     assert areas[0] == pytest.approx(4 * areas[1])
 
@@ -79,16 +79,16 @@ def test_an_arm_without_all_tasks_has_no_dot_but_the_papers(make_sweep, make_lin
         make_line("glue/cola", "full", {"matthews": 60.0}, trained_percent=100.0),
         make_line("glue/rte", "compacter", {"accuracy": 60.0}),
     ]
-    outcome = outcome_of(sweep, lines)
-    figure = trained_figure(outcome)
+    comparison = comparison_of(sweep, lines)
+    figure = trained_figure(comparison)
     assert sum(filled for *_, filled in circles_of(figure.axes[0])) == 1
     assert names_of(figure) == ["Compacter", "T5 (full fine-tuning)"]  # one is the hollow's
-    assert names_of(time_figure(outcome)) == ["T5 (full fine-tuning)"]
+    assert names_of(time_figure(comparison)) == ["T5 (full fine-tuning)"]
 
 
 def test_nothing_whole_nothing_drawn(make_sweep):
-    outcome = outcome_of(make_sweep(), [])
-    assert trained_figure(outcome) is time_figure(outcome) is size_figure(outcome) is None
+    comparison = comparison_of(make_sweep(), [])
+    assert trained_figure(comparison) is time_figure(comparison) is size_figure(comparison) is None
 
 
 def test_score_against_time(make_sweep, make_line):
@@ -96,7 +96,7 @@ def test_score_against_time(make_sweep, make_line):
         make_line("glue/rte", "full", {"accuracy": 80.0}, training_seconds=40.0),
         make_line("glue/rte", "compacter", {"accuracy": 70.0}, training_seconds=20.0),
     ]
-    (axes,) = time_figure(outcome_of(make_sweep(), lines)).axes
+    (axes,) = time_figure(comparison_of(make_sweep(), lines)).axes
     assert [(cost, score) for cost, score, *_ in circles_of(axes)] == [(40.0, 80.0), (20.0, 70.0)]
     assert "seconds" in axes.get_xlabel()
 
@@ -116,7 +116,7 @@ def sizes(make_sweep, make_line):
         for size in (100, 4000)
         for seed in (1, 2)
     ]  # fmt: skip
-    return outcome_of(sweep, lines)
+    return comparison_of(sweep, lines)
 
 
 def test_figure_4_has_a_panel_a_task_and_one_of_the_average(sizes):
@@ -155,7 +155,7 @@ def test_a_capped_point_is_hollow(sizes):
 def test_an_axis_that_is_no_number_has_no_figure(make_sweep, make_line):
     sweep = make_sweep(axis={"key": "method.train_output_layer", "values": [False, True]})
     line = make_line("glue/rte", "full", {"accuracy": 60.0}, axis=False)
-    assert size_figure(outcome_of(sweep, [line])) is None
+    assert size_figure(comparison_of(sweep, [line])) is None
 
 
 def test_files_are_png_and_svg_and_the_same_each_time(sizes):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.gain_table import gain_table
 
 
 @pytest.fixture
-def outcome(make_sweep, make_line):
+def comparison(make_sweep, make_line):
     """Full gains 30 and 20 over majorities of 50 and 0, Compacter 24 and 15."""
     sweep = make_sweep(tasks=["glue/rte", "glue/cola"], seeds=[1, 2])
     lines = [
@@ -17,11 +17,11 @@ def outcome(make_sweep, make_line):
         make_line("glue/rte", "compacter", {"accuracy": 75.0}, majority={"accuracy": 50.0}, seed=2),
         make_line("glue/cola", "compacter", {"matthews": 15.0}, majority={"matthews": 0.0}),
     ]
-    return outcome_of(sweep, lines)
+    return comparison_of(sweep, lines)
 
 
-def test_shares_by_task_and_summed(outcome):
-    full, compacter = gain_table(outcome).rows
+def test_shares_by_task_and_summed(comparison):
+    full, compacter = gain_table(comparison).rows
     assert [entry.text for entry in full.entries] == [
         "T5 (full fine-tuning)", "4,976", "80.0 (100 %)", "20.0 (100 %)", "100 %",
     ]  # fmt: skip
@@ -36,20 +36,30 @@ def test_no_share_of_what_full_fine_tuning_did_not_gain(make_sweep, make_line):
         make_line("glue/rte", "full", {"accuracy": 50.0}),
         make_line("glue/rte", "compacter", {"accuracy": 60.0}),
     ]
-    table = gain_table(outcome_of(make_sweep(), lines))
+    table = gain_table(comparison_of(make_sweep(), lines))
     assert [row.entries[2].text for row in table.rows] == ["50.0 (-)", "60.0 (-)"]
     assert [row.entries[3].text for row in table.rows] == ["-", "-"]
+
+
+def test_full_fine_tuning_is_told_by_its_runs_where_its_arm_has_another_name(make_sweep, make_line):
+    sweep = make_sweep(arms=[{"name": "rte_compacter"}, {"name": "rte_full"}])
+    lines = [
+        make_line("glue/rte", "rte_full", {"accuracy": 80.0}, method="full"),
+        make_line("glue/rte", "rte_compacter", {"accuracy": 65.0}, method="compacter"),
+    ]
+    table = gain_table(comparison_of(sweep, lines))
+    assert [row.entries[3].text for row in table.rows] == ["50 %", "100 %"]
 
 
 def test_no_sum_where_a_task_is_missing(make_sweep, make_line):
     sweep = make_sweep(tasks=["glue/rte", "glue/cola"])
     lines = [make_line("glue/rte", arm, {"accuracy": 60.0}) for arm in ("full", "compacter")]
-    table = gain_table(outcome_of(sweep, lines))
+    table = gain_table(comparison_of(sweep, lines))
     assert [row.entries[-1].text for row in table.rows] == ["-", "-"]
     assert [row.entries[3].text for row in table.rows] == ["missing", "missing"]
 
 
 def test_without_full_fine_tuning_there_is_no_table(make_sweep, make_line):
     line = make_line("glue/rte", "compacter", {"accuracy": 60.0})
-    assert gain_table(outcome_of(make_sweep(), [line])) is None
-    assert gain_table(outcome_of(make_sweep(arms=[{"name": "compacter"}]), [line])) is None
+    assert gain_table(comparison_of(make_sweep(), [line])) is None
+    assert gain_table(comparison_of(make_sweep(arms=[{"name": "compacter"}]), [line])) is None

@@ -3,7 +3,7 @@
 import pytest
 
 from compacter_cli.paper.tables import paper_tables
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.score_tables import score_table
 
 
@@ -24,7 +24,7 @@ def printed(score):
 def test_over_the_papers_own_numbers_the_report_gives_the_papers_table(
     name, shipped_sweep, paper_lines
 ):
-    table = score_table(outcome_of(shipped_sweep(name), paper_lines(name)))
+    table = score_table(comparison_of(shipped_sweep(name), paper_lines(name)))
     ours, paper = rows_of(table, "ours"), rows_of(table, "paper")
     assert len(ours) == len(paper) == 12
     for row, printed_row in zip(paper_tables()[name].values(), ours, strict=True):
@@ -40,7 +40,7 @@ def test_over_the_papers_own_numbers_the_report_gives_the_papers_table(
 
 @pytest.mark.parametrize("name", ["table1", "table2"])
 def test_over_the_papers_own_numbers_all_differences_are_zero(name, shipped_sweep, paper_lines):
-    table = score_table(outcome_of(shipped_sweep(name), paper_lines(name)))
+    table = score_table(comparison_of(shipped_sweep(name), paper_lines(name)))
     for row in rows_of(table, "difference"):
         texts = {part for entry in row.entries[4:] for part in entry.text.split("/")}
         assert texts == {"0.00"}
@@ -60,7 +60,7 @@ def test_no_average_that_the_paper_prints_is_off_by_more_than_rounding(name):
 
 
 def test_the_best_of_the_paper_is_bold(shipped_sweep, paper_lines):
-    table = score_table(outcome_of(shipped_sweep("table1"), paper_lines("table1")))
+    table = score_table(comparison_of(shipped_sweep("table1"), paper_lines("table1")))
     best = {
         table.columns[index].title: row.entries[0].text
         for row in table.rows
@@ -84,7 +84,7 @@ def test_means_deviations_and_numbers_of_seeds(make_sweep, make_line):
         make_line("glue/mrpc", "compacter", {"accuracy": 80.0, "f1": 90.0 + seed}, seed=seed)
         for seed in (1, 2)
     ] + [make_line("glue/mrpc", "compacter", seed=3, state="failed")]
-    table = score_table(outcome_of(sweep, lines))
+    table = score_table(comparison_of(sweep, lines))
     row = rows_of(table, "ours")[1]
     rte, mrpc, avg = (row.entries[column(table, title)] for title in ("RTE", "MRPC", "avg"))
     assert rte.text == "73.00 ± 3.61"  # sqrt((9 + 1 + 16) / 2) = 3.6056
@@ -111,7 +111,7 @@ def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make
         make_line("glue/rte", "compacter", {"accuracy": 99.0}),
         make_line("glue/mrpc", "compacter", state="failed", error="out of memory"),
     ]
-    table = score_table(outcome_of(sweep, lines))
+    table = score_table(comparison_of(sweep, lines))
     full, compacter = table.rows
     mrpc, avg = column(table, "MRPC"), column(table, "avg")
     assert (compacter.entries[mrpc].text, compacter.entries[mrpc].note) == (
@@ -126,7 +126,7 @@ def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make
 
 def test_without_figures_of_the_paper_its_column_is_a_dash(make_sweep, make_line):
     line = make_line("glue/rte", "compacter", {"accuracy": 70.0})
-    table = score_table(outcome_of(make_sweep(), [line]))
+    table = score_table(comparison_of(make_sweep(), [line]))
     assert [row.entries[column(table, "paper")].text for row in table.rows] == ["-", "-"]
     assert "they are not at hand" in table.notes[-1]
 
@@ -135,7 +135,7 @@ def test_an_arm_of_another_name_is_not_compared_with_the_paper(make_sweep, make_
     arms = [{"name": "compacter"}, {"name": "random", "title": "Random weights"}]
     sweep = make_sweep(arms=arms, paper="table1")
     lines = [make_line("glue/rte", name, {"accuracy": 70.0}) for name in ("compacter", "random")]
-    table = score_table(outcome_of(sweep, lines))
+    table = score_table(comparison_of(sweep, lines))
     names = [row.entries[0].values[""] for row in table.rows]
     assert names == ["Compacter"] * 3 + ["Random weights"]
 
@@ -149,7 +149,7 @@ def test_capped_cells_are_marked_and_the_best_is_of_the_same_size(make_sweep, ma
             ("full", 4000, 80.0), ("compacter", 4000, 70.0),
         )
     ]  # fmt: skip
-    table = score_table(outcome_of(sweep, lines))
+    table = score_table(comparison_of(sweep, lines))
     place = column(table, "RTE")
     found = [(row.entries[place].text, row.entries[place].best) for row in table.rows]
     assert found == [("50.00", False), ("80.00*", True), ("60.00", True), ("70.00*", False)]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from compacter_cli.reports.cells import outcome_of
+from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.setting_tables import (
     choice_table,
     key_table,
@@ -14,7 +14,7 @@ from compacter_cli.reports.setting_tables import (
 
 
 @pytest.fixture
-def outcome(make_sweep, make_line):
+def comparison(make_sweep, make_line):
     """Compacter at two d and two n, of which one failed; full has nothing to search."""
     search = {"method.bottleneck": [48, 24], "method.n": [4, 8]}
     sweep = make_sweep(arms=[{"name": "full"}, {"name": "compacter", "search": search}])
@@ -30,16 +30,16 @@ def outcome(make_sweep, make_line):
     lines.append(
         make_line("glue/rte", "compacter", setting=failed, state="failed", error="out of memory")
     )
-    return outcome_of(sweep, [*lines, make_line("glue/rte", "full", {"accuracy": 60.0})])
+    return comparison_of(sweep, [*lines, make_line("glue/rte", "full", {"accuracy": 60.0})])
 
 
 def texts(table):
     return [[entry.text for entry in row.entries] for row in table.rows]
 
 
-def test_by_a_key_the_others_are_chosen_on_validation(outcome):
-    assert searched_keys(outcome) == ["method.bottleneck", "method.n"]
-    by_d, by_n = (key_table(outcome, key) for key in searched_keys(outcome))
+def test_by_a_key_the_others_are_chosen_on_validation(comparison):
+    assert searched_keys(comparison) == ["method.bottleneck", "method.n"]
+    by_d, by_n = (key_table(comparison, key) for key in searched_keys(comparison))
     assert texts(by_d) == [
         ["Compacter", "48", "62.00", "62.00"],
         ["Compacter", "24", "63.00", "63.00"],
@@ -52,8 +52,8 @@ def test_by_a_key_the_others_are_chosen_on_validation(outcome):
     assert [row.entries[2].best for row in by_n.rows] == [True, False]
 
 
-def test_all_settings_are_there_the_failed_one_too(outcome):
-    table = settings_table(outcome)
+def test_all_settings_are_there_the_failed_one_too(comparison):
+    table = settings_table(comparison)
     assert texts(table) == [
         ["RTE", "T5 (full fine-tuning)", "-", "-", "60.00", "60.00", "1 of 1"],
         ["RTE", "Compacter", "48", "4", "70.00", "61.00", "1 of 1"],
@@ -64,23 +64,23 @@ def test_all_settings_are_there_the_failed_one_too(outcome):
     assert [row.entries[4].best for row in table.rows] == [True, False, False, True, False]
 
 
-def test_a_choice_says_what_it_was_out_of(outcome):
-    assert texts(choice_table(outcome)) == [
+def test_a_choice_says_what_it_was_out_of(comparison):
+    assert texts(choice_table(comparison)) == [
         ["RTE", "Compacter", "24", "4", "0.003", "75.00", "63.00", "3 of 4"]
     ]
 
 
-def test_runs_without_a_result_say_why(outcome, make_sweep, make_line):
-    assert texts(unfinished_table(outcome)) == [
+def test_runs_without_a_result_say_why(comparison, make_sweep, make_line):
+    assert texts(unfinished_table(comparison)) == [
         ["glue/rte", "compacter", "bottleneck 24, n 8", "42", "failed", "out of memory",
          "runs/glue/rte/compacter/s42"],
     ]  # fmt: skip
     line = make_line("glue/rte", "full", {"accuracy": 60.0})
-    assert unfinished_table(outcome_of(make_sweep(), [line])) is None
+    assert unfinished_table(comparison_of(make_sweep(), [line])) is None
 
 
-def test_every_finished_run_has_a_row(outcome):
-    table = runs_table(outcome)
+def test_every_finished_run_has_a_row(comparison):
+    table = runs_table(comparison)
     assert [row.entries[-1].text for row in table.rows] == [
         "runs/glue/rte/full/s42", "d48n4", "d48n8", "d24n4",
     ]  # fmt: skip

@@ -4,35 +4,23 @@ import json
 
 import pytest
 
-from compacter_cli.errors import CompacterError
-from compacter_cli.reports.sweep_files import is_sweep, read_sweep
 from compacter_cli.reports.sweep_report import report_of_sweep
 
 
 @pytest.fixture
-def write_sweep(tmp_path, make_sweep, make_line):
-    """Writes a sweep's directory: full finished, Compacter failed; gives its path."""
-
-    def write(**tables):
-        sweep = make_sweep(**tables)
-        lines = [
-            make_line("glue/rte", "full", {"accuracy": 60.0}, trained_percent=100.0),
-            make_line("glue/rte", "compacter", state="failed", error="out of memory"),
-        ]
-        (tmp_path / "sweep.toml").write_text(sweep.toml())
-        text = "".join(f"{json.dumps(line)}\n" for line in lines)
-        (tmp_path / "index.jsonl").write_text(text)
-        return tmp_path
-
-    return write
+def lines(make_line):
+    """Full finished, Compacter failed."""
+    return [
+        make_line("glue/rte", "full", {"accuracy": 60.0}, trained_percent=100.0),
+        make_line("glue/rte", "compacter", state="failed", error="out of memory"),
+    ]
 
 
-def test_a_sweep_without_search_has_its_tables_and_figures(write_sweep):
-    state = read_sweep(write_sweep())
-    found = report_of_sweep(state.sweep, state.lines)
+def test_a_sweep_without_search_has_its_tables_and_figures(make_sweep, lines):
+    found = report_of_sweep(make_sweep(), lines)
     assert list(found.tables) == ["scores", "gains", "cost", "runs", "unfinished"]
     assert found.shown == ("scores", "gains", "cost", "unfinished")
-    assert list(found.figures) == ["figure1", "time"]
+    assert list(found.drawn()) == ["figure1", "time"]
     assert found.lines == ("2 arms x 1 tasks, 1 seed: 2 runs, 1 finished, 1 failed",)
 
 
@@ -56,48 +44,28 @@ def test_a_search_has_tables_by_key_and_of_choices(make_sweep, make_line):
 
 
 def test_a_profile_has_table_3_alone(make_sweep):
-    found = report_of_sweep(make_sweep(kind="profile", tasks=["glue/mnli"]), [])
+    found = report_of_sweep(make_sweep(measure={}, tasks=["glue/mnli"]), [])
     assert list(found.tables) == ["cost"]
     assert found.figures == {}
 
 
-def test_the_environment_is_read_from_the_runs_that_have_one(write_sweep):
-    directory = write_sweep()
-    state = read_sweep(directory)
-    run = directory / state.lines[0]["run"]
+def test_the_environment_is_read_from_the_runs_that_have_one(make_sweep, lines, tmp_path):
+    run = tmp_path / lines[0]["run"]
     run.mkdir(parents=True)
     environment = {
         "compacter": "0.1.0", "python": "3.11.7", "platform": "Linux", "device_name": "cpu",
         "packages": {"torch": "2.13.0", "keras": "3.15.1", "keras-hub": None}, "threads": 2,
     }  # fmt: skip
     (run / "environment.json").write_text(json.dumps(environment))
-    (row,) = report_of_sweep(state.sweep, state.lines, directory).tables["environment"].rows
+    (row,) = report_of_sweep(make_sweep(), lines, tmp_path).tables["environment"].rows
     assert [entry.text for entry in row.entries] == [
         "0.1.0", "3.11.7", "2.13.0", "3.15.1", "None", "cpu", "2", "Linux", "1",
     ]  # fmt: skip
     (run / "environment.json").write_text("[]")
-    assert "environment" not in report_of_sweep(state.sweep, state.lines, directory).tables
+    assert "environment" not in report_of_sweep(make_sweep(), lines, tmp_path).tables
 
 
-def test_damaged_lines_of_the_index_leave_the_rest(write_sweep):
-    directory = write_sweep()
-    with open(directory / "index.jsonl", "a") as file:
-        file.write('{"task": 3}\n[]\n{"sweep": "made')
-    state = read_sweep(directory)
-    assert [line["arm"] for line in state.lines] == ["full", "compacter"]
-    assert state.problems == (f"{directory / 'index.jsonl'}: 3 damaged lines are left out",)
-
-
-def test_a_sweep_without_an_index_has_no_runs(write_sweep):
-    directory = write_sweep()
-    (directory / "index.jsonl").unlink()
-    assert read_sweep(directory).lines == []
-    assert is_sweep(directory)
-
-
-@pytest.mark.parametrize("text", ["name = ", "name = 3\n", 'name = "x"\nnonsense = 1\n'])
-def test_a_damaged_sweep_file_is_an_error_of_a_line(write_sweep, text):
-    directory = write_sweep()
-    (directory / "sweep.toml").write_text(text)
-    with pytest.raises(CompacterError, match=r"sweep\.toml"):
-        read_sweep(directory)
+def test_a_score_that_is_no_number_is_none(make_sweep, lines):
+    damaged = {**lines[0], "test": {"accuracy": "high"}}
+    found = report_of_sweep(make_sweep(), [damaged, lines[1]])
+    assert found.tables["scores"].rows[0].entries[3].text == "damaged"
