@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from compacter_cli.reports.drawing import look_of, new_figure, settle
@@ -14,12 +14,13 @@ if TYPE_CHECKING:
 
     from compacter_cli.reports.runs import RunView
 
+BEST = "the best, kept"
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 60  # letters of a curve
 SMOOTHING = 0.05  # of the updates, over which the loss is averaged
 
 
-def curves_figure(runs: Mapping[str, RunView]) -> Figure | None:
+def curves_figure(runs: Mapping[str, RunView], title: str = "") -> Figure | None:
     """Loss, validation and rate of runs by name; `None` where none has begun."""
     begun = {name: run for name, run in runs.items() if run.updates}
     if not begun:
@@ -31,20 +32,27 @@ def curves_figure(runs: Mapping[str, RunView]) -> Figure | None:
         _scores(scores, run, name, index, alone=len(begun) == 1)
         at = [line["step"] for line in run.updates]
         rate.plot(at, [line["learning_rate"] for line in run.updates], **_line(index))
-    for axes, title in ((loss, "loss"), (scores, "validation"), (rate, "rate")):
-        axes.set_ylabel(title)
+    loss.set_title(title, fontsize=10)
+    for axes, what in ((loss, "loss"), (scores, "validation"), (rate, "rate")):
+        axes.set_ylabel(what)
         axes.grid(alpha=0.3)
     for axes in (loss, scores):
-        if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=8)
+        _legend(axes)
     rate.set_xlabel("update")
     settle(figure)
     return figure
 
 
+def _legend(axes: Axes) -> None:
+    """Name the lines, and the ring after them."""
+    named = zip(*axes.get_legend_handles_labels(), strict=True)
+    if found := sorted(named, key=lambda pair: pair[1] == BEST):
+        axes.legend(*zip(*found, strict=True), fontsize=8)
+
+
 def _line(index: int) -> dict[str, Any]:
-    look = look_of(index + 1)  # the first look is full fine-tuning's
-    return {"color": look.color, "linestyle": look.line, "linewidth": 1.6}
+    """The line of a run; full fine-tuning's colour is left to it."""
+    return {"color": look_of(index + 1).color, "linestyle": look_of(index).line, "linewidth": 1.6}
 
 
 def _loss(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> None:
@@ -57,13 +65,13 @@ def _loss(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> None:
 
 
 def smoothed(values: Sequence[float]) -> list[float]:
-    """The exponential running mean over a share of the values, without a bias at the start."""
-    keep = 1 - 1 / max(1.0, SMOOTHING * len(values))
-    total = weight = 0.0
+    """The running mean: of each value and as many on either side as there are, up to a share."""
+    half = int(SMOOTHING * len(values) / 2)
+    sums = [0.0, *accumulate(values)]
     means = []
-    for value in values:
-        total, weight = keep * total + value, keep * weight + 1
-        means.append(total / weight)
+    for place in range(len(values)):
+        reach = min(half, place, len(values) - 1 - place)
+        means.append((sums[place + reach + 1] - sums[place - reach]) / (2 * reach + 1))
     return means
 
 
@@ -85,7 +93,8 @@ def _scores(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> Non
     )
     best = [(line["step"], line["validation"]["mean"]) for line in run.epochs if line["best"]][-1:]
     for step, mean in best:
-        axes.plot(step, mean, "o", markersize=13, markerfacecolor="none", color="0.3")
+        ring = {"markersize": 13, "markerfacecolor": "none", "color": "0.3", "linestyle": "none"}
+        axes.plot(step, mean, marker="o", label="" if index else BEST, **ring)
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:

@@ -47,6 +47,11 @@ class Interval(NamedTuple):
     high: float
 
     @property
+    def turned(self) -> Interval:
+        """The first score less the second."""
+        return Interval(-self.difference, -self.high, -self.low)
+
+    @property
     def holds_zero(self) -> bool:
         return self.low <= 0 <= self.high
 

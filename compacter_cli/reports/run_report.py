@@ -33,7 +33,7 @@ def report_of_run(run: RunView) -> Report:
         lines=(str(run.directory), *_cost_lines(run), *_curve_lines(run)),
         tables=tables,
         shown=tuple(name for name in tables if name != "epochs" or run.result is None),
-        figures={"curves": Picture("Curves", lambda: curves_figure({"run": run}))},
+        figures={"curves": Picture("Curves", lambda: curves_figure({"run": run}, run_title(run)))},
         closing=tuple(_use_lines(run)),
         problems=run.problems,
     )

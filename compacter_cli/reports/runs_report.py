@@ -61,12 +61,13 @@ def report_of_runs(
     tables["differences"] = _difference_table(named)
     if compared.pairs:
         tables["tests"] = _test_table(compared.pairs)
+    curves = {f"{name}: {run.directory.name}": run for name, run in named.items()}
     return Report(
         title=f"{len(runs)} runs",
         lines=(),
         tables=tables,
         shown=tuple(tables),
-        figures={"curves": Picture("Curves", lambda: curves_figure(named))},
+        figures={"curves": Picture("Curves", lambda: curves_figure(curves))},
         closing=tuple(_conclusions(compared)),
         problems=tuple(problem for run in runs for problem in run.problems),
     )
@@ -239,7 +240,6 @@ def _test_table(pairs: Sequence[Pair]) -> Table:
 def _test_rows(pair: Pair) -> Iterator[Row]:
     test = pair.mcnemar
     for number_, (name, found) in enumerate(pair.intervals.items()):
-        interval = f"{formatted(found.low, '+.2f')} to {formatted(found.high, '+.2f')}"
         first = number_ == 0 and test is not None
         counts = (test.first, test.second) if test and first else (None, None)
         yield Row(
@@ -251,12 +251,16 @@ def _test_rows(pair: Pair) -> Iterator[Row]:
                     {"": found.difference},
                     not found.holds_zero,
                 ),
-                Entry(interval, {"low": found.low, "high": found.high}),
+                Entry(_interval_text(found), {"low": found.low, "high": found.high}),
                 *(number(count, ",d") for count in counts),
                 number(test.p, ".3g") if test and first else ABSENT,
             ),
             f"{pair.first} {pair.second}",
         )
+
+
+def _interval_text(found: Interval) -> str:
+    return f"{formatted(found.low, '+.2f')} to {formatted(found.high, '+.2f')}"
 
 
 def _conclusions(compared: Compared) -> Iterator[str]:
@@ -279,14 +283,14 @@ def _conclusions(compared: Compared) -> Iterator[str]:
 def verdict(pair: Pair) -> str:
     """Whether a pair differs by more than noise, in a sentence."""
     found = pair.main
-    interval = (
-        f"{LEVEL:g} % interval {formatted(found.low, '+.2f')} to {formatted(found.high, '+.2f')}"
-    )
+    better, worse = pair.second, pair.first
+    if found.difference < 0:
+        better, worse, found = worse, better, found.turned
+    interval = f"{LEVEL:g} % interval {_interval_text(found)}"
     p = f", McNemar p = {pair.mcnemar.p:.2g}" if pair.mcnemar else ""
     if found.difference == 0:
         return f"{pair.first} and {pair.second} score the same ({interval}{p})"
-    better, worse = (pair.second, pair.first) if found.difference > 0 else (pair.first, pair.second)
-    gap = f"{better} scores {abs(found.difference):.2f} above {worse} ({interval}{p})"
+    gap = f"{better} scores {found.difference:.2f} above {worse} ({interval}{p})"
     if found.holds_zero:
         return f"{gap}: no more than the noise of the test rows"
     return f"{gap}: more than the noise of the test rows"

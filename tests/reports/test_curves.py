@@ -49,13 +49,17 @@ def test_several_metrics_are_drawn_with_their_mean():
         "accuracy",
         "f1",
         "mean",
+        "the best, kept",
     ]
 
 
 def test_several_runs_share_the_panels():
     figure = curves_figure({"A": run_of(), "B": run_of(metrics=("accuracy", "f1"))})
-    for axes in figure.axes[:2]:
-        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["A", "B"]
+    loss, scores = (
+        [text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes[:2]
+    )
+    assert loss == ["A", "B"]
+    assert scores == ["A", "B", "the best, kept"]
     assert len({line.get_linestyle() for line in figure.axes[2].lines}) == 2
 
 
@@ -63,13 +67,14 @@ def test_a_run_that_has_not_begun_is_not_drawn():
     assert curves_figure({"run": run_of(updates=0)}) is None
 
 
-def test_smoothing_is_a_running_mean_without_a_bias_at_the_start():
-    assert smoothed([3.0] * 500) == pytest.approx([3.0] * 500)
-    values = [0.0] * 200 + [1.0] * 200  # over 20 of 400 values
-    means = smoothed(values)
-    assert means[199] == 0
-    assert means[200] == pytest.approx(1 / 20, rel=0.01)
-    assert means[-1] == pytest.approx(1, abs=1e-3)
+def test_smoothing_is_a_running_mean_that_lags_nowhere():
+    line = [float(step) for step in range(400)]
+    assert smoothed(line) == pytest.approx(line)
+    step = [0.0] * 200 + [1.0] * 200  # over 10 of 400 values on either side
+    means = smoothed(step)
+    assert means[189] == 0
+    assert means[199] == pytest.approx(10 / 21)
+    assert means[210] == pytest.approx(1)
     assert smoothed([1.0, 5.0]) == [1.0, 5.0]  # too few to be averaged
 
 
