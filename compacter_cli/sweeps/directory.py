@@ -226,7 +226,9 @@ def _found(directory: Path, run: str) -> tuple[State, Mapping[str, Any]]:
 
 def _of_result(result: Result) -> dict[str, Any]:
     validation, test = result["validation"], result["test"]
+    rows = {"train_rows": result["train_examples"]} if "train_examples" in result else {}
     return {
+        **rows,
         "epochs": result["epochs"],
         "best_epoch": result["best_epoch"],
         "training_seconds": result["training_seconds"],
