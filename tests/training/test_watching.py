@@ -9,13 +9,13 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from compacter_cli.commands.train import train
 from compacter_cli.errors import UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training import watching
 from compacter_cli.training.claim import is_vacant
 from compacter_cli.training.display import Display
 from compacter_cli.training.loop import Epoch
+from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import RUN, append_metrics, run_directory
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.trainer import Update
