@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.live import Live
 
 from compacter_cli.commands.console import err, table_of
-from compacter_cli.commands.sweep_words import run_words, time_words
+from compacter_cli.commands.sweep_words import counted, run_words, time_words
 from compacter_cli.sweeps.directory import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun
 
@@ -34,7 +34,7 @@ class Plain(SweepDisplay):
     def begun(self, sweep: SweepRun) -> None:
         self._all = len(sweep.jobs)
         kept = len(sweep.lines) - self._all
-        what = f"{self._all:,} runs to do, {kept:,} are there"
+        what = f"{counted(self._all, 'run')} to do, {kept:,} there"
         self._console.print(f"{sweep.sweep.title}: {what} ({sweep.directory})", soft_wrap=True)
 
     def ended(self, line: IndexLine, outcome: Outcome) -> None:

@@ -111,6 +111,11 @@ def run_words(line: IndexLine) -> str:
     return " ".join(filter(None, (*parts, f"seed {line['seed']}")))
 
 
+def counted(count: int, thing: str) -> str:
+    """`1 run`, `1,200 runs`."""
+    return f"{count:,} {thing}" + "s" * (count != 1)
+
+
 def time_words(seconds: float | None) -> str:
     """Seconds as people read them."""
     if seconds is None:
@@ -163,7 +168,7 @@ def _size(value: int | None) -> str:
 def plan_lines(plan: SweepPlan) -> list[str]:
     """What a plan comes to, in sentences."""
     states = ", ".join(f"{count:,} {state}" for state, count in plan["states"].items())
-    lines = [f"{plan['total']['runs']:,} runs ({states}) in {plan['directory']}"]
+    lines = [f"{counted(plan['total']['runs'], 'run')} ({states}) in {plan['directory']}"]
     if plan["device"]:
         lines.append(
             f"time here: training steps on {plan['device']}, one run after the other, with texts "

@@ -40,7 +40,7 @@ def test_a_sweep_says_what_it_did_and_what_is_next(done):
     assert result.exit_code == 0, result.output
     assert "smoke_compacterpp on demo/smoke: 2 finished" in result.stdout
     assert f"next: compacter report {place}" in result.stdout
-    assert "2 runs to do, 0 are there" in result.stderr
+    assert "2 runs to do, 0 there" in result.stderr
     assert "demo/smoke smoke_compacterpp n=2 seed 42: test " in result.stderr
 
 
@@ -59,7 +59,7 @@ def test_what_is_there_is_kept_and_what_is_missing_added(done, tmp_path):
         *SMOKE, "--grid", "method.n=2,4,8", "--device", "cpu", "--threads", "1", "--output", place
     )
     assert result.exit_code == 0, result.output
-    assert "1 runs to do, 2 are there" in result.stderr
+    assert "1 run to do, 2 there" in result.stderr
     assert len(lines_of(place)) == 3
     assert before == {run: (place / run / "result.json").stat().st_mtime_ns for run in before}
 
