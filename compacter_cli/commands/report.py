@@ -226,4 +226,5 @@ def more(found: Report) -> Iterator[str]:
     """What of a report is not on the terminal, in a line."""
     rest = [name for name in found.tables if name not in found.shown]
     tables = f"more tables: --table {', --table '.join(rest)}; " if rest else ""
-    yield f"{tables}figures: --figures DIR; all of it as a page: --html FILE"
+    figures = "figures: --figures DIR; " if found.figures else ""
+    yield f"{tables}{figures}all of it as a page: --html FILE"

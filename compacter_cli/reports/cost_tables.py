@@ -74,10 +74,10 @@ class Step(NamedTuple):
 
 
 _PROFILE_NOTES = (
-    "MB: peak memory over the batch, as the paper's column reads; each method at the batch it was "
-    "measured with",
-    "Δ: (x - full) / full; Δ own: (x - full) / x, by which the paper prints its memory column: "
-    "its -41.94 for Compacter++ is -29.55 by the same definition as time",
+    "MB/example: peak memory over the batch, as the paper's column reads; each method at the batch "
+    "it was measured with",
+    "Δ in percent: (x - full) / full; Δ own: memory by (x - full) / x, as the paper prints it: its "
+    "-41.94 for Compacter++ is -29.55 by the same definition as time",
     "paper: its Table 3 (T5-base, an epoch of MNLI, the largest batch of 24 GB; n = 4, d = 24, "
     "100 prompt tokens, said at d' = 1,400); it prints the percentages of PHM at n = 12 and of "
     "said at d' = 20,000",
@@ -92,13 +92,11 @@ def profile_table(comparison: Comparison) -> Table:
     columns = (
         Column("method", words=True),
         Column("numbers", words=True),
-        *(
-            Column(t)
-            for t in ("trained %", "batch", "ms/step", "MB", "Δ %", "Δ own %", "min/epoch", "Δ % ")
-        ),
+        *map(Column, ("trained %", "batch", "ms/step", "MB/example", "Δ memory", "Δ own")),
+        *map(Column, ("min/epoch", "Δ time")),
     )
     rows = tuple(row for arm in sweep.arms for row in _profile_rows(sweep, arm, lines, reference))
-    return Table(sweep.title, columns, rows, (*_PROFILE_NOTES, *_missing(comparison, lines)))
+    return Table(sweep.title, columns, rows, (*_PROFILE_NOTES, *_missing(comparison, lines)), 2)
 
 
 def _measured(comparison: Comparison) -> dict[str, IndexLine]:

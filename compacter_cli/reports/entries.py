@@ -90,4 +90,4 @@ def cell_mean(cell: Cell) -> float:
 
 def percent_text(value: float) -> str:
     """A share of trained parameters as the paper prints it."""
-    return "100" if value == 100 else f"{value:.3f}"
+    return "100" if value == 100 else f"{value:.3f}" if value >= 0.005 else f"{value:.1g}"

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "<": r"\textless{}", ">": r"\textgreater{}",
+    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "<": r"\textless{}", ">": r"\textgreater{}",
     '"': r"\textquotedbl{}", "\n": " ",
 }  # fmt: skip
 # What Markdown would take for something else, in a cell.

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from compacter_cli.sweeps.sections import Arm
 
 
+RATE = "train.learning_rate"
+
+
 def searched_keys(comparison: Comparison) -> list[str]:
     """The keys that some arm searches, dotted, those of all arms first."""
     sweep = comparison.sweep
@@ -148,7 +151,7 @@ def choice_table(comparison: Comparison) -> Table:
         Column("task", words=True),
         *head_columns(sweep),
         *(Column(short_key(key), words=True) for key in keys),
-        Column("rate"),
+        *([] if RATE in keys else [Column("rate")]),
         Column("validation"),
         Column("test"),
         Column("out of", words=True),
@@ -170,13 +173,17 @@ def _choice_row(comparison: Comparison, cell: Cell, keys: Sequence[str]) -> Row:
             words(task_title(cell.task, comparison.sweep.tasks)),
             *head_entries(comparison.sweep, cell.arm, cell.axis),
             *(_value_entry(chosen, key) if chosen else ABSENT for key in keys),
-            setting_entry(chosen.finished[0]["learning_rate"]) if chosen else ABSENT,
+            *([] if RATE in keys else [_rate_entry(chosen)]),
             number(chosen.validation) if chosen else ABSENT,
             number(fmean(chosen.mean_scores())) if chosen else Entry(cell.state),
             Entry(cell.out_of, counts),
         ),
         f"{cell.task} {cell.arm.name} {cell.axis}",
     )
+
+
+def _rate_entry(chosen: Tried | None) -> Entry:
+    return setting_entry(chosen.finished[0]["learning_rate"]) if chosen else ABSENT
 
 
 def unfinished_table(comparison: Comparison) -> Table | None:

@@ -92,11 +92,15 @@ def _counted(comparison: Comparison) -> str:
     """How many runs there are, and what became of them."""
     sweep = comparison.sweep
     states = Counter(line["state"] for line in comparison.lines())
-    of = f"{len(sweep.arms)} arms x {len(sweep.tasks)} tasks"
-    axis = f" x {len(sweep.axis.values)} values of {sweep.axis.key}" if sweep.axis else ""
-    seeds = len(sweep.seeds)
+    sides = {"arm": sweep.arms, "task": sweep.tasks, "seed": sweep.seeds}
+    of = [_plural(len(found), name) for name, found in sides.items()]
+    axis = [f"{len(sweep.axis.values)} values of {sweep.axis.key}"] if sweep.axis else []
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none begun"
-    return f"{of}{axis}, {seeds} seed{'s' * (seeds > 1)}: {states.total():,} runs, {counts}"
+    return f"{' x '.join((*of, *axis))}: {_plural(states.total(), 'run')}, {counts}"
+
+
+def _plural(count: int, name: str) -> str:
+    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 def _environment_table(comparison: Comparison, directory: Path | None) -> Table | None:

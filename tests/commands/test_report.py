@@ -99,7 +99,7 @@ def assert_one_line(result, code, said):
 def test_a_sweep_on_the_terminal(sweep, width):
     result = call(sweep, width=width)
     assert result.exit_code == 0, result.output
-    assert "2 arms x 1 tasks, 2 seeds: 4 runs, 3 finished, 1 failed" in result.stdout
+    assert "2 arms x 1 task x 2 seeds: 4 runs, 3 finished, 1 failed" in result.stdout
     assert "81.00 ± 1.41" in result.stdout
     assert "70.00 (1 of 2)" in result.stdout
     assert "out of memory" in result.stdout

@@ -40,7 +40,7 @@ def test_both_definitions_are_recomputed_and_the_printed_ones_found(shipped_swee
         row for row in table.rows
         if row.entries[1].text == "paper" and row.entries[0].values[""] == "Compacter++"
     )  # fmt: skip
-    full, own, time = values(row, "Δ %", "Δ own %", "Δ % ", table=table)
+    full, own, time = values(row, "Δ memory", "Δ own", "Δ time", table=table)
     assert full == pytest.approx(-29.55, abs=0.005)  # (118.35 - 167.99) / 167.99
     assert own == pytest.approx(-41.94, abs=0.005)  # as printed: (118.35 - 167.99) / 118.35
     assert time == pytest.approx(-26.51, abs=0.005)

@@ -55,6 +55,7 @@ def test_csv_writes_settings_as_json():
         ("5 % of #1 & $x_2$", r"5 \% of \#1 \& \$x\_2\$"),
         ("{a}~^\\", r"\{a\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
         ("1 ± 2 <3>", r"1 $\pm$ 2 \textless{}3\textgreater{}"),
+        ("Δ 2 × 3", r"$\Delta$ 2 $\times$ 3"),
     ],
 )
 def test_latex_obeys_nothing_in_a_text(text, escaped):

@@ -21,7 +21,7 @@ def test_a_sweep_without_search_has_its_tables_and_figures(make_sweep, lines):
     assert list(found.tables) == ["scores", "gains", "cost", "runs", "unfinished"]
     assert found.shown == ("scores", "gains", "cost", "unfinished")
     assert list(found.drawn()) == ["figure1", "time"]
-    assert found.lines == ("2 arms x 1 tasks, 1 seed: 2 runs, 1 finished, 1 failed",)
+    assert found.lines == ("2 arms x 1 task x 1 seed: 2 runs, 1 finished, 1 failed",)
 
 
 def test_a_sweep_with_an_axis_draws_figure_4(make_sweep):
