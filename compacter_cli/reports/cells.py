@@ -82,13 +82,12 @@ class Cell:
 
     @property
     def state(self) -> str:
-        """What became of it: finished, partly, failed, unfinished, waiting, damaged or missing."""
+        """What became of it: finished, partly, failed, unfinished, waiting or missing."""
         if self.chosen:
             return "finished" if len(self.chosen.finished) == len(self.chosen.lines) else "partly"
         states = {line["state"] for one in self.tried for line in one.lines}
-        known = ("unfinished", "waiting", "failed", "finished")
-        found = next((state for state in known if state in states), "missing")
-        return "damaged" if found == "finished" else found  # its scores are no numbers
+        known = ("unfinished", "waiting", "failed")
+        return next((state for state in known if state in states), "missing")
 
     @property
     def capped(self) -> int | None:
@@ -213,10 +212,8 @@ def deviation(values: Sequence[float]) -> float | None:
 
 
 def is_scored(line: IndexLine) -> bool:
-    """Whether a run has scores, and all of them are numbers: a result may be damaged."""
-    scores = [*line.get("test", {}).values(), line.get("validation_mean")]
-    numbers = all(isinstance(score, int | float) for score in scores)
-    return line["state"] == "finished" and bool(line.get("test")) and numbers
+    """Whether a run has scores."""
+    return line["state"] == "finished" and bool(line.get("test"))
 
 
 def tested(line: IndexLine) -> dict[str, float]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
-    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "<": r"\textless{}", ">": r"\textgreater{}",
-    '"': r"\textquotedbl{}", "\n": " ",
+    "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$",
+    "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "\n": " ",
 }  # fmt: skip
 # What Markdown would take for something else, in a cell.
 _MARKDOWN = {"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;", ">": "&gt;"}

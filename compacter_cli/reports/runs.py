@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import parse_json
 from compacter_cli.recipe.tables import read_tables
+from compacter_cli.reports.checked import checked_metrics_line, checked_result
 from compacter_cli.training.claim import METRICS, RECIPE, pretraining_in
 from compacter_cli.training.run_directory import RESULT, STATES, is_run, read_result
 
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from compacter_cli.training.records import Result
 
 Line = dict[str, Any]
-NUMBERS = (
-    "seed", "trained_parameters", "trained_percent", "backbone_parameters", "epochs", "best_epoch",
-    "adapter_bytes", "training_seconds", "peak_memory_bytes",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,33 +100,11 @@ def _result(directory: Path) -> tuple[Result | None, str]:
     """The result, and what is wrong with it; neither where there is none yet."""
     try:
         result = read_result(directory)
-        if result is not None:
-            _check_result(result)
-        return result, ""
+        return None if result is None else checked_result(result), ""
     except CompacterError as error:
         return None, str(error)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-        return None, f"{directory / RESULT} is damaged: {what}"
-
-
-def _check_result(result: Result) -> None:
-    """Refuse a result without what a report shows."""
-    for key in NUMBERS:
-        if not _is_number(cast("Mapping[str, Any]", result)[key]):
-            raise ValueError(f"{key} is no number")
-    for key in ("task", "method", "preset"):
-        if not isinstance(result[key], str):
-            raise ValueError(f"{key} is no text")
-    for split in ("validation", "test"):
-        scores = result[split]
-        for name, value in (*scores["metrics"].items(), *scores["majority"].items()):
-            if not _is_number(value):
-                raise ValueError(f"the {split} score {name} is no number")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    except ValueError as error:
+        return None, f"{directory / RESULT} is damaged: {error}"
 
 
 def _unfinished(directory: Path, epochs: int, recipe: dict[str, Any]) -> str:
@@ -157,18 +132,6 @@ def _metrics(directory: Path) -> tuple[list[Line], int]:
 def _lines(text: str) -> Iterator[Line | None]:
     for line in text.splitlines():
         try:
-            entry = parse_json(line)
-            yield entry if _is_whole(entry) else None
-        except (ValueError, KeyError, TypeError, AttributeError):
+            yield checked_metrics_line(parse_json(line))
+        except ValueError:
             yield None
-
-
-def _is_whole(entry: Line) -> bool:
-    """Whether a line has what a curve is drawn of."""
-    if entry["kind"] == "epoch":
-        scores = entry["validation"]
-        numbers = (entry["step"], scores["mean"], *scores["metrics"].values())
-        return all(map(_is_number, numbers)) and "best" in entry
-    loss = entry["loss"]
-    numbers = (entry["step"], entry["learning_rate"], 0 if loss is None else loss)
-    return entry["kind"] == "update" and all(map(_is_number, numbers))

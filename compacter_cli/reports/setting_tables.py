@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.reports.cells import Cell, average, is_scored, task_title, tested
+from compacter_cli.reports.cells import Cell, average, task_title, tested
 from compacter_cli.reports.entries import (
     head_columns,
     head_entries,
@@ -229,7 +229,7 @@ def runs_table(comparison: Comparison) -> Table:
         *(Column(title) for title in ("seed", "rate", "validation", "test", "seconds", "MB")),
         Column("run", words=True),
     )
-    rows = tuple(_run_row(comparison, line) for line in comparison.lines() if is_scored(line))
+    rows = tuple(_run_row(comparison, line) for line in comparison.lines() if tested(line))
     return Table("Finished runs", columns, rows, (), 3)
 
 

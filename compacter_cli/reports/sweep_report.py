@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.files import read_json
 from compacter_cli.reports.cells import comparison_of
+from compacter_cli.reports.checked import checked_index
 from compacter_cli.reports.cost_tables import cost_table, profile_table
 from compacter_cli.reports.entries import short_key
 from compacter_cli.reports.gain_table import gain_table
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 def report_of_sweep(sweep: Sweep, lines: list[IndexLine], directory: Path | None = None) -> Report:
     """The report of a sweep; its environment is read from the runs below `directory`."""
-    comparison = comparison_of(sweep, lines)
+    sound, damaged = checked_index(lines)
+    comparison = comparison_of(sweep, sound)
     tables = dict(_tables(comparison))
     shown = [name for name in tables if name not in ("settings", "runs")]
     if environment := _environment_table(comparison, directory):
@@ -44,6 +46,7 @@ def report_of_sweep(sweep: Sweep, lines: list[IndexLine], directory: Path | None
         tables=tables,
         shown=tuple(shown),
         figures=_figures(comparison),
+        problems=(f"{_plural(damaged, 'damaged line')} of the index left out",) if damaged else (),
     )
 
 

@@ -65,7 +65,11 @@ def test_the_environment_is_read_from_the_runs_that_have_one(make_sweep, lines, 
     assert "environment" not in report_of_sweep(make_sweep(), lines, tmp_path).tables
 
 
-def test_a_score_that_is_no_number_is_none(make_sweep, lines):
+def test_a_damaged_result_fails_its_run_and_a_damaged_line_is_left_out(make_sweep, lines):
     damaged = {**lines[0], "test": {"accuracy": "high"}}
-    found = report_of_sweep(make_sweep(), [damaged, lines[1]])
-    assert found.tables["scores"].rows[0].entries[3].text == "damaged"
+    found = report_of_sweep(
+        make_sweep(), [damaged, lines[1], {**lines[1], "axis": [[]], "seed": "x"}]
+    )
+    assert found.tables["scores"].rows[0].entries[3].text == "failed"
+    assert "its result is damaged: test: " in found.tables["unfinished"].rows[0].entries[5].text
+    assert found.problems == ("1 damaged line of the index left out",)
