@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,12 +61,16 @@ class Tried:
 
 @dataclass(frozen=True)
 class Cell:
-    """A task, an arm and a value of the axis: its settings in the grid's order."""
+    """A task, an arm and a value of the axis: its settings in the grid's order.
+
+    `rows` is how many training rows were asked for, where that is the axis.
+    """
 
     task: str
     arm: Arm
     axis: Any
     tried: tuple[Tried, ...]
+    rows: int | None = None
 
     @cached_property
     def chosen(self) -> Tried | None:
@@ -92,10 +97,9 @@ class Cell:
     @property
     def capped(self) -> int | None:
         """How many rows the runs trained on, where the axis asks for more; else `None`."""
-        asked = self.axis if isinstance(self.axis, int) else None
-        rows = [line.get("train_rows") for line in self.chosen.finished] if self.chosen else []
-        found = [count for count in rows if count is not None]
-        return min(found) if asked and found and min(found) < asked else None
+        lines = self.chosen.finished if self.chosen else ()
+        found = [count for line in lines if (count := line.get("train_rows")) is not None]
+        return min(found) if self.rows and found and min(found) < self.rows else None
 
     @property
     def out_of(self) -> str:
@@ -138,8 +142,7 @@ class Comparison:
 
     def rows(self) -> Iterator[tuple[Arm, Any]]:
         """Every arm with every value of the axis, `None` where the sweep has none."""
-        values = self.sweep.axis.values if self.sweep.axis else [None]
-        return ((arm, value) for arm in self.sweep.arms for value in values)
+        return product(self.sweep.arms, _axis_values(self.sweep))
 
     @property
     def full(self) -> Arm | None:
@@ -158,16 +161,16 @@ def comparison_of(sweep: Sweep, lines: Iterable[IndexLine]) -> Comparison:
     found: dict[tuple[str, str, str], list[IndexLine]] = {}
     for line in lines:
         found.setdefault((line["task"], line["arm"], _text(line["axis"])), []).append(line)
-    values = sweep.axis.values if sweep.axis else [None]
-    cells = {
-        (task, arm.name, _text(value)): Cell(
-            task, arm, value, _tried(sweep, arm, found.get((task, arm.name, _text(value)), []))
-        )
-        for task in sweep.tasks
-        for arm in sweep.arms
-        for value in values
-    }
+    cells = {}
+    for task, arm, value in product(sweep.tasks, sweep.arms, _axis_values(sweep)):
+        key = (task, arm.name, _text(value))
+        rows = value if sweep.axis and sweep.axis.key == SAMPLES else None
+        cells[key] = Cell(task, arm, value, _tried(sweep, arm, found.get(key, [])), rows)
     return Comparison(sweep, cells)
+
+
+def _axis_values(sweep: Sweep) -> list[Any]:
+    return sweep.axis.values if sweep.axis else [None]
 
 
 def _tried(sweep: Sweep, arm: Arm, lines: Sequence[IndexLine]) -> tuple[Tried, ...]:

@@ -54,7 +54,7 @@ def _cost_row(comparison: Comparison, arm: Arm, axis: Any) -> Row:
     sweep, cells = comparison.sweep, comparison.row(arm.name, axis)
     cost, size = cost_of(cells), row_size(cells)
     entries = (
-        ABSENT if size is None else Entry(percent_text(size.least), {"": size.least}),
+        ABSENT if size is None else _percent_entry(size.least),
         number(cost.seconds, ",.0f"),
         number(_scaled(cost.memory, 1e6), ",.0f"),
         number(_scaled(cost.adapter, 1e3), ",.1f"),
@@ -119,29 +119,29 @@ def _missing(comparison: Comparison, lines: dict[str, IndexLine]) -> Iterator[st
 def _profile_rows(
     sweep: Sweep, arm: Arm, lines: dict[str, IndexLine], reference: IndexLine | None
 ) -> Iterator[Row]:
-    line, name = lines.get(arm.name), words(title_of(arm))
-    if line is None:
-        yield Row((name, words("ours"), *[ABSENT] * 8), arm.name)
-    else:
-        full = _step(reference) if reference else None
-        entries = _step_entries(_step(line), None if arm.name == "full" else full)
-        yield Row(
-            (
-                name,
-                words("ours"),
-                Entry(percent_text(line["trained_percent"]), {"": line["trained_percent"]}),
-                number(line.get("batch"), ",d"),
-                number(line.get("step_ms"), ",.1f"),
-                *entries,
-            ),
-            arm.name,
-        )
-    if sweep.paper == "table3" and (paper := _paper_step(arm.name)):
-        full = None if arm.name == "full" else _paper_step("full")
+    """The row of an arm's measured step, and that of the paper's."""
+    name, line = title_of(arm), lines.get(arm.name)
+    others = reference if arm.name != "full" else None
+    ours = _measured_entries(line, others) if line else [ABSENT] * 8
+    yield Row((words(name), words("ours"), *ours), arm.name)
+    if sweep.paper == "table3" and (step := _paper_step(arm.name)):
         percent = paper_tables()["table1"][arm.name]["trained_percent"]
-        first = Entry(percent_text(percent), {"": percent})
-        entries = _step_entries(paper, full)
-        yield Row((Entry("", name.values), words("paper"), first, EMPTY, EMPTY, *entries), arm.name)
+        full = None if arm.name == "full" else _paper_step("full")
+        entries = (_percent_entry(percent), EMPTY, EMPTY, *_step_entries(step, full))
+        yield Row((Entry("", {"": name}), words("paper"), *entries), arm.name)
+
+
+def _measured_entries(line: IndexLine, reference: IndexLine | None) -> list[Entry]:
+    return [
+        _percent_entry(line["trained_percent"]),
+        number(line.get("batch"), ",d"),
+        number(line.get("step_ms"), ",.1f"),
+        *_step_entries(_step(line), _step(reference) if reference else None),
+    ]
+
+
+def _percent_entry(value: float) -> Entry:
+    return Entry(percent_text(value), {"": value})
 
 
 def _step(line: IndexLine) -> Step:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +82,7 @@ def _key_rows(comparison: Comparison, arm: Arm, axis: Any, key: str) -> Iterator
 def _part(cell: Cell, key: str, value: Any) -> Cell:
     """The cell as if only one value of a searched key had been tried."""
     tried = tuple(one for one in cell.tried if one.setting.get(key) == value)
-    return Cell(cell.task, cell.arm, cell.axis, tried)
+    return replace(cell, tried=tried)
 
 
 def _part_entry(cell: Cell, part: Cell) -> Entry:

@@ -100,6 +100,12 @@ def test_fewer_rows_than_the_axis_asks_for_cap_a_cell(make_sweep, make_line):
     assert comparison.cell("glue/rte", "full", 4000).capped == 2490
 
 
+def test_an_axis_of_something_else_caps_nothing(make_sweep, make_line):
+    sweep = make_sweep(axis={"key": "train.warmup_steps", "values": [4000]})
+    line = make_line("glue/rte", "full", {"accuracy": 60.0}, axis=4000, train_rows=2490)
+    assert comparison_of(sweep, [line]).cell("glue/rte", "full", 4000).capped is None
+
+
 def test_an_average_is_the_flat_mean_over_all_numbers(make_sweep, make_line):
     """A task of two metrics counts twice, as in the paper; its deviation is that of the seeds."""
     sweep = make_sweep(tasks=["glue/rte", "glue/mrpc"], seeds=[1, 2])
