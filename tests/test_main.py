@@ -23,6 +23,7 @@ COMMANDS = [
     "predict",
     "demo",
     "pretrain",
+    "sweep",
     "report",
     "count-params",
     "profile",

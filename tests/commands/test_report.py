@@ -13,6 +13,8 @@ from compacter_cli.commands import report as command
 from compacter_cli.errors import CompacterError
 from compacter_cli.main import app
 from compacter_cli.reports.report import Report
+from compacter_cli.tasks import TASKS
+from compacter_cli.training.predictions import write_predictions
 
 SWEEP = """
 name = "tiny"
@@ -72,9 +74,8 @@ def sweep(tmp_path):
 
 
 @pytest.fixture
-def runs(tmp_path, monkeypatch):
-    """Two copies of a run; the second one's recipe has another rate, and neither kept answers."""
-    monkeypatch.setattr(command, "answers_of", lambda run: "no test, it kept no answers")
+def runs(tmp_path):
+    """Two copies of a run of before answers were kept; the second's recipe has another rate."""
     found = [shutil.copytree(FIXTURE, tmp_path / name) for name in ("one", "two")]
     recipe = found[1] / "recipe.toml"
     recipe.write_text(recipe.read_text().replace("learning_rate = 0.01", "learning_rate = 0.02"))
@@ -172,7 +173,28 @@ def test_runs_beside_each_other(runs):
     lines = result.stdout.splitlines()
     assert any(line.split() == ["train.learning_rate", "0.01", "0.02"] for line in lines)
     assert any(line.split() == ["accuracy", "57.00", "57.00"] for line in lines)
-    assert "A: no test, it kept no answers" in result.stdout
+    assert "A: no test, " in result.stdout
+    assert "one has no predictions.jsonl" in result.stdout
+
+
+def test_runs_that_kept_their_answers_are_tested(runs):
+    """The first has 50 of 100 rows right, the second 20 more."""
+    task = TASKS["demo/smoke"]
+    rows = task.generate()["validation"][:100]
+    for run, right in zip(runs, (50, 70), strict=True):
+        wrong = [str(1 - int(task.target(row))) for row in rows]
+        answers = [*map(task.target, rows[:right]), *wrong[right:]]
+        write_predictions(run, task, rows, answers)
+    result = call(*runs, width=120)
+    assert result.exit_code == 0, result.output
+    assert "B scores 20.00 above A (95 % interval" in result.stdout
+    assert "McNemar p = 1.9e-06): more than the noise of the test rows" in result.stdout  # 2 / 2^20
+    assert "resampling the test rows of A 10,000 times" in result.stderr
+    (runs[1] / "predictions.jsonl").write_text("{")
+    result = call(*runs)
+    assert result.exit_code == 0
+    assert "B: no test, " in result.stdout
+    assert "is damaged" in result.stdout
 
 
 def test_an_unfinished_run_is_shown_with_a_note(runs):
