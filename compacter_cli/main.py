@@ -29,7 +29,8 @@ COMMANDS = {
     "predict": "Answer texts with a run's adapter, with every label's probability.",
     "demo": "Adapt a small pretrained T5 by Compacter++ and by full fine-tuning, and compare.",
     "pretrain": "Pretrain a small T5 from random weights on plain text, by T5's span corruption.",
-    "sweep": "Run a whole comparison: tasks, methods, settings, seeds; it goes on where it was.",
+    "sweep": "Run a comparison: every task, arm, setting and seed of a sweep; "
+    "finished runs are kept.",
     "report": "Look at a sweep, at a run, or compare runs: scores, noise, figures.",
     "count-params": "Count the parameters that each method trains, beside the paper's figures.",
     "profile": "Measure training steps of the methods, on random weights, "
