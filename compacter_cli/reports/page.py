@@ -136,9 +136,7 @@ def _table_lines(name: str, table: Table) -> Iterator[str]:
 
 def _head(column: Column) -> str:
     kind = ' class="words"' if column.words else ""
-    return (
-        f'<th scope="col"{kind}><button type="button">{escape(column.title or "-")}</button></th>'
-    )
+    return f'<th scope="col"{kind}><button type="button">{escape(column.title)}</button></th>'
 
 
 def _row(row: Row, table: Table) -> str:

@@ -149,7 +149,7 @@ def _pair(
 
 
 def _run_table(runs: Mapping[str, RunView]) -> Table:
-    titles = ("", "task", "method", "seed", "state", "directory")
+    titles = ("run", "task", "method", "seed", "state", "directory")
     columns = tuple(Column(title, words=True) for title in titles)
     rows = tuple(_run_row(name, run) for name, run in runs.items())
     return Table("Runs", columns, rows)
@@ -173,7 +173,7 @@ def _score_table(runs: Mapping[str, RunView]) -> Table:
     """Test and validation scores and costs, a column a run; the best of those of one task bold."""
     tasks = {run.task for run in runs.values()}
     results = {name: run.result for name, run in runs.items()}
-    columns = (Column("", words=True), *(Column(name) for name in runs))
+    columns = (Column("of the run", words=True), *(Column(name) for name in runs))
     metrics = dict.fromkeys(m for r in results.values() if r for m in r["test"]["metrics"])
     rows = [_metric_row(name, results, len(tasks) == 1) for name in metrics]
     for title, key, form, unit in _COSTS:
