@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, cast
 
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
@@ -131,7 +131,7 @@ def read_sweep(directory: Path) -> SweepState:
     try:
         sweep = _sweep_in(directory)
         text = read_file(directory / INDEX, INDEX_BYTES).decode()
-        lines = [_line(parse_json(line)) for line in text.splitlines()]
+        lines = [_line(number, line) for number, line in enumerate(text.splitlines(), start=1)]
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise CompacterError(f"{directory} has lost its {name}", DAMAGED) from error
@@ -152,11 +152,23 @@ def _sweep_in(directory: Path) -> Sweep:
         ) from error
 
 
-def _line(value: Any) -> IndexLine:
-    needed = ("task", "arm", "method", "setting", "seed", "run", "state")
-    if not isinstance(value, dict) or any(key not in value for key in needed):
-        raise ValueError(f"a line lacks one of {', '.join(needed)}")
-    return cast("IndexLine", value)
+_NEEDED = {
+    "task": str, "arm": str, "method": str, "setting": dict, "seed": int, "run": str, "state": str,
+}  # fmt: skip
+
+
+def _line(number: int, text: str) -> IndexLine:
+    """A line of the index, whose run lies in the sweep's directory."""
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"line {number} is no object")
+    for key, kind in _NEEDED.items():
+        if not isinstance(value.get(key), kind):
+            raise ValueError(f"line {number} has no {key}, or another kind of one")
+    first, *rest = PurePosixPath(value["run"]).parts
+    if first != RUNS or not rest or ".." in rest:
+        raise ValueError(f"line {number} names a run outside of {RUNS}/")
+    return cast("IndexLine", {"axis": None, **value})
 
 
 def planned_line(sweep: Sweep, run: PlannedRun) -> IndexLine:

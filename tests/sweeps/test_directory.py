@@ -119,7 +119,8 @@ def test_one_killed_as_it_began_is_begun_again(tmp_path):
     ("name", "data", "said"),
     [
         ("index.jsonl", b"{", "is damaged"),
-        ("index.jsonl", b'{"task": 3}\n', "a line lacks one of"),
+        ("index.jsonl", b'{"task": 3}\n', "line 1 has no task, or another kind of one"),
+        ("index.jsonl", b"[]\n", "line 1 is no object"),
         ("index.jsonl", None, "has lost its index.jsonl"),
         ("sweep.toml", b"name = 3", "is damaged"),
         ("sweep.toml", None, "has lost its sweep.toml"),
@@ -130,6 +131,15 @@ def test_damage_is_told_with_what_to_do(begun, name, data, said):
     with pytest.raises(CompacterError, match=said) as caught:
         places.read_sweep(begun)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("run", ["runs", "runs/../../x", "/etc", "best/x"])
+def test_an_index_leads_nowhere_else(begun, run):
+    path = begun / "index.jsonl"
+    line = json.loads(path.read_text().splitlines()[0])
+    path.write_text(json.dumps({**line, "run": run}) + "\n")
+    with pytest.raises(CompacterError, match="line 1 names a run outside of runs/"):
+        places.read_sweep(begun)
 
 
 def test_what_is_no_sweep_is_not_read(tmp_path):
