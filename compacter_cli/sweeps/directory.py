@@ -165,7 +165,7 @@ def _line(number: int, text: str) -> IndexLine:
     for key, kind in _NEEDED.items():
         if not isinstance(value.get(key), kind):
             raise ValueError(f"line {number} has no {key}, or another kind of one")
-    first, *rest = PurePosixPath(value["run"]).parts
+    first, *rest = PurePosixPath(value["run"]).parts or ("",)
     if first != RUNS or not rest or ".." in rest:
         raise ValueError(f"line {number} names a run outside of {RUNS}/")
     return cast("IndexLine", {"axis": None, **value})
