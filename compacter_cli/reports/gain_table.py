@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from compacter_cli.sweeps.sections import Arm
 
 
+LEAST_GAIN = 1.0  # point: shares of next to nothing say nothing
+
+
 def gain_table(comparison: Comparison) -> Table | None:
     """Shares of full fine-tuning's gain over the most frequent answer, by task and summed.
 
@@ -40,7 +43,8 @@ def gain_table(comparison: Comparison) -> Table | None:
 _GAIN_NOTES = (
     "mean of a task's test metrics ± sample deviation over seeds; in brackets the share of full "
     "fine-tuning's gain over always giving the most frequent answer",
-    "summed: the gains of all tasks over full fine-tuning's, where both have all tasks",
+    "summed: the gains of all tasks over full fine-tuning's, where both have all tasks; no share "
+    f"where full fine-tuning gains less than {LEAST_GAIN:g} point",
 )
 
 
@@ -77,7 +81,7 @@ def _gain_entry(cell: Cell, gain: float | None, full: float | None) -> Entry:
     if cell.chosen is None or gain is None:
         return Entry(cell.state)
     scores = cell.chosen.mean_scores()
-    share = gain / full if full is not None and full > 0 else None
+    share = gain / full if full is not None and full >= LEAST_GAIN else None
     shown = "-" if share is None else f"{100 * share:.0f} %"
     values = {"": fmean(scores), "sd": deviation(scores), "n": len(scores), "share": share}
     return Entry(f"{score_text([scores], 1)} ({shown}){seeds_text(cell)}", values)
@@ -86,7 +90,7 @@ def _gain_entry(cell: Cell, gain: float | None, full: float | None) -> Entry:
 def _summed(pairs: Sequence[tuple[float | None, float | None]]) -> Entry:
     both = [(gain, full) for gain, full in pairs if gain is not None and full is not None]
     whole = sum(full for _, full in both)
-    if len(both) < len(pairs) or whole <= 0:
+    if len(both) < len(pairs) or whole < LEAST_GAIN:
         return ABSENT
     share = sum(gain for gain, _ in both) / whole
     return Entry(f"{100 * share:.0f} %", {"": share})

@@ -26,6 +26,8 @@ from compacter_cli.reports.setting_tables import (
 from compacter_cli.reports.table import Column, Entry, Row, Table, words
 from compacter_cli.training.run_directory import ENVIRONMENT
 
+PAPER_BACKBONE = "t5_base_multi"
+
 if TYPE_CHECKING:
     from compacter_cli.reports.cells import Comparison
     from compacter_cli.sweeps.records import IndexLine
@@ -42,7 +44,7 @@ def report_of_sweep(sweep: Sweep, lines: list[IndexLine], directory: Path | None
         tables["environment"] = environment
     return Report(
         title=sweep.title,
-        lines=(_counted(comparison),),
+        lines=tuple(_heading(comparison)),
         tables=tables,
         shown=tuple(shown),
         figures=_figures(comparison),
@@ -89,6 +91,19 @@ def _figures(comparison: Comparison) -> dict[str, Picture]:
         "figure1": Picture(trained, lambda: trained_figure(comparison)),
         "time": Picture("Average score against time", lambda: time_figure(comparison)),
     }
+
+
+def _heading(comparison: Comparison) -> Iterator[str]:
+    """What the numbers are of: how many runs, on which backbones, with what set for all of them."""
+    sweep = comparison.sweep
+    yield _counted(comparison)
+    sizes = {line["preset"]: line["backbone_parameters"] for line in comparison.lines()}
+    if sizes:
+        named = ", ".join(f"{preset} ({size:,} parameters)" for preset, size in sizes.items())
+        other = sweep.paper and PAPER_BACKBONE not in sizes
+        yield f"on {named}" + ("; the paper's numbers are of T5-base" if other else "")
+    if sweep.set:
+        yield "for all: " + ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
 
 
 def _counted(comparison: Comparison) -> str:

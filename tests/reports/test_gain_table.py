@@ -31,13 +31,14 @@ def test_shares_by_task_and_summed(comparison):
     assert compacter.entries[4].values[""] == pytest.approx(39 / 50)
 
 
-def test_no_share_of_what_full_fine_tuning_did_not_gain(make_sweep, make_line):
+@pytest.mark.parametrize("full", [40.0, 50.0, 50.9])
+def test_no_share_of_less_than_a_point(make_sweep, make_line, full):
     lines = [
-        make_line("glue/rte", "full", {"accuracy": 50.0}),
+        make_line("glue/rte", "full", {"accuracy": full}),
         make_line("glue/rte", "compacter", {"accuracy": 60.0}),
     ]
     table = gain_table(comparison_of(make_sweep(), lines))
-    assert [row.entries[2].text for row in table.rows] == ["50.0 (-)", "60.0 (-)"]
+    assert [row.entries[2].text for row in table.rows] == [f"{full} (-)", "60.0 (-)"]
     assert [row.entries[3].text for row in table.rows] == ["-", "-"]
 
 

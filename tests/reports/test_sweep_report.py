@@ -21,7 +21,20 @@ def test_a_sweep_without_search_has_its_tables_and_figures(make_sweep, lines):
     assert list(found.tables) == ["scores", "gains", "cost", "runs", "unfinished"]
     assert found.shown == ("scores", "gains", "cost", "unfinished")
     assert list(found.drawn()) == ["figure1", "time"]
-    assert found.lines == ("2 arms x 1 task x 1 seed: 2 runs, 1 finished, 1 failed",)
+    assert found.lines == (
+        "2 arms x 1 task x 1 seed: 2 runs, 1 finished, 1 failed",
+        "on demo/t5 (1,545,088 parameters)",
+    )
+
+
+def test_the_heading_says_what_is_not_the_papers(make_sweep, lines):
+    sweep = make_sweep(paper="table1", set={"train.epochs": 3, "method.n": 4})
+    assert report_of_sweep(sweep, lines).lines[1:] == (
+        "on demo/t5 (1,545,088 parameters); the paper's numbers are of T5-base",
+        "for all: train.epochs = 3, method.n = 4",
+    )
+    own = [{**line, "preset": "t5_base_multi"} for line in lines]
+    assert "paper" not in report_of_sweep(sweep, own).lines[1]
 
 
 def test_a_sweep_with_an_axis_draws_figure_4(make_sweep):
