@@ -139,7 +139,10 @@ def asked_for(
     sweep = reading.with_parts(sweep, tasks, arms)
     sweep = expansion.reported(sweep) if reported else sweep
     return reading.with_values(
-        sweep, reading.grid_of(grid or ()), reading.seeds_of(seeds) if seeds else None, set_ or ()
+        sweep,
+        reading.grid_of(grid or ()),
+        reading.seeds_of(seeds) if seeds is not None else None,
+        set_ or (),
     )
 
 
@@ -147,12 +150,16 @@ def shares(
     workers: int | None, threads: int | None, device: str | None, scheduler: str | None
 ) -> tuple[int, int | None]:
     """(workers, CPU threads of each) on this machine; a cluster's workers know their own."""
+    import os
+
     from compacter_cli.sweeps.executors import cores, gpus
 
     if scheduler:
         return workers or 1, threads
     found = [] if device else gpus()
     number = workers or max(1, len(found))
+    if threads is None and "OMP_NUM_THREADS" in os.environ:
+        return number, None  # what it says, each run takes
     return number, threads or max(1, cores() // number)
 
 
@@ -230,6 +237,7 @@ def check_resources(expansion: Expansion, offline: bool) -> None:
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
+    from compacter_cli.training.watching import check_watchers
 
     recipes = [run.recipe for run in expansion.runs]
     for preset in dict.fromkeys(recipe.backbone.preset for recipe in recipes):
@@ -238,6 +246,8 @@ def check_resources(expansion: Expansion, offline: bool) -> None:
         (recipe.task, *(getattr(recipe.data, key) for key in recipe.data.paths)): recipe
         for recipe in recipes
     }
+    watchers = {name for recipe in recipes for name in recipe.output.watch}
+    check_watchers(sorted(watchers))
     for recipe in places.values():
         find_rows(task_of(recipe), recipe.data, offline)
 
@@ -246,7 +256,7 @@ def _fail_if_any_failed(done: SweepRun) -> None:
     from compacter_cli.errors import CompacterError
     from compacter_cli.sweeps.directory import count_states
 
-    if failed := count_states(done.lines.values())["failed"]:
+    if failed := count_states(done.lines)["failed"]:
         raise CompacterError(
             f"{failed} of {len(done.lines)} runs failed",
             "mend what their logs say, and give the same command with --retry",

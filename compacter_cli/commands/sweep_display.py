@@ -33,14 +33,24 @@ class Plain(SweepDisplay):
 
     def begun(self, sweep: SweepRun) -> None:
         self._all = len(sweep.jobs)
-        kept = len(sweep.lines) - self._all
+        kept = len(sweep.updates) - self._all
         what = f"{counted(self._all, 'run')} to do, {kept:,} there"
         self._console.print(f"{sweep.sweep.title}: {what} ({sweep.directory})", soft_wrap=True)
+        if sweep.apart:
+            there = f"the directory also holds {counted(sweep.apart, 'run')} of the sweep as it was"
+            self._console.print(f"{there}; kept, and left out of its index", soft_wrap=True)
 
     def ended(self, line: IndexLine, outcome: Outcome) -> None:
         self._done += 1
         self._console.print(
             f"{self._done}/{self._all}  {run_words(line)}: {ended_words(line, outcome)}",
+            soft_wrap=True,
+        )
+
+    def again(self, line: IndexLine, outcome: Outcome) -> None:
+        self._console.print(
+            f"{run_words(line)}: {ended_words(line, outcome)}; it is tried once more from its "
+            "saved state",
             soft_wrap=True,
         )
 
@@ -97,9 +107,9 @@ def screen(sweep: SweepRun, failed: list[str]) -> RenderableType:
 
 
 def _heading(sweep: SweepRun, running: int) -> str:
-    states = count_states(sweep.lines.values())
+    states = count_states(sweep.lines)
     todo = len(sweep.jobs)
-    left = sum(sweep.lines[job.run]["state"] in ("waiting", "unfinished") for job in sweep.jobs)
+    left = todo - len(sweep.ended)
     passed = time.time() - sweep.began
     pace = f", about {time_words(passed / (todo - left) * left)} left" if left < todo else ""
     failed = f", {states['failed']} failed" if states["failed"] else ""
@@ -115,7 +125,7 @@ def _running_table(sweep: SweepRun, running: dict[str, Followed]) -> Table:
     for run, found in list(running.items())[:RUNNING_SHOWN]:
         updates = sweep.updates[run]
         table.add_row(
-            run_words(sweep.lines[run]),
+            run_words(sweep.line(run)),
             f"{found.update:,}" + (f"/{updates:,}" if updates else ""),
             "-" if found.loss is None else f"{found.loss:.3f}",
             time_words(found.seconds_left(updates, now)),

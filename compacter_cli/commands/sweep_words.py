@@ -9,9 +9,10 @@ from compacter_cli.commands.console import out, show_note, table_of
 from compacter_cli.files import size_text
 from compacter_cli.sweeps.directory import brought_up_to_date, count_states, log_of, planned_line
 from compacter_cli.sweeps.estimates import Estimate, estimate
+from compacter_cli.sweeps.expansion import setting_words, value_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from compacter_cli.sweeps.estimates import StepCost
@@ -42,6 +43,7 @@ class SweepPlan(TypedDict):
     directory: str
     workers: int
     device: str | None
+    measures: bool
     arms: list[ArmPlan]
     total: ArmPlan
     states: dict[State, int]
@@ -64,10 +66,12 @@ def plan_data(
         "directory": str(directory),
         "workers": workers,
         "device": next((cost["device_name"] for cost in costs.values() if cost), None),
+        "measures": sweep.measure is not None,
         "arms": [
-            _arm_plan(arm.name, _of_arm(expansion.runs, arm.name), costs) for arm in sweep.arms
+            _arm_plan(sweep, arm.name, _of_arm(expansion.runs, arm.name), costs)
+            for arm in sweep.arms
         ],
-        "total": _arm_plan("all", expansion.runs, costs),
+        "total": _arm_plan(sweep, "all", expansion.runs, costs),
         "states": dict(count_states(lines)),
         "left_out": [left_out_words(item) for item in expansion.left_out],
         "runs": lines,
@@ -78,8 +82,12 @@ def _of_arm(runs: Iterable[PlannedRun], name: str) -> list[PlannedRun]:
     return [run for run in runs if run.arm.name == name]
 
 
-def _arm_plan(name: str, runs: list[PlannedRun], costs: dict[str, StepCost | None]) -> ArmPlan:
-    found: Estimate = estimate(runs, costs)
+def _arm_plan(
+    sweep: Sweep, name: str, runs: list[PlannedRun], costs: dict[str, StepCost | None]
+) -> ArmPlan:
+    found = estimate(runs, costs)
+    if sweep.measure:  # nothing is trained to its end
+        found = Estimate(found.runs, None, None, None, None)
     return {
         "arm": name,
         "runs": found.runs,
@@ -95,18 +103,9 @@ def left_out_words(item: LeftOut) -> str:
     return f"{item.arm} without {setting_words(item.setting)}: {item.reason}"
 
 
-def setting_words(setting: Mapping[str, Any]) -> str:
-    """`bottleneck=96 n=4`, by the last parts of the keys."""
-    return " ".join(f"{key.rpartition('.')[2]}={_value(value)}" for key, value in setting.items())
-
-
-def _value(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def run_words(line: IndexLine) -> str:
     """A run in a few words: task, arm, setting, seed."""
-    axis = "" if line["axis"] is None else f" at {_value(line['axis'])}"
+    axis = "" if line["axis"] is None else f" at {value_text(line['axis'])}"
     parts = (line["task"], f"{line['arm']}{axis}", setting_words(line["setting"]))
     return " ".join(filter(None, (*parts, f"seed {line['seed']}")))
 
@@ -144,7 +143,7 @@ def show_plan(plan: SweepPlan) -> None:
 def _plan_table(plan: SweepPlan) -> Any:
     total = plan["total"]
     columns = ["arm", "runs", "updates"]
-    columns += ["time here", "peak memory"] if plan["device"] else []
+    columns += ["time here", "memory"] if plan["device"] else []
     columns += ["time, paper's GPU"] if total["paper_seconds"] is not None else []
     table = table_of(*columns, numbers=columns[1:])
     for row in (*plan["arms"], total):
@@ -169,10 +168,16 @@ def plan_lines(plan: SweepPlan) -> list[str]:
     """What a plan comes to, in sentences."""
     states = ", ".join(f"{count:,} {state}" for state, count in plan["states"].items())
     lines = [f"{counted(plan['total']['runs'], 'run')} ({states}) in {plan['directory']}"]
-    if plan["device"]:
+    if plan["measures"]:
+        lines.append("training steps of each are measured, none is trained to its end")
+    elif plan["device"]:
         lines.append(
             f"time here: training steps on {plan['device']}, one run after the other, with texts "
             "as long as the recipes let them be; scoring comes on top"
+        )
+        lines.append(
+            "memory: weights and what a step takes beyond them, without the frameworks' own, which "
+            "is some 500 MB of a process"
         )
         seconds = plan["total"]["seconds"]
         if plan["workers"] > 1 and seconds is not None:
@@ -189,7 +194,7 @@ def plan_lines(plan: SweepPlan) -> list[str]:
 
 def as_data(done: SweepRun) -> dict[str, Any]:
     """What became of a sweep's runs, as plain data."""
-    lines = list(done.lines.values())
+    lines = done.lines
     return {
         "name": done.sweep.name,
         "directory": str(done.directory),
@@ -200,7 +205,7 @@ def as_data(done: SweepRun) -> dict[str, Any]:
 
 def show_sweep(done: SweepRun) -> None:
     """Print what became of a sweep's runs, failures with their reasons, and what to do next."""
-    lines = list(done.lines.values())
+    lines = done.lines
     states = ", ".join(f"{count:,} {state}" for state, count in count_states(lines).items())
     out.print(f"{done.sweep.title}: {states}", soft_wrap=True)
     failed = [line for line in lines if line["state"] == "failed"]

@@ -53,6 +53,9 @@ def _problem(item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem
         return Problem(key, f"must be a table, [{key}]. Received: {_shown(item['input'])}")
     if problem == "value_error":
         return Problem(key, str(more["error"]))
+    if problem == "too_short":
+        least, there = more["min_length"], more["actual_length"]
+        return Problem(key, f"must hold {least} or more. Received: {there or 'nothing'}")
     message = item["msg"].replace("Input should be", "must be")
     return Problem(key, f"{message}. Received: {_shown(item['input'])}")
 

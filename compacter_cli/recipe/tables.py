@@ -101,16 +101,25 @@ def override(tables: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]
                 f"--set {excerpt(text)}: the key has more than {DEEPEST} parts",
                 "such as --set train.epochs=3",
             )
-        *sections, key = dotted.strip().split(".")
-        table = tables
-        for section in sections:
-            table = table.setdefault(section, {})
-            if not isinstance(table, dict):
-                raise UsageError(
-                    f"--set {excerpt(text)}: {excerpt(section)} is a value, not a section"
-                )
-        table[key] = _toml_value(value.strip(), text)
+        put(tables, dotted.strip(), _toml_value(value.strip(), text))
     return tables
+
+
+def put(tables: dict[str, Any], dotted: str, value: Any) -> None:
+    """Give the dotted key of plain tables a value, in sections made where there are none.
+
+    Raises:
+        UsageError: a part of the key is a value there.
+    """
+    *sections, key = dotted.split(".")
+    table = tables
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise UsageError(
+                f"--set {excerpt(dotted)}: {excerpt(section)} is a value, not a section"
+            )
+    table[key] = value
 
 
 def _toml_value(value: str, text: str) -> Any:

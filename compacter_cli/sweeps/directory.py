@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 from compacter_cli.files import (
+    check_contained,
     parse_json,
     place_of,
     read_file,
@@ -24,11 +25,11 @@ from compacter_cli.sweeps.cost import COST, read_cost
 from compacter_cli.sweeps.reading import sweep_of
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.tasks import task_of
-from compacter_cli.training.claim import hold, is_vacant
+from compacter_cli.training.claim import RECIPE, hold, is_vacant
 from compacter_cli.training.run_directory import read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Container, Iterable, Mapping
 
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.sweeps.expansion import PlannedRun
@@ -131,6 +132,8 @@ def read_sweep(directory: Path) -> SweepState:
     try:
         sweep = _sweep_in(directory)
         text = read_file(directory / INDEX, INDEX_BYTES).decode()
+        if not text:
+            raise ValueError("it is empty")
         lines = [_line(number, line) for number, line in enumerate(text.splitlines(), start=1)]
     except FileNotFoundError as error:
         name = Path(error.filename).name
@@ -210,7 +213,7 @@ def rows_of(recipe: Recipe) -> int | None:
 def brought_up_to_date(directory: Path, line: IndexLine) -> IndexLine:
     """A line of the index, by what the run's directory holds now."""
     known = {key: value for key, value in line.items() if key not in _OF_THE_FINISHED}
-    state, more = _found(directory, line["run"])
+    state, more = _found(directory, line)
     return cast("IndexLine", {**known, **more, "state": state})
 
 
@@ -221,11 +224,17 @@ _OF_THE_FINISHED = {
 }  # fmt: skip
 
 
-def _found(directory: Path, run: str) -> tuple[State, Mapping[str, Any]]:
+def _found(directory: Path, line: IndexLine) -> tuple[State, Mapping[str, Any]]:
     """How far a run is, and what that adds to its line."""
+    run = line["run"]
     place = directory / run
     try:
+        check_contained(place, directory)
+    except ValueError as error:
+        return "failed", {"error": f"{run}: {error}"}
+    try:
         if result := read_result(place):
+            _check_is(result, line)
             return "finished", _of_result(result)
         if (place / COST).exists():
             return "finished", read_cost(place)
@@ -234,6 +243,13 @@ def _found(directory: Path, run: str) -> tuple[State, Mapping[str, Any]]:
     if failure := read_failure(directory, run):
         return "failed", {"error": failure.get("error", "no reason is known")}
     return ("waiting" if is_vacant(place) else "unfinished"), {}
+
+
+def _check_is(result: Result, line: IndexLine) -> None:
+    """Make sure that a result is of the run of its line: a directory may have been exchanged."""
+    for key in ("task", "method", "seed", "trained_parameters"):
+        if key in line and result[key] != line[key]:
+            raise CompacterError(f"it is another run: its {key} is {result[key]}, not {line[key]}")
 
 
 def _of_result(result: Result) -> dict[str, Any]:
@@ -287,6 +303,13 @@ def forget_failure(directory: Path, run: str) -> None:
     path = _failure_file(directory, run)
     if path.exists():
         remove_any(path)
+
+
+def count_apart(directory: Path, planned: Container[str]) -> int:
+    """How many runs the directory holds that are not planned, of the sweep as it was before."""
+    recipes = (directory / RUNS).rglob(RECIPE)
+    runs = (path.parent.relative_to(directory).as_posix() for path in recipes)
+    return sum(run not in planned for run in runs)
 
 
 def count_states(lines: Iterable[IndexLine]) -> Counter[State]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.errors import RecipeError, UsageError, nearest_or_all
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe.recipe import recipe_of
-from compacter_cli.recipe.tables import is_pretraining, override, read_tables
+from compacter_cli.recipe.tables import is_pretraining, put, read_tables
 from compacter_cli.training.run_directory import run_directory
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from compacter_cli.sweeps.sections import Arm, Grid, Sweep, Value
 
 METHOD = "method."
+MOST_RUNS = 20_000  # of a sweep: every one is checked before the first begins
 Tables = dict[str, Any]
 
 
@@ -75,6 +76,7 @@ def expand(sweep: Sweep) -> Expansion:
             be had.
         RecipeError: a recipe has problems.
     """
+    _check_size(sweep)
     found = Expansion()
     used: set[str] = set()
     for task, arm in itertools.product(sweep.tasks, sweep.arms):
@@ -84,17 +86,42 @@ def expand(sweep: Sweep) -> Expansion:
             first = next(item for item in found.left_out if item.arm == arm.name)
             raise UsageError(
                 f"sweep {sweep.name}, {arm.name} on {task}: no setting fits the backbone; "
-                f"{first.setting}: {first.reason}"
+                f"{setting_words(first.setting)}: {first.reason}"
             )
     _check_used(sweep, used)
     return found
+
+
+def setting_words(setting: Mapping[str, Any]) -> str:
+    """`bottleneck=96 n=4`, by the last parts of the keys."""
+    return " ".join(f"{key.rpartition('.')[2]}={value_text(v)}" for key, v in setting.items())
+
+
+def value_text(value: object) -> str:
+    """A value of a recipe as people read it."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _check_size(sweep: Sweep) -> None:
+    """Refuse a sweep that nobody could want, before it is expanded."""
+    values = len(sweep.axis.values) if sweep.axis else 1
+    settings = sum(
+        math.prod(map(len, {**sweep.search, **arm.search}.values())) for arm in sweep.arms
+    )
+    runs = len(sweep.tasks) * len(sweep.seeds) * values * settings
+    if runs > MOST_RUNS:
+        raise UsageError(
+            f"sweep {sweep.name}: {runs:,} runs; at most {MOST_RUNS:,} can be had",
+            "search fewer values at a time",
+        )
 
 
 def _expand_arm(sweep: Sweep, task: str, arm: Arm, found: Expansion) -> set[str]:
     """Add an arm's runs on a task; the keys of the sweep's that its method has."""
     tables = _tables_of(sweep, task, arm)
     fits = _Fitting(tables)
-    grid = {**fits.those_of(sweep.search), **arm.search}
+    searched = {key: v for key, v in fits.those_of(sweep.search).items() if key not in arm.set}
+    grid = {**searched, **arm.search}
     for axis, along in _axis_values(sweep):
         for setting in _settings(grid):
             values = {**fits.those_of(sweep.set), **arm.set, **fits.those_of(along), **setting}
@@ -173,8 +200,10 @@ def _tables_of(sweep: Sweep, task: str, arm: Arm) -> Tables:
 
 
 def _recipe(tables: Tables, values: Mapping[str, Value], seed: int, source: str) -> Recipe:
-    texts = [f"{key}={json.dumps(value)}" for key, value in (*values.items(), ("seed", seed))]
-    return recipe_of(override(copy.deepcopy(tables), texts), source)
+    changed = copy.deepcopy(tables)
+    for key, value in {**values, "seed": seed}.items():
+        put(changed, key, value)
+    return recipe_of(changed, source)
 
 
 def _unfit(error: RecipeError) -> str | None:

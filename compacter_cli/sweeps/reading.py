@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import tomllib
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from compacter_cli.errors import RecipeError, UsageError, excerpt, nearest_or_all, user_path
+from compacter_cli.errors import (
+    Problem,
+    RecipeError,
+    UsageError,
+    excerpt,
+    nearest_or_all,
+    user_path,
+)
 from compacter_cli.files import read_file
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.recipe import load_recipe
@@ -44,7 +52,15 @@ def sweep_of(tables: Mapping[str, Any], source: str) -> Sweep:
     try:
         return Sweep.model_validate(tables)
     except ValidationError as error:
-        raise RecipeError(source, problems_of(error, Sweep, tables)) from None
+        found = problems_of(error, Sweep, tables)
+        raise RecipeError(source, [_of_a_sweep(problem) for problem in found]) from None
+
+
+def _of_a_sweep(problem: Problem) -> Problem:
+    """A problem whose hint is not a recipe's."""
+    if problem.message == "missing":
+        return replace(problem, hint="add it to the sweep file")
+    return problem
 
 
 def sweep_of_recipes(recipes: Iterable[str]) -> Sweep:
@@ -60,9 +76,14 @@ def sweep_of_recipes(recipes: Iterable[str]) -> Sweep:
             f"--recipe: the recipes are of {' and '.join(sorted(tasks))}; expected one task",
             "write a sweep file: recipes/sweeps has examples",
         )
-    arms = [Arm(name=_short(name), recipe=name) for name in found]
+    short = [_short(name) for name in found]
+    if len(set(short)) < len(short):  # of several folders
+        short = [name.removesuffix(".toml").replace("/", "-").strip("-.") for name in found]
+    if len(set(short)) < len(short):
+        raise UsageError("--recipe: the same recipe is given twice", "give each once")
+    arms = [Arm(name=name, recipe=recipe) for name, recipe in zip(short, found, strict=True)]
     title = f"{' and '.join(arm.name for arm in arms)} on {next(iter(tasks))}"
-    name = "-".join(arm.name for arm in arms)[:LONGEST_NAME]
+    name = re.sub(r"[^\w.+-]+", "-", "-".join(short)).lstrip(".+-")[:LONGEST_NAME] or "recipes"
     return Sweep(name=name, title=title, tasks=list(tasks), arms=arms)
 
 
@@ -93,7 +114,7 @@ def seeds_of(text: str) -> list[int]:
         UsageError: it is none.
     """
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part, 10) for part in text.split(",")]
     except ValueError:
         raise UsageError(
             f"--seeds {excerpt(text)}: expected whole numbers", "such as --seeds 1,2,3"
@@ -104,7 +125,12 @@ def _values(text: str) -> list[Any]:
     """The values between commas: TOML where they are, else plain texts."""
     try:
         return parse(f"value = [{text}]")["value"]
-    except (tomllib.TOMLDecodeError, ValueError):
+    except ValueError as error:  # a TOMLDecodeError is one
+        if any(sign in text for sign in "\"'[{"):
+            raise UsageError(
+                f"--grid: {excerpt(text)} is no TOML between its commas: {error}",
+                "quote every text",
+            ) from None
         return [part.strip() for part in text.split(",") if part.strip()]
 
 
@@ -168,6 +194,8 @@ def with_values(
         RecipeError: what comes of it is no sweep.
     """
     values = dict(flat(override({}, overrides)))
+    if both := values.keys() & grid.keys():
+        raise UsageError(f"--grid and --set: {min(both)} is given to both", "give it to one")
     search = {key: value for key, value in {**sweep.search, **grid}.items() if key not in values}
     tables = {
         **sweep.plain(),

@@ -49,6 +49,9 @@ class SweepDisplay:
     def ended(self, line: IndexLine, outcome: Outcome) -> None:
         """A run has ended."""
 
+    def again(self, line: IndexLine, outcome: Outcome) -> None:
+        """A run has died, and is tried once more."""
+
     def look(self, sweep: SweepRun) -> None:
         """About a second has gone by."""
 
@@ -63,23 +66,26 @@ class SweepRun:
     Attributes:
         directory: the sweep's.
         sweep: what was asked for.
-        lines: the index, by run.
+        lines: the index, a line a planned run; two arms may plan the same one.
         updates: optimizer steps of each run; `None` where the data alone can tell.
-        jobs: what is left to be run.
+        jobs: what is left to be run, each run once.
+        apart: runs that the directory holds and that are not of the sweep any more.
         began: when, in seconds of the wall clock.
     """
 
     directory: Path
     sweep: Sweep
-    lines: dict[str, IndexLine]
+    lines: list[IndexLine]
     updates: dict[str, int | None]
     jobs: list[Job]
+    apart: int = 0
     began: float = field(default_factory=time.time)
+    ended: set[str] = field(default_factory=set)
     _followed: dict[str, Followed] = field(default_factory=dict)
 
     def running(self) -> dict[str, Followed]:
         """The runs that a process writes now, each with how far it is."""
-        asked = {job.run for job in self.jobs if self.lines[job.run]["state"] != "finished"}
+        asked = {job.run for job in self.jobs if job.run not in self.ended}
         for run in asked:
             found = follow(self.directory / run, self.began, self._followed.get(run))
             if found is None:
@@ -88,21 +94,30 @@ class SweepRun:
                 self._followed[run] = found
         return {run: found for run, found in self._followed.items() if run in asked}
 
+    def line(self, run: str) -> IndexLine:
+        """The line of a run, the first where several have planned it."""
+        return next(line for line in self.lines if line["run"] == run)
+
     def note(self, job: Job, outcome: Outcome) -> IndexLine:
         """Write down what became of a job, and give its line as it is now."""
+        self.ended.add(job.run)
         if outcome["state"] in ("failed", "died"):
             places.write_failure(self.directory, job.run, outcome)
         elif outcome["state"] == "finished":
             places.forget_failure(self.directory, job.run)
-        self.lines[job.run] = places.brought_up_to_date(self.directory, self.lines[job.run])
-        places.write_index(self.directory, self.lines.values())
-        return self.lines[job.run]
+        self._bring_up_to_date(lambda line: line["run"] == job.run)
+        return self.line(job.run)
 
     def look_again(self) -> None:
         """Bring the whole index up to date, and write it."""
-        for run, line in self.lines.items():
-            self.lines[run] = places.brought_up_to_date(self.directory, line)
-        places.write_index(self.directory, self.lines.values())
+        self._bring_up_to_date(lambda line: True)
+
+    def _bring_up_to_date(self, which: Callable[[IndexLine], bool]) -> None:
+        self.lines = [
+            places.brought_up_to_date(self.directory, line) if which(line) else line
+            for line in self.lines
+        ]
+        places.write_index(self.directory, self.lines)
 
 
 def sweep_run(
@@ -121,19 +136,22 @@ def sweep_run(
         surroundings: how they are run.
         retry: run those that failed again, too.
     """
-    planned = {f"{places.RUNS}/{run.place}": run for run in runs}
-    lines = {line["run"]: line for line in places.lines_of(directory, sweep, planned.values())}
+    runs = list(runs)
+    lines = places.lines_of(directory, sweep, runs)
+    planned = {line["run"]: run for line, run in zip(lines, runs, strict=True)}
+    states = {line["run"]: line["state"] for line in lines}
     left = ("waiting", "unfinished", *(("failed",) if retry else ()))
     jobs = [
         _job(directory, sweep, name, run, surroundings)
         for name, run in planned.items()
-        if lines[name]["state"] in left
+        if states[name] in left
     ]
-    updates = {name: updates_of(run.recipe) for name, run in planned.items()}
     for job in jobs:
         places.forget_failure(directory, job.run)
-        lines[job.run] = places.brought_up_to_date(directory, lines[job.run])
-    return SweepRun(directory, sweep, lines, updates, jobs)
+    updates = {name: updates_of(run.recipe) for name, run in planned.items()}
+    found = SweepRun(directory, sweep, lines, updates, jobs, places.count_apart(directory, planned))
+    found.look_again()
+    return found
 
 
 def _job(
@@ -176,11 +194,14 @@ def carry_out(
     def ended(job: Job, outcome: Outcome) -> None:
         display.ended(found.note(job, outcome), outcome)
 
+    def again(job: Job, outcome: Outcome) -> None:
+        display.again(found.line(job.run), outcome)
+
     more = {} if run is None else {"run": run}
     display.begun(found)
     stop = found.directory / places.STOP
     try:
-        run_all(found.jobs, executor, ended, lambda: display.look(found), **more)
+        run_all(found.jobs, executor, ended, again, lambda: display.look(found), **more)
     except BaseException as error:
         display.stop()
         stop.touch()
@@ -195,9 +216,8 @@ def carry_out(
 
 
 def _interrupted(found: SweepRun, error: KeyboardInterrupt) -> Interrupted:
-    left = sum(found.lines[job.run]["state"] == "waiting" for job in found.jobs)
     return Interrupted(
-        f"interrupted: {len(found.jobs) - left} of {len(found.jobs)} runs have ended, and what was "
+        f"interrupted: {len(found.ended)} of {len(found.jobs)} runs have ended, and what was "
         "running is saved; the same command goes on",
         getattr(error, "signum", signal.SIGINT),
     )

@@ -23,6 +23,7 @@ def run_all(
     jobs: Iterable[Job],
     executor: Executor,
     ended: Callable[[Job, Outcome], None],
+    again: Callable[[Job, Outcome], None] = lambda job, outcome: None,
     look: Callable[[], None] = lambda: None,
     run: Callable[[Job], Outcome] = run_in_child,
 ) -> None:
@@ -32,6 +33,7 @@ def run_all(
         jobs: what is to be run, first come, first served.
         executor: where: threads of this process, or a cluster's.
         ended: called with each job and what became of it.
+        again: called with a job that died and is tried once more, behind those that wait.
         look: called about every second meanwhile.
         run: what an executor calls with a job.
     """
@@ -52,6 +54,7 @@ def run_all(
             for future in done:
                 job, outcome = pending.pop(future), _outcome(future)
                 if outcome["state"] == "died" and attempts[job.run] < ATTEMPTS:
+                    again(job, outcome)
                     submit(job)
                 else:
                     ended(job, outcome)

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from compacter_cli.methods import METHODS
 from compacter_cli.section import Count, Dimension, Section, Text
+from compacter_cli.training.run_directory import FREE
 
 PaperTable: TypeAlias = Literal["table1", "table2", "table3", "figure4"]
 Value: TypeAlias = Any
@@ -14,14 +15,57 @@ Values = Annotated[list[Value], Field(min_length=1)]
 Grid: TypeAlias = dict[str, Values]
 """Values to try by dotted key of the recipe; of several keys, all combinations."""
 
+# What a sweep says in other ways: its tasks, its seeds, its arms, its directory.
+OF_THE_SWEEP = {
+    "task": "give tasks",
+    "seed": "give seeds",
+    "method.name": "methods are arms",
+    "output.root": "give --output",
+}
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("holds a character that cannot be printed")
+    return text
+
+
+Name = Annotated[str, Field(pattern=r"^\w[\w.+-]{0,99}$")]
+"""What a file or folder can be called on any system."""
+Title = Annotated[Text, AfterValidator(_printable)]
+
+
+def _may_set(value: dict[str, Value]) -> dict[str, Value]:
+    for key in value:
+        _may_be_set(key)
+    return value
+
+
+def _may_be_set(key: str) -> str:
+    if key in OF_THE_SWEEP:
+        raise ValueError(f"{key} is the sweep's to say: {OF_THE_SWEEP[key]}")
+    return key
+
+
+def _may_vary(key: str) -> str:
+    if _may_be_set(key).startswith(FREE):
+        raise ValueError(f"{key} changes no result, so there is nothing to compare")
+    return key
+
+
+Settings = Annotated[dict[str, Value], AfterValidator(_may_set)]
+"""Values by dotted key of the recipe."""
+Varied = Annotated[Text, AfterValidator(_may_vary)]
+"""Dotted key of the recipe whose values make other runs."""
+
 
 class Axis(Section):
     """A key whose values are compared with one another, and not chosen among."""
 
-    key: Text
+    key: Varied
     """Dotted key of the recipe, such as data.max_train_samples."""
     values: Values
-    along: Grid = Field(default_factory=dict)
+    along: Annotated[Grid, AfterValidator(_may_set)] = Field(default_factory=dict)
     """Keys that change with it: for each a list as long as `values`."""
 
     @field_validator("values")
@@ -46,14 +90,14 @@ class Axis(Section):
 class Arm(Section):
     """One side of the comparison: a recipe for every task, and what is searched for it alone."""
 
-    name: Text
+    name: Title
     """Its name in the sweep; where no recipe says otherwise, a method's."""
-    title: Text | None = None
+    title: Title | None = None
     """Its name in tables; the method's own where left out."""
     recipe: Text | None = None
     """Recipe of its own, by path or shipped name, as the sweep's."""
-    set: dict[str, Value] = Field(default_factory=dict)
-    """Values of its own, by dotted key."""
+    set: Settings = Field(default_factory=dict)
+    """Values of its own, by dotted key; what is set for an arm is not searched for it."""
     search: Grid = Field(default_factory=dict)
     """Values to choose among on validation, beside those searched for every arm."""
 
@@ -61,6 +105,13 @@ class Arm(Section):
     @classmethod
     def _a_grid(cls, value: Grid) -> Grid:
         return _checked_grid(value)
+
+    @model_validator(mode="after")
+    def _set_or_searched(self) -> Self:
+        for key in self.set:
+            if key in self.search:
+                raise ValueError(f"{self.name} both sets and searches {key}: do one of them")
+        return self
 
 
 class Measuring(Section):
@@ -81,9 +132,9 @@ def _every_method() -> list[Arm]:
 class Sweep(Section):
     """A comparison, completely: what `sweep.toml` in a sweep's directory holds."""
 
-    name: Text
+    name: Name
     """What it is called; a directory holds one sweep, of one name."""
-    title: Text
+    title: Title
     """The heading of its report."""
     measure: Measuring | None = None
     """Given, nothing is trained to its end: training steps are measured."""
@@ -95,7 +146,7 @@ class Sweep(Section):
     )
     recipe: Text = "{task}_{arm}"
     """Recipe of an arm on a task, by path or shipped name."""
-    set: dict[str, Value] = Field(default_factory=dict)
+    set: Settings = Field(default_factory=dict)
     """Values for all runs, by dotted key of the recipe."""
     search: Grid = Field(default_factory=dict)
     """Values to choose among on validation, the same for every arm."""
@@ -121,6 +172,7 @@ class Sweep(Section):
 
 def _checked_grid(grid: Grid) -> Grid:
     for key, values in grid.items():
+        _may_vary(key)
         _distinct(values, f"{key} ")
     return grid
 

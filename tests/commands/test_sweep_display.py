@@ -19,10 +19,11 @@ def running(tmp_path, monkeypatch):
     """A sweep of 36 runs: ten done, one failed, two running for 20 seconds."""
     asked = asked_for("demo_figure4")
     found = sweep_run(tmp_path, asked, expand(asked).runs, Surroundings())
-    names = list(found.lines)
-    for name in names[:10]:
-        found.lines[name]["state"] = "finished"
-    found.lines[names[10]]["state"] = "failed"
+    names = [line["run"] for line in found.lines]
+    for line in found.lines[:10]:
+        line["state"] = "finished"
+    found.lines[10]["state"] = "failed"
+    found.ended |= set(names[:11])
     found.began = time.time() - 110
     now = time.time()
     followed = {
@@ -52,8 +53,7 @@ def test_one_table_tells_done_running_failed_and_time_left(running, width):
 
 
 def test_without_an_ended_run_there_is_no_time_left(running):
-    for line in running.lines.values():
-        line["state"] = "waiting"
+    running.ended.clear()
     assert "left" not in lines_of(screen(running, []), 80)[0]
 
 
@@ -61,7 +61,7 @@ def test_lines_for_where_no_terminal_is(running):
     console = Console(width=120, file=io.StringIO())
     display = Plain(console)
     display.begun(running)
-    line = {**next(iter(running.lines.values())), "test_mean": 81.234, "training_seconds": 200.0}
+    line = {**running.lines[0], "test_mean": 81.234, "training_seconds": 200.0}
     display.ended(line, {"state": "finished"})
     display.look(running)
     display.stop()
@@ -74,7 +74,7 @@ def test_a_live_table_remembers_what_failed(running):
     console = Console(width=100, file=io.StringIO(), force_terminal=True, highlight=False)
     display = LiveTable(console)
     display.begun(running)
-    display.ended(next(iter(running.lines.values())), {"state": "died", "error": "out of memory?"})
+    display.ended(running.lines[0], {"state": "died", "error": "out of memory?"})
     display.look(running)
     display.stop()
     assert "failed  demo/entailment full at 100 seed 42: died: out of memory?" in (
@@ -85,6 +85,22 @@ def test_a_live_table_remembers_what_failed(running):
 def test_words_for_what_became_of_a_run():
     assert ended_words({"step_ms": 12.6}, {"state": "finished"}) == "13 ms a step"
     assert ended_words({}, {"state": "stopped"}) == "stopped: it was asked to"
+
+
+def test_a_run_that_died_is_told_before_it_is_tried_again(running):
+    console = Console(width=200, file=io.StringIO())
+    Plain(console).again(running.lines[0], {"state": "died", "error": "its process was killed"})
+    assert console.file.getvalue() == (
+        "demo/entailment full at 100 seed 42: died: its process was killed; "
+        "it is tried once more from its saved state\n"
+    )
+
+
+def test_runs_of_the_sweep_before_are_told(running):
+    running.apart = 2
+    console = Console(width=200, file=io.StringIO())
+    Plain(console).begun(running)
+    assert "the directory also holds 2 runs of the sweep as it was" in console.file.getvalue()
 
 
 def test_a_quiet_command_shows_nothing(capsys):

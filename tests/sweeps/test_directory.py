@@ -37,7 +37,13 @@ def finished(begun, smoke_run):
     """The same with one run finished: the finished run of another recipe stands in."""
     first = places.read_sweep(begun).lines[0]["run"]
     shutil.copytree(smoke_run, begun / first)
+    change_result(begun / first, seed=1)
     return begun
+
+
+def change_result(run, **changes):
+    path = run / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def states(place):
@@ -69,6 +75,30 @@ def test_a_damaged_result_is_a_run_that_failed(finished):
     line = places.read_sweep(finished).lines[0]
     assert line["state"] == "failed"
     assert "is damaged" in line["error"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 2}, {"task": "glue/rte"}, {"method": "bitfit"}, {"trained_parameters": 3}]
+)
+def test_the_result_of_another_run_is_no_result(finished, change):
+    change_result(finished / places.read_sweep(finished).lines[0]["run"], **change)
+    line = places.read_sweep(finished).lines[0]
+    assert line["state"] == "failed"
+    assert f"it is another run: its {next(iter(change))} is" in line["error"]
+
+
+def test_a_link_out_of_the_sweep_is_not_followed(begun, smoke_run):
+    run = begun / places.read_sweep(begun).lines[0]["run"]
+    run.parent.mkdir(parents=True)
+    run.symlink_to(smoke_run)
+    line = places.read_sweep(begun).lines[0]
+    assert line["state"] == "failed"
+    assert "outside of its directory" in line["error"]
+
+
+def test_runs_of_the_sweep_as_it_was_are_counted(finished):
+    assert places.count_apart(finished, {places.read_sweep(finished).lines[0]["run"]}) == 0
+    assert places.count_apart(finished, set()) == 1
 
 
 def test_a_failure_is_kept_until_it_is_forgotten(begun):
@@ -119,6 +149,7 @@ def test_one_killed_as_it_began_is_begun_again(tmp_path):
     ("name", "data", "said"),
     [
         ("index.jsonl", b"{", "is damaged"),
+        ("index.jsonl", b"", "it is empty"),
         ("index.jsonl", b'{"task": 3}\n', "line 1 has no task, or another kind of one"),
         ("index.jsonl", b"[]\n", "line 1 is no object"),
         ("index.jsonl", None, "has lost its index.jsonl"),

@@ -1,6 +1,7 @@
 """From sweep files to runs: the shipped sweeps' numbers, what is searched, and what cannot be."""
 
 import collections
+import datetime
 
 import pytest
 
@@ -90,6 +91,48 @@ def test_an_arms_own_values_win_over_those_for_all():
         run.recipe.train.epochs for run in expand(smoke(arms=arms, set={"train.epochs": 5})).runs
     ]
     assert epochs == [3, 5]
+
+
+def test_what_is_set_for_an_arm_is_not_searched_for_it():
+    arms = [Arm(name="one", recipe=SMOKE, set={"train.learning_rate": 5e-4}),
+            Arm(name="two", recipe=SMOKE)]  # fmt: skip
+    runs = expand(smoke(arms=arms, search={"train.learning_rate": [1e-3, 2e-3]})).runs
+    assert [(run.arm.name, run.recipe.train.learning_rate) for run in runs] == [
+        ("one", 5e-4),
+        ("two", 1e-3),
+        ("two", 2e-3),
+    ]
+
+
+def test_values_come_to_the_recipe_as_they_are(tmp_path):
+    (tmp_path / "😀.csv").write_text("text,label\n")
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(
+        'task = "csv"\n[backbone]\npreset = "random/tiny"\n[method]\nname = "full"\n'
+        '[data]\ntrain = "x"\nsource = "{text}"\ntarget = "{label}"\n'
+    )
+    sweep = Sweep(
+        name="own",
+        title="Own",
+        tasks=["csv"],
+        arms=[Arm(name="one", recipe=str(recipe))],
+        set={"data.train": str(tmp_path / "😀.csv"), "data.source": 'a "😀": {text}'},
+    )
+    (run,) = expand(sweep).runs
+    assert run.recipe.data.source == 'a "😀": {text}'
+    assert run.recipe.data.train == str(tmp_path / "😀.csv")
+
+
+def test_a_value_of_another_kind_is_the_recipes_error():
+    with pytest.raises(RecipeError, match=r"train\.epochs: must be a valid integer"):
+        expand(smoke(set={"train.epochs": datetime.date(2020, 1, 1)}))
+
+
+def test_a_sweep_without_end_is_refused_before_it_is_expanded():
+    keys = ("train.learning_rate", "train.clip_norm", "train.dropout")
+    search = {key: [0.001 * n for n in range(1, 101)] for key in keys}
+    with pytest.raises(UsageError, match="1,000,000 runs; at most 20,000"):
+        expand(smoke(search=search))
 
 
 def test_a_methods_key_goes_to_the_arms_that_have_it():

@@ -3,6 +3,7 @@
 import pytest
 
 from compacter_cli.errors import RecipeError, UsageError
+from compacter_cli.recipe.shipped import find_recipe
 from compacter_cli.sweeps import reading
 from compacter_cli.sweeps.reading import load_sweep, sweep_of, with_parts, with_values
 
@@ -18,6 +19,12 @@ def test_a_grid_is_read_as_toml_or_as_plain_texts():
     assert reading.grid_of(["method.after='both','feed_forward'"]) == {
         "method.after": ["both", "feed_forward"]
     }
+
+
+def test_a_text_is_not_cut_inside_its_quotes():
+    assert reading.grid_of(["data.prefix='é','ü, x'"]) == {"data.prefix": ["é", "ü, x"]}
+    with pytest.raises(UsageError, match="no TOML between its commas"):
+        reading.grid_of(['data.prefix=é,"ü, x"'])
 
 
 @pytest.mark.parametrize("text", ["method.n", "method.n=", "=4", "method.n= , "])
@@ -42,6 +49,24 @@ def test_recipes_make_an_arm_each():
     assert sweep.tasks == ["demo/entailment"]
     assert [arm.name for arm in sweep.arms] == ["entailment_full", "entailment_compacterpp"]
     assert sweep.name == "entailment_full-entailment_compacterpp"
+
+
+def test_recipes_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    text = find_recipe("demo/smoke_compacterpp")[1]
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text(text)
+    given = [str(tmp_path / folder / "mine.toml") for folder in ("a", "b")]
+    names = [arm.name for arm in reading.sweep_of_recipes(given).arms]
+    assert [name[-6:] for name in names] == ["a-mine", "b-mine"]
+    same = ["demo/smoke_compacterpp", "demo/smoke_compacterpp.toml"]
+    with pytest.raises(UsageError, match="given twice"):
+        reading.sweep_of_recipes(same)
+
+
+def test_a_value_is_set_or_searched():
+    with pytest.raises(UsageError, match=r"--grid and --set: method\.n is given to both"):
+        with_values(load_sweep("table1"), {"method.n": [2]}, None, ["method.n=4"])
 
 
 def test_recipes_of_two_tasks_are_no_comparison():
@@ -73,15 +98,29 @@ def test_what_is_no_sweep_file_is_told(tmp_path, data):
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
-        ({"tasks": []}, "tasks", "at least 1 item"),
+        ({"tasks": []}, "tasks", "must hold 1 or more. Received: nothing"),
+        ({"name": "../x"}, "name", "match pattern"),
+        ({"name": "a\x1b[31m"}, "name", "match pattern"),
+        ({"title": "a\nb"}, "title", "cannot be printed"),
+        ({"set": {"seed": 7}}, "set", "seed is the sweep's to say: give seeds"),
+        ({"set": {"task": "glue/rte"}}, "set", "give tasks"),
+        ({"arms": [{"name": "a", "set": {"method.name": "x"}}]}, "arms.0.set", "methods are arms"),
+        ({"search": {"seed": [1]}}, "search", "give seeds"),
+        ({"search": {"output.watch": [[]]}}, "search", "output.watch changes no result"),
+        ({"axis": {"key": "train.save_every", "values": [1]}}, "axis.key", "changes no result"),
+        (
+            {"arms": [{"name": "a", "set": {"x.y": 1}, "search": {"x.y": [1, 2]}}]},
+            "arms.0",
+            "a both sets and searches x.y",
+        ),
         ({"seeds": [1, 1]}, "seeds", "holds 1 twice"),
         ({"seeds": [-1]}, "seeds.0", "greater than or equal to 0"),
         ({"task": ["demo/smoke"]}, "task", "unknown key"),
-        ({"search": {"method.n": []}}, "search.method.n", "at least 1 item"),
+        ({"search": {"method.n": []}}, "search.method.n", "must hold 1 or more"),
         ({"search": {"method.n": [4, 4]}}, "search", "method.n holds 4 twice"),
         ({"arms": [{"name": "a"}, {"name": "a"}]}, "arms", "holds 'a' twice"),
         ({"arms": [{"name": "a", "recip": "x"}]}, "arms.0.recip", "unknown key"),
-        ({"axis": {"key": "seed", "values": []}}, "axis.values", "at least 1 item"),
+        ({"axis": {"key": "train.epochs", "values": []}}, "axis.values", "must hold 1 or more"),
         (
             {"axis": {"key": "a.b", "values": [1, 2], "along": {"c.d": [1]}}},
             "axis",

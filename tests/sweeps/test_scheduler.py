@@ -42,6 +42,19 @@ def test_one_that_died_is_tried_once_more():
     assert sorted(calls) == list("aabbcc")
 
 
+def test_a_death_is_told_before_the_second_try():
+    told = []
+    with ThreadPoolExecutor(1) as executor:
+        run_all(
+            [job("a")],
+            executor,
+            lambda job, outcome: told.append("ended"),
+            lambda job, outcome: told.append(outcome["error"]),
+            run=lambda job: {"state": "died", "error": "killed"},
+        )
+    assert told == ["killed", "ended"]
+
+
 def test_one_that_dies_again_is_given_up():
     assert outcomes(lambda job: {"state": "died"}, "a") == {"a": ["died"]}
 
@@ -81,7 +94,7 @@ def test_what_waits_is_not_begun_after_an_error():
         raise KeyboardInterrupt
 
     with ThreadPoolExecutor(1) as executor, pytest.raises(KeyboardInterrupt):
-        run_all([job(name) for name in "abc"], executor, lambda *_: None, look, run)
+        run_all([job(name) for name in "abc"], executor, lambda *_: None, look=look, run=run)
     assert begun == ["a"]
 
 
