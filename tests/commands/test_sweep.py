@@ -90,7 +90,7 @@ def test_a_plan_measures_steps_of_this_machine(tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert "measuring a step of compacterpp (1 of 1)" in result.stderr
     assert "time here: training steps on cpu" in result.stdout
-    assert "peak memory" in result.stdout
+    assert "memory: weights and what a step takes beyond them" in result.stdout
 
 
 @pytest.mark.parametrize(
