@@ -44,12 +44,15 @@ def command(
     from compacter_cli.commands.console import err, show_note
 
     check_new(html, "--html")
+    check_folder(figures, html)
     found = report(directories=what, say=lambda line: err.print(line, style="dim", soft_wrap=True))
     if table is not None:
         found.table(table)
     files = figure_files(found, figures) if figures else {}
     for problem in found.problems:
         show_note(problem)
+    if figures and not files:
+        show_note(f"--figures {figures}: there is nothing to draw yet")
     show(found, "json" if json_ else form, table)
     for path, data in files.items():
         write_new(path, data)
@@ -130,19 +133,31 @@ def check_new(path: Path | None, option: str) -> None:
         raise UsageError(f"{option} {path}: it is there already", "give another name")
 
 
-def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
-    """The figures of a report as files of a folder, PNG and SVG.
+def check_folder(folder: Path | None, html: Path | None) -> None:
+    """Refuse a folder of figures that could not be made, before anything else is done.
 
     Raises:
-        UsageError: one of them is there already, or the report has no figure.
+        UsageError: it, or what it is to be in, is a file, or is to be the page.
+    """
+    if folder is None:
+        return
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise UsageError(f"--figures {folder}: {place} is a file", "give a folder")
+    if html is not None and html.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise UsageError(f"--figures {folder} and --html {html} are one place", "give two")
+
+
+def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
+    """The figures of a report as files of a folder, PNG and SVG; none while nothing is to draw.
+
+    Raises:
+        UsageError: one of them is there already.
     """
     from compacter_cli.reports.drawing import png_bytes, svg_text
 
-    drawn = found.drawn()
-    if not drawn:
-        raise UsageError("--figures: there is nothing to draw yet", "leave it out")
     files: dict[Path, bytes] = {}
-    for name, (_, figure) in drawn.items():
+    for name, (_, figure) in found.drawn().items():
         files[folder / f"{name}.png"] = png_bytes(figure)
         files[folder / f"{name}.svg"] = svg_text(figure).encode()
     for path in files:

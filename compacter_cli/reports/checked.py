@@ -18,20 +18,22 @@ if TYPE_CHECKING:
 # No score, count, rate or time is larger, and sums and pictures of these are sound.
 LARGEST = 1e15
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
+MOST = 100 + 1e-6  # percent, and what rounding may add; a correlation may be as far below 0
+Score = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=-int(LARGEST), le=int(LARGEST))]
 
 
 class _Scores(TypedDict):
-    metrics: Annotated[dict[str, Number], Field(min_length=1)]
-    majority: dict[str, Number]
+    metrics: Annotated[dict[str, Score], Field(min_length=1)]
+    majority: dict[str, Score]
     count: Whole
     invalid: Whole
-    mean: Number
-    beside: NotRequired[dict[str, Number]]
+    mean: Score
+    beside: NotRequired[dict[str, Score]]
 
 
 class _Measured(TypedDict):
-    full: dict[str, Number]
+    full: dict[str, Score]
 
 
 class _Result(TypedDict):
@@ -48,7 +50,7 @@ class _Result(TypedDict):
     best_epoch: Whole
     validation: _Scores
     test: _Scores
-    paper: NotRequired[list[Number] | None]
+    paper: NotRequired[list[Score] | None]
     measured: NotRequired[_Measured | None]
     before: NotRequired[_Scores | None]
     adapter_bytes: Whole
@@ -64,8 +66,8 @@ class _Update(TypedDict):
 
 
 class _EpochScores(TypedDict):
-    metrics: dict[str, Number]
-    mean: Number
+    metrics: dict[str, Score]
+    mean: Score
 
 
 class _Epoch(TypedDict):
@@ -141,9 +143,25 @@ def _wrong_keys(line: Mapping[str, Any]) -> dict[str, str]:
         _adapter(IndexLine).validate_python(line, strict=True)
     except ValidationError as error:
         wrong |= {str(one["loc"][0]): one["msg"] for one in error.errors() if one["loc"]}
+    wrong |= {
+        key: why for key in _SCORES if key not in wrong and (why := _no_scores(line.get(key)))
+    }
     if line.get("state") == "finished" and not {"test", "step_ms"} & line.keys():
         wrong["test"] = "it is missing"
     return wrong
+
+
+_SCORES = {"test", "test_mean", "validation", "validation_mean", "majority"}
+
+
+def _no_scores(value: object) -> str:
+    """Why a value of a line is no score and no scores; "" where it is, or is not there."""
+    kind = dict[str, Score] if isinstance(value, dict) else Score | None
+    try:
+        _checked(kind, value)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _is_sound(value: object) -> bool:

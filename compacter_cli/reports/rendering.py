@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,9 +17,13 @@ _LATEX = {
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$",
     "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "\n": " ",
+    "[": "{[}", "*": "{*}",  # at the start of a row, an option of the row's end before it
 }  # fmt: skip
 # What Markdown would take for something else, in a cell.
-_MARKDOWN = {"|": r"\|", "\\": r"\\", "*": r"\*", "_": r"\_", "`": r"\`", "<": "&lt;", ">": "&gt;"}
+_MARKDOWN = {
+    **{letter: f"\\{letter}" for letter in r"|\*_`[]$~"},
+    "<": "&lt;", ">": "&gt;", "&": "&amp;",
+}  # fmt: skip
 
 
 def markdown(table: Table) -> str:
@@ -145,10 +150,19 @@ def as_data(table: Table) -> dict[str, Any]:
 def _entry_data(entry: Entry) -> dict[str, Any]:
     data: dict[str, Any] = {
         "text": entry.text,
-        **({"values": entry.values} if entry.values else {}),
+        **({"values": _finite(entry.values)} if entry.values else {}),
     }
     return {
         **data,
         **({"best": True} if entry.best else {}),
         **({"note": entry.note} if entry.note else {}),
     }
+
+
+def _finite(value: Value) -> Value:
+    """A value without what JSON has no number for, such as a recipe's `nan`: nothing instead."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [*map(_finite, value)]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -34,6 +34,7 @@ class Report:
         figures: by name.
         closing: conclusions and next steps, a sentence each.
         problems: what is missing or damaged, a sentence each.
+        absent: why a table that other reports of the kind have is not there, by its name.
     """
 
     title: str
@@ -43,6 +44,7 @@ class Report:
     figures: dict[str, Picture] = field(default_factory=dict)
     closing: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    absent: dict[str, str] = field(default_factory=dict)
 
     def drawn(self) -> dict[str, tuple[str, Figure]]:
         """The heading of every figure that there is, and the figure."""
@@ -57,7 +59,8 @@ class Report:
         """
         if name not in self.tables:
             hint = nearest_or_all(name, self.tables, "its tables")
-            raise UsageError(f"--table {name}: the report has no such table", hint)
+            why = f": {self.absent[name]}" if self.absent.get(name) else ""
+            raise UsageError(f"--table {name}: the report has no such table{why}", hint)
         return self.tables[name]
 
     def data(self) -> dict[str, Any]:

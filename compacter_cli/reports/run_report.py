@@ -11,8 +11,9 @@ from compacter_cli.methods import METHODS
 from compacter_cli.reports.curves import curves_figure, sparkline
 from compacter_cli.reports.entries import setting_text
 from compacter_cli.reports.report import Picture, Report
-from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
+from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, counted, number, words
 from compacter_cli.section import flat
+from compacter_cli.training.run_directory import PREDICTIONS
 
 if TYPE_CHECKING:
     from compacter_cli.reports.runs import RunView
@@ -35,8 +36,18 @@ def report_of_run(run: RunView) -> Report:
         shown=tuple(name for name in tables if name != "epochs" or run.result is None),
         figures={"curves": Picture("Curves", lambda: curves_figure({"run": run}, run_title(run)))},
         closing=tuple(_use_lines(run)),
-        problems=run.problems,
+        absent=dict.fromkeys(("scores", "epochs", "recipe"), "; ".join(run.problems)),
+        problems=(*run.problems, *_lost_answers(run)),
     )
+
+
+def _lost_answers(run: RunView) -> Iterator[str]:
+    """That a finished run has no answers to test; why others could not be read comparing tells."""
+    if run.result and not (run.directory / PREDICTIONS).is_file():
+        yield (
+            f"{run.directory} has no {PREDICTIONS}: its scores cannot be tested against another "
+            "run's"
+        )
 
 
 def run_title(run: RunView) -> str:
@@ -63,7 +74,9 @@ def _score_table(result: Result) -> Table:
         for name in _metrics(test)
     )
     titles = (Column("metric", words=True), *(Column(title) for title in kept))
-    notes = (f"{test['invalid']} of {test['count']} answers were no label of the task",)
+    was = "was" if test["invalid"] == 1 else "were"
+    answers = counted(test["count"], "answer")
+    notes = (f"{test['invalid']:,} of {answers} {was} no label of the task",)
     return Table("Scores", titles, rows, notes if test.get("invalid") else ())
 
 
@@ -142,7 +155,8 @@ def _use_lines(run: RunView) -> Iterator[str]:
     """How to use the adapter, where there is one."""
     if not (run.directory / "best").is_dir():
         return
-    place, preset = shlex.quote(str(run.directory)), run.recipe.get("backbone", {}).get("preset")
+    place, backbone = shlex.quote(str(run.directory)), run.recipe.get("backbone")
+    preset = backbone.get("preset") if isinstance(backbone, dict) else None
     yield f'answer a text: compacter predict --run {place} --text "..."'
     yield f"score it again: compacter evaluate --run {place}"
     if preset:

@@ -11,6 +11,7 @@ from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import parse_json
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.reports.checked import checked_metrics_line, checked_result
+from compacter_cli.reports.table import counted
 from compacter_cli.training.claim import METRICS, RECIPE, pretraining_in
 from compacter_cli.training.run_directory import RESULT, STATES, is_run, read_result
 
@@ -67,7 +68,7 @@ def view_run(directory: Path) -> RunView:
     if result is None and not result_problem:
         result_problem = _unfinished(directory, len(epochs), recipe)
     curves_problem = (
-        f"{directory / METRICS}: {damaged} damaged lines are left out" if damaged else ""
+        f"{directory / METRICS}: {counted(damaged, 'damaged line')} left out" if damaged else ""
     )
     problems = tuple(filter(None, (recipe_problem, result_problem, curves_problem)))
     return RunView(directory, recipe, result, updates, epochs, problems)
@@ -111,9 +112,10 @@ def _unfinished(directory: Path, epochs: int, recipe: dict[str, Any]) -> str:
     """How far an unfinished run is, and how it goes on."""
     train = recipe.get("train")
     planned = train.get("epochs") if isinstance(train, dict) else None
-    of = f" of {planned}" if planned else ""
+    planned = planned if isinstance(planned, int) else None
+    done = f"{epochs} of {counted(planned, 'epoch')}" if planned else counted(epochs, "epoch")
     return (
-        f"{directory} is unfinished: {epochs}{of} epochs so far; go on with compacter train "
+        f"{directory} is unfinished: {done} so far; go on with compacter train "
         f"--recipe {directory / RECIPE} --output {directory} --resume"
     )
 

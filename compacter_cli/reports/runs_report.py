@@ -69,6 +69,7 @@ def report_of_runs(
         shown=tuple(tables),
         figures={"curves": Picture("Curves", lambda: curves_figure(curves))},
         closing=tuple(_conclusions(compared)),
+        absent={"tests": "; ".join(compared.reasons)},
         problems=tuple(problem for run in runs for problem in run.problems),
     )
 

@@ -23,7 +23,7 @@ from compacter_cli.reports.setting_tables import (
     settings_table,
     unfinished_table,
 )
-from compacter_cli.reports.table import Column, Entry, Row, Table, words
+from compacter_cli.reports.table import Column, Entry, Row, Table, counted, words
 from compacter_cli.training.run_directory import ENVIRONMENT
 
 PAPER_BACKBONE = "t5_base_multi"
@@ -48,7 +48,7 @@ def report_of_sweep(sweep: Sweep, lines: list[IndexLine], directory: Path | None
         tables=tables,
         shown=tuple(shown),
         figures=_figures(comparison),
-        problems=(f"{_plural(damaged, 'damaged line')} of the index left out",) if damaged else (),
+        problems=(f"{counted(damaged, 'damaged line')} of the index left out",) if damaged else (),
     )
 
 
@@ -111,14 +111,10 @@ def _counted(comparison: Comparison) -> str:
     sweep = comparison.sweep
     states = Counter(line["state"] for line in comparison.lines())
     sides = {"arm": sweep.arms, "task": sweep.tasks, "seed": sweep.seeds}
-    of = [_plural(len(found), name) for name, found in sides.items()]
-    axis = [f"{len(sweep.axis.values)} values of {sweep.axis.key}"] if sweep.axis else []
+    of = [counted(len(found), name) for name, found in sides.items()]
+    axis = [f"{counted(len(sweep.axis.values), 'value')} of {sweep.axis.key}"] if sweep.axis else []
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none begun"
-    return f"{' x '.join((*of, *axis))}: {_plural(states.total(), 'run')}, {counts}"
-
-
-def _plural(count: int, name: str) -> str:
-    return f"{count:,} {name}{'s' * (count != 1)}"
+    return f"{' x '.join((*of, *axis))}: {counted(states.total(), 'run')}, {counts}"
 
 
 def _environment_table(comparison: Comparison, directory: Path | None) -> Table | None:

@@ -83,5 +83,10 @@ def formatted(value: float, form: str = ".2f") -> str:
     return text if text.strip("+-0.,") else text.lstrip("+-")
 
 
+def counted(count: int, name: str) -> str:
+    """How many there are of something: "1 run", "2 runs"."""
+    return f"{count:,} {name}{'s' * (count != 1)}"
+
+
 ABSENT = Entry("-")
 EMPTY = Entry("")

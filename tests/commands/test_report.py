@@ -152,6 +152,18 @@ def test_figures_and_page_are_written_once(sweep, tmp_path):
     assert page.read_bytes() == before
 
 
+def test_where_no_figures_can_be_is_told_before_anything_is_read(tmp_path):
+    gone, file, place = tmp_path / "gone", tmp_path / "three.toml", tmp_path / "a"
+    file.write_text("")
+    for folder in (file, file / "in"):
+        assert_one_line(call(gone, "--figures", folder), 2, "three.toml is a file")
+    assert_one_line(call(gone, "--figures", place, "--html", place), 2, "are one place")
+    place.mkdir()
+    figures = place / "page.html" / "figures"
+    result = call(gone, "--figures", figures, "--html", place / "page.html")
+    assert_one_line(result, 2, "are one place")
+
+
 def test_a_run(runs):
     result = call(runs[0], width=80)
     assert result.exit_code == 0, result.output
@@ -195,6 +207,7 @@ def test_runs_that_kept_their_answers_are_tested(runs):
     assert result.exit_code == 0
     assert "B: no test, " in result.stdout
     assert "is damaged" in result.stdout
+    assert_one_line(call(*runs, "--table", "tests"), 2, "no such table: B: no test, ")
 
 
 def test_an_unfinished_run_is_shown_with_a_note(runs):
@@ -204,6 +217,26 @@ def test_an_unfinished_run_is_shown_with_a_note(runs):
     assert result.stderr.startswith("note: ")
     assert "is unfinished: 2 of 2 epochs" in result.stderr
     assert result.stderr.count("\n") == 1
+    assert_one_line(call(runs[0], "--table", "scores"), 2, "no such table: ")
+
+
+def test_what_a_finished_run_has_lost_is_a_line(runs):
+    (runs[0] / "recipe.toml").unlink()
+    notes = call(runs[0]).stderr.splitlines()
+    assert [note.startswith("note: ") for note in notes] == [True, True]
+    assert "recipe.toml is not there" in notes[0]
+    assert "has no predictions.jsonl" in notes[1]
+
+
+def test_a_score_that_is_none_is_damage(runs):
+    result = json.loads((runs[0] / "result.json").read_text())
+    for value in (150.0, float("nan")):
+        result["test"]["metrics"]["accuracy"] = value
+        (runs[0] / "result.json").write_text(json.dumps(result))
+        done = call(runs[0], "--json")
+        assert "NaN" not in done.stdout
+        (problem,) = json.loads(done.stdout)["problems"]
+        assert "result.json is damaged: test.metrics.accuracy: " in problem
 
 
 def test_a_damaged_run_is_compared_as_far_as_it_is_whole(runs):
@@ -241,6 +274,12 @@ def test_a_sweep_with_a_deleted_and_a_damaged_run_reports_the_rest(sweep):
 def test_nothing_to_draw_and_nothing_to_write(sweep, tmp_path):
     (sweep / "index.jsonl").write_text("")
     assert call(sweep).exit_code == 0
-    assert_one_line(call(sweep, "--figures", tmp_path / "f"), 2, "nothing to draw")
+    page = tmp_path / "page.html"
+    result = call(sweep, "--figures", tmp_path / "f", "--html", page)
+    assert result.exit_code == 0, result.output
+    assert "there is nothing to draw yet" in result.stderr
+    assert "A tiny sweep" in page.read_text()
+    assert "A tiny sweep" in result.stdout
+    assert not (tmp_path / "f").exists()
     with pytest.raises(CompacterError, match="no table"):
         command.text_of(Report("t", (), {}, ()), "csv", None)

@@ -28,6 +28,8 @@ def test_a_result_keeps_what_is_shown_and_no_more():
         ({"seed": True}, "seed: "),
         ({"test": {**SCORES, "metrics": {}}}, "test.metrics: "),
         ({"test": {**SCORES, "mean": float("nan")}}, "test.mean: "),
+        ({"test": {**SCORES, "metrics": {"accuracy": 150.0}}}, "test.metrics.accuracy: .* 100"),
+        ({"before": {**SCORES, "mean": -101}}, "before.mean: "),
         ({"paper": ["x"]}, "paper.0: "),
         ({"trained_percent": 1e300}, "trained_percent: "),
     ],
@@ -35,6 +37,11 @@ def test_a_result_keeps_what_is_shown_and_no_more():
 def test_a_result_of_another_kind_is_refused_by_the_key(change, said):
     with pytest.raises(ValueError, match=said):
         checked_result({**RESULT, **change})
+
+
+def test_a_correlation_may_be_below_zero_and_rounding_above_100():
+    scores = {**SCORES, "metrics": {"matthews": -100.0, "pearson": 100.00000000000003}}
+    assert checked_result({**RESULT, "test": scores})["test"] == scores
 
 
 @pytest.mark.parametrize(
@@ -58,8 +65,12 @@ def test_whole_lines_of_an_index_are_as_they_were(make_line):
 
 @pytest.mark.parametrize(
     "change",
-    [{"test": {"accuracy": "x"}}, {"test": {"accuracy": 1e300}}, {"training_seconds": None}],
-)
+    [
+        {"test": {"accuracy": "x"}}, {"test": {"accuracy": 1e300}}, {"training_seconds": None},
+        {"test": {"accuracy": 150.0}}, {"test": {"accuracy": float("nan")}},
+        {"validation_mean": -101.0}, {"majority": {"accuracy": 100.1}},
+    ],
+)  # fmt: skip
 def test_a_damaged_result_is_a_failure_of_its_run(make_line, change):
     line = {**make_line("glue/rte", "full", {"accuracy": 60.0}), **change}
     ((found,), lost) = checked_index([line])

@@ -23,7 +23,7 @@ TABLE = Table(
 
 def test_markdown_has_a_line_a_row_and_bold_for_the_best():
     lines = markdown(TABLE).splitlines()
-    assert lines[0] == r"**Scores\_1 & more**"
+    assert lines[0] == r"**Scores\_1 &amp; more**"
     assert lines[2:] == [
         "| method | RTE | avg |",
         "| --- | ---: | ---: |",
@@ -32,6 +32,11 @@ def test_markdown_has_a_line_a_row_and_bold_for_the_best():
         "",
         "- 50 % of #1",
     ]
+
+
+def test_markdown_obeys_nothing_in_a_text():
+    text = markdown(Table("t", (Column("x"),), (Row((words("[a](b) &lt; <i> $x$ ~c~"),)),)))
+    assert text.splitlines()[-1] == r"| \[a\](b) &amp;lt; &lt;i&gt; \$x\$ \~c\~ |"
 
 
 def test_csv_comes_back_with_every_digit():
@@ -56,6 +61,7 @@ def test_csv_writes_settings_as_json():
         ("{a}~^\\", r"\{a\}\textasciitilde{}\textasciicircum{}\textbackslash{}"),
         ("1 ± 2 <3>", r"1 $\pm$ 2 \textless{}3\textgreater{}"),
         ("Δ 2 × 3", r"$\Delta$ 2 $\times$ 3"),
+        ("[x] 70.00*", "{[}x] 70.00{*}"),  # no option of the end of the row before it
     ],
 )
 def test_latex_obeys_nothing_in_a_text(text, escaped):
@@ -87,6 +93,13 @@ def test_plain_data_holds_texts_values_and_notes():
     }  # fmt: skip
     assert data["rows"][1]["RTE"] == {"text": "failed", "note": "out of memory"}
     assert data["notes"] == ["50 % of #1"]
+
+
+def test_plain_data_is_json_whatever_a_recipe_says():
+    entry = Entry("nan", {"": float("nan"), "deep": {"x": [1, float("inf")]}})
+    data = as_data(Table("t", (Column("x"),), (Row((entry,)),)))
+    text = json.dumps(data, allow_nan=False)
+    assert json.loads(text)["rows"][0]["x"]["values"] == {"": None, "deep": {"x": [1, None]}}
 
 
 @pytest.mark.parametrize(

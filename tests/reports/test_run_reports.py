@@ -30,6 +30,20 @@ def test_a_run_shows_scores_course_recipe_and_how_to_use_it(make_run):
     assert found.figures["curves"].draw() is not None
 
 
+def test_a_finished_run_without_its_answers_says_so(make_run):
+    directory = make_run()
+    (problem,) = report_of_run(view_run(directory)).problems
+    assert problem.startswith(f"{directory} has no predictions.jsonl")
+    (directory / "predictions.jsonl").write_text("")
+    assert report_of_run(view_run(directory)).problems == ()
+
+
+def test_a_recipe_whose_backbone_is_none_leaves_the_rest(make_run):
+    directory = make_run()
+    (directory / "recipe.toml").write_text('task = "glue/rte"\nbackbone = 3\n')
+    assert len(report_of_run(view_run(directory)).closing) == 2
+
+
 def test_an_unfinished_run_shows_its_epochs(make_run):
     found = report_of_run(view_run(make_run(finished=False)))
     assert found.shown == ("epochs", "recipe")

@@ -55,7 +55,18 @@ def test_damaged_lines_of_metrics_are_left_out_and_counted(make_run):
         file.write(json.dumps({"kind": "epoch", "validation": "none"}) + "\n")
     run = view_run(directory)
     assert (len(run.updates), len(run.epochs)) == (40, 1)
-    assert run.problems == (f"{directory / 'metrics.jsonl'}: 4 damaged lines are left out",)
+    assert run.problems == (f"{directory / 'metrics.jsonl'}: 4 damaged lines left out",)
+
+
+def test_one_of_a_kind_is_told_so(make_run):
+    directory = make_run(finished=False)
+    recipe = directory / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 8", "epochs = 1"))
+    with open(directory / "metrics.jsonl", "a") as file:
+        file.write("[]\n")
+    unfinished, damaged = view_run(directory).problems
+    assert "is unfinished: 1 of 1 epoch so far" in unfinished
+    assert damaged.endswith(": 1 damaged line left out")
 
 
 def test_a_missing_part_leaves_the_rest(make_run):
