@@ -143,15 +143,15 @@ def _wrong_keys(line: Mapping[str, Any]) -> dict[str, str]:
         _adapter(IndexLine).validate_python(line, strict=True)
     except ValidationError as error:
         wrong |= {str(one["loc"][0]): one["msg"] for one in error.errors() if one["loc"]}
-    wrong |= {
-        key: why for key in _SCORES if key not in wrong and (why := _no_scores(line.get(key)))
-    }
+    for key in _SCORES:
+        if key not in wrong and (why := _no_scores(line.get(key))):
+            wrong[key] = why
     if line.get("state") == "finished" and not {"test", "step_ms"} & line.keys():
         wrong["test"] = "it is missing"
     return wrong
 
 
-_SCORES = {"test", "test_mean", "validation", "validation_mean", "majority"}
+_SCORES = ("test", "test_mean", "validation", "validation_mean", "majority")
 
 
 def _no_scores(value: object) -> str:

@@ -40,7 +40,7 @@ class Predicted(Protocol):
 
 
 class Interval(NamedTuple):
-    """A difference of two scores, second less first, and where 95 % of the resampled ones lie."""
+    """A difference of two scores, second less first, and where most of the resampled ones lie."""
 
     difference: float
     low: float
@@ -122,13 +122,19 @@ def _draws(count: int, resamples: int, seed: int) -> Iterator[Array]:
 
 
 def intervals(
-    first: Predicted, second: Predicted, resampled: tuple[Resampled, Resampled]
+    first: Predicted,
+    second: Predicted,
+    resampled: tuple[Resampled, Resampled],
+    level: float = LEVEL,
 ) -> dict[str, Interval]:
-    """The `Interval` of every metric's difference, and of that of their mean."""
+    """The `Interval` of every metric's difference, and of that of their mean.
+
+    `level` percent of the resampled differences lie in it.
+    """
     import numpy as np
 
     whole = [_with_mean(answers.measured()) for answers in (first, second)]
-    tail = (100 - LEVEL) / 2
+    tail = (100 - level) / 2
     found = {}
     for name in whole[0]:
         differences = resampled[1][name] - resampled[0][name]

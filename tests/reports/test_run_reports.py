@@ -2,9 +2,10 @@
 
 import pytest
 
+from compacter_cli.reports.pairs import labels_of
 from compacter_cli.reports.run_report import report_of_run
 from compacter_cli.reports.runs import view_run
-from compacter_cli.reports.runs_report import labels_of, letters, report_of_runs
+from compacter_cli.reports.runs_report import letters, report_of_runs
 
 
 def texts(table):
@@ -141,14 +142,73 @@ def test_a_run_without_answers_says_why(make_run, made_up_answers):
     assert found.tables["runs"].rows[1].entries[4].text == "unfinished"
 
 
-def test_many_pairs_come_with_a_caution(make_run, made_up_answers):
+def test_many_pairs_are_corrected_and_say_so(make_run, made_up_answers):
     runs = [view_run(make_run(name)) for name in "abc"]
     answers = dict.fromkeys("ABC", made_up_answers("glue/rte", ["0", "1"], ["0", "0"]))
     said = []
     found = report_of_runs(runs, answers, said.append)
     assert len(found.tables["tests"].rows) == 3
-    assert any("3 pairs are compared" in line and "p below 0.017" in line for line in found.closing)
+    (said_so,) = (line for line in found.closing if "3 pairs are compared" in line)
+    assert "intervals are of 98.33 %, and p is times 3 (Bonferroni)" in said_so
+    assert found.tables["tests"].columns[3].title == "98.33 % interval"
     assert len(said) == 3  # every run is resampled once, not once a pair
+
+
+def answers_right(made_up_answers, *right):
+    """Answers to 100 rows of RTE by letter, the first so many of them right."""
+    gold = ["0", "1"] * 50
+    wrong = ["1", "0"] * 50
+    return {
+        name: made_up_answers("glue/rte", gold, [*gold[:count], *wrong[count:]])
+        for name, count in zip(letters(len(right)), right, strict=True)
+    }
+
+
+def test_with_more_pairs_intervals_are_wider_and_p_is_larger(make_run, made_up_answers):
+    runs = [view_run(make_run(name)) for name in "abc"]
+    answers = answers_right(made_up_answers, 60, 66, 60)
+    two = report_of_runs(runs[:2], {name: answers[name] for name in "AB"}).tables["tests"].rows[0]
+    three = report_of_runs(runs, answers).tables["tests"].rows[0]
+    assert two.entries[6].values[""] == pytest.approx(2 / 2**6)  # of six rows all are B's
+    assert three.entries[6].text == f"{3 * 2 / 2**6:.3g}"
+    assert three.entries[3].values["high"] > two.entries[3].values["high"]
+    assert three.entries[3].values["low"] < two.entries[3].values["low"]
+
+
+def test_of_many_pairs_the_ten_most_telling_are_told(make_run, made_up_answers):
+    runs = [view_run(make_run(name)) for name in "abcdef"]
+    found = report_of_runs(runs, answers_right(made_up_answers, 50, 50, 51, 51, 50, 90))
+    told = [line for line in found.closing if "noise of the test rows" in line][:-1]
+    verdicts = [line for line in told if " interval " in line]
+    assert len(verdicts) == 10
+    assert verdicts[0].startswith("F scores 40.00 above A (99.67 % interval")  # 100 - 5 / 15
+    assert "5 more pairs not told here: --table tests has all" in told[10]
+    assert "in 5 of 15" in told[10]
+    assert len(found.tables["tests"].rows) == 15
+    assert found.shown == ("runs", "scores", "differences")
+
+
+def test_of_several_metrics_the_mean_is_judged_and_shown(make_run, made_up_answers):
+    metrics = {"pearson": 80.0, "spearman": 90.0}
+    scores = {"metrics": metrics, "majority": {}, "count": 5, "invalid": 0, "mean": 85.0}
+    runs = [
+        view_run(make_run(name, task="glue/stsb", test=scores, validation=scores)) for name in "abc"
+    ]
+    gold = ["0.0", "1.0", "2.0", "3.0", "4.0"]
+    answers = {
+        name: made_up_answers("glue/stsb", gold, given)
+        for name, given in (("A", gold), ("B", gold[::-1]), ("C", gold))
+    }
+    found = report_of_runs(runs, answers)
+    assert texts(found.tables["scores"])[:3] == [
+        ["pearson", "80.00", "80.00", "80.00"], ["spearman", "90.00", "90.00", "90.00"],
+        ["mean", "85.00", "85.00", "85.00"],
+    ]  # fmt: skip
+    assert found.closing[0].startswith(
+        "A scores 200.00 above B by the mean of pearson and spearman"
+    )
+    assert not any(" p " in line for line in found.closing)  # there is none of a correlation
+    assert not any("McNemar" in note for note in found.tables["tests"].notes)
 
 
 def test_labels_are_those_of_the_task(make_run):
