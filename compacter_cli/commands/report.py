@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compacter_cli.reports.resampling import Predicted
     from compacter_cli.reports.runs import RunView
 
+SOME = 8  # letters that are shown as examples
 Format = Literal["terminal", "markdown", "csv", "json", "latex"]
 
 
@@ -51,6 +52,8 @@ def command(
     files = figure_files(found, figures) if figures else {}
     for problem in found.problems:
         show_note(problem)
+    if figures or html:
+        note_letters(found)
     if figures and not files:
         show_note(f"--figures {figures}: there is nothing to draw yet")
     show(found, "json" if json_ else form, table)
@@ -157,7 +160,7 @@ def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
     from compacter_cli.reports.drawing import png_bytes, svg_text
 
     files: dict[Path, bytes] = {}
-    for name, (_, figure) in found.drawn().items():
+    for name, (_, figure) in found.drawn.items():
         files[folder / f"{name}.png"] = png_bytes(figure)
         files[folder / f"{name}.svg"] = svg_text(figure).encode()
     for path in files:
@@ -166,6 +169,16 @@ def figure_files(found: Report, folder: Path) -> dict[Path, bytes]:
                 f"--figures {folder}: {path.name} is there already", "give another folder"
             )
     return files
+
+
+def note_letters(found: Report) -> None:
+    """Say which letters the figures show as boxes, where there are some."""
+    from compacter_cli.commands.console import show_note
+    from compacter_cli.reports.drawing import missing_letters
+
+    if letters := missing_letters(figure for _, figure in found.drawn.values()):
+        some = f"{letters[:SOME]} ..." if len(letters) > SOME else letters
+        show_note(f"the figures' font lacks some letters, which are drawn as boxes: {some}")
 
 
 def write_new(path: Path, data: bytes) -> None:

@@ -1,18 +1,38 @@
-"""Names beside the dots of a picture, where they cover no other name and no dot."""
+"""Texts of a picture: taken as they are, and names beside dots that cover no other and no dot."""
 
 from __future__ import annotations
 
 import math
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 Point = tuple[float, float]
 FONT_SIZE = 9
 DOT = 6.0  # points from a dot's middle that a name keeps away
+
+
+def take_literally(figure: Figure) -> None:
+    """Draw the texts that a figure has as they are: a `$` in somebody's title begins no formula."""
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+
+
+@contextmanager
+def unremarked() -> Iterator[None]:
+    """Keep what matplotlib warns of inside, such as a letter that its font lacks, from users."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class Box(NamedTuple):
@@ -94,6 +114,7 @@ def _write(axes: Axes, name: str, at: Point, offset: Point, look: Mapping[str, A
         ha="center",
         va="center",
         fontsize=FONT_SIZE,
+        parse_math=False,
         arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.7, "shrinkB": 4},
         **look,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError, UsageError
-from compacter_cli.profiling.labels import Point, label_points
+from compacter_cli.profiling.labels import Point, label_points, take_literally, unremarked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +49,13 @@ def save_plot(profile: Profile, path: Path) -> None:
     axes.set_xlabel(f"milliseconds per {unit}")
     axes.set_ylabel("peak memory, MB" + (" per example" if unit == "example" else ""))
     axes.set_title(_title(profile), fontsize=10)
-    figure.draw_without_rendering()  # sizes are known from here on
+    take_literally(figure)
+    with unremarked():
+        figure.draw_without_rendering()  # sizes are known from here on
     label_points(axes, points, _look)
     try:
-        figure.savefig(path)
+        with unremarked():
+            figure.savefig(path)
     except OSError as error:
         raise CompacterError(f"--plot {path}: {error.strerror}") from error
 

@@ -156,9 +156,10 @@ _SCORES = ("test", "test_mean", "validation", "validation_mean", "majority")
 
 def _no_scores(value: object) -> str:
     """Why a value of a line is no score and no scores; "" where it is, or is not there."""
-    kind = dict[str, Score] if isinstance(value, dict) else Score | None
+    if value is None:
+        return ""
     try:
-        _checked(kind, value)
+        _checked(dict[str, Score] if isinstance(value, dict) else Score, value)
     except ValueError as error:
         return str(error)
     return ""

@@ -6,7 +6,16 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.reports.drawing import look_of, new_figure, settle
+from compacter_cli.reports.drawing import (
+    COLOURS,
+    legend_columns,
+    look_of,
+    new_figure,
+    settle,
+    shortened,
+    wrapped,
+)
+from compacter_cli.reports.table import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,37 +26,79 @@ if TYPE_CHECKING:
 BEST = "the best, kept"
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH = 60  # letters of a curve
+NAMED = len(COLOURS)  # runs that are told apart
+GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 1}
+WIDEST = 3.2  # inches of a run's name in a legend
+SIZE = 8  # of a legend's letters, in points
 SMOOTHING = 0.05  # of the updates, over which the loss is averaged
 
 
 def curves_figure(runs: Mapping[str, RunView], title: str = "") -> Figure | None:
-    """Loss, validation and rate of runs by name; `None` where none has begun."""
+    """Loss, validation and rate of runs by name; `None` where none has begun.
+
+    As many runs are named as there are looks; the others are grey.
+    """
     begun = {name: run for name, run in runs.items() if run.updates}
     if not begun:
         return None
     figure = new_figure(8, 7)
-    loss, scores, rate = figure.subplots(3, sharex=True, height_ratios=(3, 3, 1.4))
+    panels = figure.subplots(3, sharex=True, height_ratios=(3, 3, 1.4))
     for index, (name, run) in enumerate(begun.items()):
-        _loss(loss, run, name, index, alone=len(begun) == 1)
-        _scores(scores, run, name, index, alone=len(begun) == 1)
-        at = [line["step"] for line in run.updates]
-        rate.plot(at, [line["learning_rate"] for line in run.updates], **_line(index))
-    loss.set_title(title, fontsize=10)
-    for axes, what in ((loss, "loss"), (scores, "validation"), (rate, "rate")):
+        if index < NAMED:
+            _draw(panels, run, shortened(name, WIDEST, SIZE), index, alone=len(begun) == 1)
+        else:
+            _draw_grey(panels, run)
+    panels[0].set_title(wrapped(title, 7, 10), fontsize=10)
+    for axes, what in zip(panels, ("loss", "validation", "rate"), strict=True):
         axes.set_ylabel(what)
         axes.grid(alpha=0.3)
-    for axes in (loss, scores):
-        _legend(axes)
-    rate.set_xlabel("update")
+    panels[2].set_xlabel("update")
+    if len(begun) == 1:
+        for axes in panels[:2]:
+            if (found := _named(axes))["labels"]:
+                axes.legend(**found, fontsize=SIZE)
+    else:
+        _shared_legend(figure, panels[1], len(begun) - NAMED)
     settle(figure)
     return figure
 
 
-def _legend(axes: Axes) -> None:
-    """Name the lines, and the ring after them."""
-    named = zip(*axes.get_legend_handles_labels(), strict=True)
-    if found := sorted(named, key=lambda pair: pair[1] == BEST):
-        axes.legend(*zip(*found, strict=True), fontsize=8)
+def _draw(panels: Sequence[Axes], run: RunView, name: str, index: int, alone: bool) -> None:
+    loss, scores, rate = panels
+    _loss(loss, run, name, index, alone)
+    _scores(scores, run, name, index, alone)
+    at = [line["step"] for line in run.updates]
+    rate.plot(at, [line["learning_rate"] for line in run.updates], **_line(index))
+
+
+def _draw_grey(panels: Sequence[Axes], run: RunView) -> None:
+    """A run without a name, below those that have one."""
+    loss, scores, rate = panels
+    losses = [(line["step"], line["loss"]) for line in run.updates if line["loss"] is not None]
+    loss.plot([at for at, _ in losses], smoothed([value for _, value in losses]), **GREY)
+    at = [line["step"] for line in run.epochs]
+    scores.plot(at, [line["validation"]["mean"] for line in run.epochs], **GREY)
+    at = [line["step"] for line in run.updates]
+    rate.plot(at, [line["learning_rate"] for line in run.updates], **GREY)
+
+
+def _named(axes: Axes) -> dict[str, Any]:
+    """The lines of a panel and their names for its legend, each name once, the ring's last."""
+    pairs = zip(*axes.get_legend_handles_labels(), strict=True)
+    found = dict(sorted(((name, handle) for handle, name in pairs), key=lambda x: x[0] == BEST))
+    return {"handles": [*found.values()], "labels": [*found]}
+
+
+def _shared_legend(figure: Figure, axes: Axes, others: int) -> None:
+    """Name the runs above the panels, and how many others there are."""
+    from matplotlib.lines import Line2D
+
+    found = _named(axes)
+    if others > 0:
+        found["handles"].append(Line2D([], [], **GREY))
+        found["labels"].append(counted(others, "more run"))
+    columns = legend_columns(found["labels"], figure.get_figwidth(), SIZE)
+    figure.legend(**found, loc="outside upper center", ncols=columns, fontsize=SIZE)
 
 
 def _line(index: int) -> dict[str, Any]:
@@ -94,7 +145,7 @@ def _scores(axes: Axes, run: RunView, name: str, index: int, alone: bool) -> Non
     best = [(line["step"], line["validation"]["mean"]) for line in run.epochs if line["best"]][-1:]
     for step, mean in best:
         ring = {"markersize": 13, "markerfacecolor": "none", "color": "0.3", "linestyle": "none"}
-        axes.plot(step, mean, marker="o", label="" if index else BEST, **ring)
+        axes.plot(step, mean, marker="o", label=BEST, **ring)
 
 
 def sparkline(values: Sequence[float], width: int = WIDTH) -> str:

@@ -97,7 +97,7 @@ def _parts(report: Report) -> Iterator[str]:
 def _named_parts(report: Report) -> dict[str, str]:
     """The main table, the figures and the other tables, by name."""
     tables = {name: _table(name, table) for name, table in report.tables.items()}
-    figures = {name: _figure(name, *drawn) for name, drawn in report.drawn().items()}
+    figures = {name: _figure(name, *drawn) for name, drawn in report.drawn.items()}
     main = dict([*tables.items()][:1])
     return {**main, **figures, **tables}
 

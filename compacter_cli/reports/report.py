@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.errors import UsageError, nearest_or_all
@@ -46,6 +47,7 @@ class Report:
     problems: tuple[str, ...] = ()
     absent: dict[str, str] = field(default_factory=dict)
 
+    @cached_property
     def drawn(self) -> dict[str, tuple[str, Figure]]:
         """The heading of every figure that there is, and the figure."""
         drawn = ((name, title, draw()) for name, (title, draw) in self.figures.items())

@@ -10,7 +10,7 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.profiling.labels import label_points
 from compacter_cli.reports.cells import average, title_of
 from compacter_cli.reports.cost_tables import cost_of
-from compacter_cli.reports.drawing import COLOURS, new_figure, settle
+from compacter_cli.reports.drawing import COLOURS, new_figure, settle, wrapped
 from compacter_cli.reports.paper_rows import paper_row
 from compacter_cli.reports.sizes import row_size
 
@@ -106,7 +106,7 @@ def _scatter(comparison: Comparison, dots: Sequence[Dot], cost: str, circles: st
         _draw(axes, dots, areas)
         axes.set_ylim(low, high)
         _set_costs(axes, [dot.cost for dot in dots])
-    parts[0][0].set_title(comparison.sweep.title, fontsize=10)
+    parts[0][0].set_title(wrapped(comparison.sweep.title, 7, 10), fontsize=10)
     figure.supylabel("average score", fontsize=10)
     has_paper = any(dot.paper for dot in dots)
     lines = [

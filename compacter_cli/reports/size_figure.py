@@ -7,7 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compacter_cli.reports.cells import average, deviation, task_title, title_of
-from compacter_cli.reports.drawing import Look, look_of, new_figure, settle
+from compacter_cli.reports.drawing import (
+    Look,
+    legend_columns,
+    look_of,
+    new_figure,
+    settle,
+    shortened,
+    wrapped,
+)
 from compacter_cli.reports.entries import short_key
 
 if TYPE_CHECKING:
@@ -19,6 +27,8 @@ if TYPE_CHECKING:
     from compacter_cli.sweeps.sections import Arm
 
 ACROSS = 3  # panels beside each other
+NARROWEST = 4.6  # inches, for a legend and a caption
+SIZE = 9  # of letters, in points
 
 
 class Spot(NamedTuple):
@@ -41,7 +51,10 @@ def size_figure(comparison: Comparison) -> Figure | None:
     panels = titles if len(tasks) > 1 else titles[1:]
     down = math.ceil(len(panels) / ACROSS)
     across = min(ACROSS, len(panels))
-    figure = new_figure(3.1 * across + 0.6, 2.6 * down + 0.9)
+    width = max(NARROWEST, 3.1 * across + 0.6)
+    names = [shortened(title_of(arm), width - 1, SIZE) for arm in comparison.sweep.arms]
+    columns = legend_columns(names, width, SIZE)
+    figure = new_figure(width, 2.6 * down + 0.9 + 0.2 * math.ceil(len(names) / columns))
     grid = figure.subplots(down, across, squeeze=False).flat
     for axes, title in zip(grid, panels, strict=False):
         _panel(
@@ -49,7 +62,8 @@ def size_figure(comparison: Comparison) -> Figure | None:
         )
     for axes in list(grid)[len(panels) :]:
         axes.remove()
-    _finish(comparison, figure)
+    _legend(figure, names, columns)
+    _say_axes(comparison, figure)
     settle(figure)
     return figure
 
@@ -63,8 +77,10 @@ def _panel(comparison: Comparison, axes: Axes, title: str, task: str | None) -> 
     for index, arm in enumerate(comparison.sweep.arms):
         spots = _spots(comparison, arm, task)
         if spots:
-            _line(axes, spots, title_of(arm), look_of(index))
-    axes.set_title(title, fontsize=10, fontweight="bold" if task is None else "normal")
+            _line(axes, spots, look_of(index))
+    axes.set_title(
+        shortened(title, 3, 10), fontsize=10, fontweight="bold" if task is None else "normal"
+    )
     _set_values(comparison, axes)
     axes.grid(alpha=0.3)
 
@@ -93,7 +109,7 @@ def _mean(cells: Sequence[Any]) -> tuple[float | None, list[float]]:
     return found.mean, found.by_seed
 
 
-def _line(axes: Axes, spots: Sequence[Spot], name: str, look: Look) -> None:
+def _line(axes: Axes, spots: Sequence[Spot], look: Look) -> None:
     """Means joined by a line in a band of a deviation to either side; hollow where capped."""
     at, means = [spot.at for spot in spots], [spot.mean for spot in spots]
     low, high = ([spot.mean + sign * spot.sd for spot in spots] for sign in (-1, 1))
@@ -101,7 +117,7 @@ def _line(axes: Axes, spots: Sequence[Spot], name: str, look: Look) -> None:
     axes.fill_between(
         at, low, high, facecolor="none", edgecolor=look.color, hatch=look.hatch, alpha=0.25
     )
-    axes.plot(at, means, linestyle=look.line, color=look.color, linewidth=1.6, label=name)
+    axes.plot(at, means, linestyle=look.line, color=look.color, linewidth=1.6)
     for spot in spots:
         face = "white" if spot.capped else look.color
         axes.plot(
@@ -128,21 +144,22 @@ def _short(value: float) -> str:
     return f"{value / 1000:g}k" if value >= 1000 else f"{value:g}"
 
 
-def _finish(comparison: Comparison, figure: Figure) -> None:
-    """What the panels share: what the axes are, and a legend."""
+def _legend(figure: Figure, names: Sequence[str], columns: int) -> None:
+    """Name the lines of all panels, outside of them."""
+    handles = [_key(name, look_of(index)) for index, name in enumerate(names)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, fontsize=SIZE)
+
+
+def _say_axes(comparison: Comparison, figure: Figure) -> None:
+    """Say what the axes are of all panels."""
     assert comparison.sweep.axis is not None
-    handles = [
-        _key(title_of(arm), look_of(index)) for index, arm in enumerate(comparison.sweep.arms)
-    ]
-    figure.legend(
-        handles=handles, loc="outside upper center", ncols=min(3, len(handles)), fontsize=9
-    )
     seeds = len(comparison.sweep.seeds)
     band = f"; band: a deviation over {seeds} seeds" if seeds > 1 else ""
     capped = any(cell.capped for cell in comparison.cells.values())
     hollow = "; hollow: all rows that the task has" if capped else ""
-    figure.supxlabel(f"{_words(comparison.sweep.axis.key)}{band}{hollow}", fontsize=9)
-    figure.supylabel("test score", fontsize=9)
+    caption = f"{_words(comparison.sweep.axis.key)}{band}{hollow}"
+    figure.supxlabel(wrapped(caption, figure.get_figwidth(), SIZE), fontsize=SIZE)
+    figure.supylabel("test score", fontsize=SIZE)
 
 
 def _key(name: str, look: Look) -> Line2D:

@@ -152,6 +152,18 @@ def test_figures_and_page_are_written_once(sweep, tmp_path):
     assert page.read_bytes() == before
 
 
+def test_letters_that_figures_lack_are_a_line_and_dollars_are_no_formula(sweep, tmp_path):
+    whole = (sweep / "sweep.toml").read_text()
+    title = r"costs $5 \\frac$ in \u4e2d"
+    (sweep / "sweep.toml").write_text(whole.replace("A tiny sweep", title))
+    result = call(sweep, "--figures", tmp_path / "f", "--html", tmp_path / "page.html")
+    assert result.exit_code == 0, result.output
+    first, *others = result.stderr.splitlines()
+    assert first == "note: the figures' font lacks some letters, which are drawn as boxes: \u4e2d"
+    assert all(line.startswith(("drawn: ", "written: ")) for line in others)
+    assert r"costs $5 \frac$ in" in (tmp_path / "page.html").read_text()
+
+
 def test_where_no_figures_can_be_is_told_before_anything_is_read(tmp_path):
     gone, file, place = tmp_path / "gone", tmp_path / "three.toml", tmp_path / "a"
     file.write_text("")

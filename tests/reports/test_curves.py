@@ -55,12 +55,35 @@ def test_several_metrics_are_drawn_with_their_mean():
 
 def test_several_runs_share_the_panels():
     figure = curves_figure({"A": run_of(), "B": run_of(metrics=("accuracy", "f1"))})
-    loss, scores = (
-        [text.get_text() for text in axes.get_legend().get_texts()] for axes in figure.axes[:2]
-    )
-    assert loss == ["A", "B"]
-    assert scores == ["A", "B", "the best, kept"]
+    assert names_of(figure) == ["A", "B", "the best, kept"]
+    assert [axes.get_legend() for axes in figure.axes] == [None] * 3
     assert len({line.get_linestyle() for line in figure.axes[2].lines}) == 2
+
+
+def names_of(figure):
+    (legend,) = figure.legends
+    return [text.get_text() for text in legend.get_texts()]
+
+
+def test_of_many_runs_the_first_are_named_above_the_panels_and_the_others_are_grey():
+    runs = {f"{number}: {'long name ' * 9}": run_of() for number in range(30)}
+    figure = curves_figure(runs)
+    *named, best, others = names_of(figure)
+    assert [name[:3] for name in named] == ["0: ", "1: ", "2: ", "3: ", "4: ", "5: "]
+    assert all(name.endswith("…") for name in named)
+    assert (best, others) == ("the best, kept", "24 more runs")
+    assert sum(line.get_color() == "0.8" for line in figure.axes[2].lines) == 24
+    box = figure.legends[0].get_window_extent()
+    assert figure.bbox.x0 < box.x0 < box.x1 < figure.bbox.x1
+    assert box.y1 < figure.bbox.y1
+    assert not any(axes.get_window_extent().overlaps(box) for axes in figure.axes)
+
+
+def test_the_ring_is_named_where_the_first_run_has_none():
+    from dataclasses import replace
+
+    first = replace(run_of(), epochs=())
+    assert names_of(curves_figure({"A": first, "B": run_of()})) == ["A", "B", "the best, kept"]
 
 
 def test_a_run_that_has_not_begun_is_not_drawn():

@@ -5,7 +5,14 @@ import itertools
 import pytest
 
 from compacter_cli.reports.cells import comparison_of
-from compacter_cli.reports.drawing import inline_svg, look_of, png_bytes, svg_text
+from compacter_cli.reports.drawing import (
+    inline_svg,
+    look_of,
+    missing_letters,
+    png_bytes,
+    svg_text,
+    wrapped,
+)
 from compacter_cli.reports.scatter import time_figure, trained_figure
 from compacter_cli.reports.size_figure import size_figure
 
@@ -150,6 +157,73 @@ def test_a_capped_point_is_hollow(sizes):
     assert [face == "white" for face in faces["RTE"]] == [False, True] * 2
     assert [face == "white" for face in faces["CoLA"]] == [False] * 4
     assert [face == "white" for face in faces["average"]] == [False, True] * 2
+
+
+def test_the_caption_and_the_legend_of_one_task_are_within_the_figure(make_sweep, make_line):
+    axis = {"key": "data.max_train_samples", "values": [100, 4000]}
+    arms = [{"name": "full"}, {"name": "compacter", "title": "A long title of an arm " * 6}]
+    sweep = make_sweep(seeds=[1, 2], axis=axis, arms=arms)
+    lines = [
+        make_line("glue/rte", "full", {"accuracy": 60.0}, axis=size, seed=seed, train_rows=2490)
+        for size in (100, 4000)
+        for seed in (1, 2)
+    ]
+    figure = size_figure(comparison_of(sweep, lines))
+    caption = next(text for text in figure.texts if "hollow" in text.get_text())
+    legend = figure.legends[0]
+    for part in (caption, legend):
+        box = part.get_window_extent()
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+        assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1
+    assert "A long title of an arm A" in legend.get_texts()[1].get_text()
+
+
+TITLE = r"costs $5 \frac$ and $x$"
+
+
+@pytest.fixture
+def titled(make_sweep, make_line):
+    """A sweep that is entitled, as its arm is, with what matplotlib would take for a formula."""
+
+    def make(title, **changes):
+        arms = [{"name": "full", "title": title}, {"name": "compacter"}]
+        sweep = make_sweep(title=title, arms=arms, **changes)
+        value = 100 if sweep.axis else None
+        lines = [make_line("glue/rte", "full", {"accuracy": 60.0}, axis=value)]
+        return comparison_of(sweep, lines)
+
+    return make
+
+
+def test_no_text_is_a_formula(titled):
+    from matplotlib.text import Text
+
+    comparison = titled(TITLE)
+    axis = {"key": "data.max_train_samples", "values": [100]}
+    for figure in (
+        trained_figure(comparison),
+        time_figure(comparison),
+        size_figure(titled(TITLE, axis=axis)),
+    ):
+        assert png_bytes(figure)
+        with_dollar = [text for text in figure.findobj(Text) if "$" in text.get_text()]
+        assert with_dollar
+        assert not any(text.get_parse_math() for text in with_dollar)
+
+
+def test_letters_that_the_font_lacks_are_named_and_no_warning(titled):
+    figure = time_figure(titled("中文 of 中 Ä"))
+    assert svg_text(figure)  # a warning would be an error here
+    assert missing_letters([figure]) == "中文"
+    assert missing_letters([time_figure(titled("plain, Ä ± Δ"))]) == ""
+
+
+def test_a_long_title_is_wrapped_and_cut():
+    assert wrapped("a b", 2, 10) == "a b"
+    lines = wrapped("word " * 200, 2, 10).splitlines()  # 26 letters of 5.5 points in 144
+    assert len(lines) == 3
+    assert all(len(line) <= 26 for line in lines)
+    assert lines[-1].endswith("…")
 
 
 def test_an_axis_that_is_no_number_has_no_figure(make_sweep, make_line):

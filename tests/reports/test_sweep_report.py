@@ -20,7 +20,7 @@ def test_a_sweep_without_search_has_its_tables_and_figures(make_sweep, lines):
     found = report_of_sweep(make_sweep(), lines)
     assert list(found.tables) == ["scores", "gains", "cost", "runs", "unfinished"]
     assert found.shown == ("scores", "gains", "cost", "unfinished")
-    assert list(found.drawn()) == ["figure1", "time"]
+    assert list(found.drawn) == ["figure1", "time"]
     assert found.lines == (
         "2 arms x 1 task x 1 seed: 2 runs, 1 finished, 1 failed",
         "on demo/t5 (1,545,088 parameters)",
