@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.errors import excerpt
@@ -19,7 +20,17 @@ if TYPE_CHECKING:
 LARGEST = 1e15
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 MOST = 100 + 1e-6  # percent, and what rounding may add; a correlation may be as far below 0
-Score = Annotated[float, Field(ge=-MOST, le=MOST, allow_inf_nan=False)]
+
+
+def _score(value: float) -> float:
+    if not -MOST <= value <= MOST:
+        raise PydanticCustomError(
+            "score", "expected a score of -100 to 100, got {got}", {"got": value}
+        )
+    return value
+
+
+Score = Annotated[float, AfterValidator(_score)]
 Whole = Annotated[int, Field(ge=-int(LARGEST), le=int(LARGEST))]
 
 
@@ -131,8 +142,8 @@ def _checked_line(line: IndexLine) -> IndexLine | None:
     if not wrong:
         return line
     rest = {key: value for key, value in line.items() if key not in wrong}
-    why = "; ".join(f"{key}: {what}" for key, what in wrong.items())
-    failed = {**rest, "state": "failed", "error": f"its result is damaged: {why}"}
+    key, what = next(iter(wrong.items()))
+    failed = {**rest, "state": "failed", "error": f"its result is damaged: {key}: {what}"}
     return None if _wrong_keys(failed) else cast(IndexLine, failed)
 
 

@@ -97,3 +97,8 @@ def test_what_cannot_be_drawn_is_refused(tmp_path):
         check_plot(tmp_path / "mine.png")
     with pytest.raises(CompacterError, match="No such file"):
         save_plot({**SETTING, "methods": ROWS}, tmp_path / "no" / "p.png")
+
+
+def test_a_backbones_name_is_no_formula_and_its_letters_no_warning(drawn):
+    axes = drawn(backbone=r"runs/$5 \frac$ 中")
+    assert axes.get_title().startswith(r"runs/$5 \frac$ 中, batch 16")

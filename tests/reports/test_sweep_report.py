@@ -43,6 +43,9 @@ def test_a_sweep_with_an_axis_draws_figure_4(make_sweep):
     assert list(found.figures) == ["figure4"]
     assert "x 2 values of data.max_train_samples" in found.lines[0]
     assert "none begun" in found.lines[0]
+    axis["values"] = [100]
+    found = report_of_sweep(make_sweep(axis=axis), [])
+    assert "x 1 value of data.max_train_samples: 0 runs" in found.lines[0]
 
 
 def test_a_search_has_tables_by_key_and_of_choices(make_sweep, make_line):
