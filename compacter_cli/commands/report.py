@@ -115,7 +115,7 @@ def answers_of(run: RunView) -> Predicted | str:
     from compacter_cli.training.predictions import read_predictions
 
     if run.result is None:
-        return "no test, the run is unfinished"
+        return f"no test, the run is {run.state}"
     try:
         return read_predictions(run.directory)
     except (CompacterError, OSError) as error:

@@ -46,6 +46,13 @@ class RunView:
         return self.result["task"] if self.result else self.recipe.get("task")
 
     @property
+    def state(self) -> str:
+        """What became of it: finished, damaged (its result cannot be read) or unfinished."""
+        if self.result:
+            return "finished"
+        return "damaged" if (self.directory / RESULT).exists() else "unfinished"
+
+    @property
     def method(self) -> str | None:
         if self.result:
             return self.result["method"]

@@ -65,7 +65,7 @@ def _run_row(name: str, run: RunView) -> Row:
             words(run.task or "-"),
             words(run.method or "-"),
             ABSENT if seed is None else Entry(str(seed), {"": seed}),
-            words("finished" if run.result else "unfinished"),
+            words(run.state),
             words(str(run.directory)),
         )
     )

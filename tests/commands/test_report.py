@@ -257,6 +257,8 @@ def test_a_damaged_run_is_compared_as_far_as_it_is_whole(runs):
     assert result.exit_code == 0
     assert "result.json is damaged" in result.stderr
     assert "57.00" in result.stdout
+    assert "B: no test, the run is damaged" in result.stdout
+    assert "unfinished" not in result.stdout
 
 
 def test_what_is_neither_is_a_line(sweep, runs, tmp_path):
