@@ -124,7 +124,7 @@ def test_the_data_seed_decides_and_the_same_one_decides_the_same(rule):
 
 
 def test_which_task_follows_which_rule():
-    rules = {task.prefix or "record": task.split for task in PUBLISHED}
+    rules = {task.name.rpartition("/")[2]: task.split for task in PUBLISHED}
     assert {name for name, rule in rules.items() if rule is MISMATCHED_MATCHED} == {"mnli"}
     held_out = {name for name, rule in rules.items() if rule is HELD_OUT_TRAINING}
     assert held_out == {"sst2", "qqp", "qnli", "record"}
