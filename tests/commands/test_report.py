@@ -40,6 +40,7 @@ def write_run(directory, arm, seed, accuracy=None):
             "invalid": 0, "count": 139,
         }  # fmt: skip
         result = {
+            "task": "glue/rte", "method": arm, "seed": seed, "trained_parameters": 1_545_088,
             "validation": scores, "test": scores, "epochs": 8, "best_epoch": 5,
             "training_seconds": 9.0, "peak_memory_bytes": 10**9, "adapter_bytes": 25_152,
         }  # fmt: skip
@@ -286,7 +287,8 @@ def test_a_sweep_with_a_deleted_and_a_damaged_run_reports_the_rest(sweep):
 
 
 def test_nothing_to_draw_and_nothing_to_write(sweep, tmp_path):
-    (sweep / "index.jsonl").write_text("")
+    for name in ("runs", "failed"):
+        shutil.rmtree(sweep / name)
     assert call(sweep).exit_code == 0
     page = tmp_path / "page.html"
     result = call(sweep, "--figures", tmp_path / "f", "--html", page)
