@@ -9,7 +9,8 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.sweeps.children import Job, run_in_child
@@ -99,13 +100,13 @@ def dask_executor(address: str) -> Iterator[Executor]:
         client.close()
 
 
-def _client(address: str):  # noqa: ANN202 - of an extra that need not be installed
+def _client(address: str) -> Any:
     try:
-        from distributed import Client
+        client = import_module("distributed").Client
     except ImportError as error:
         raise UsageError("--scheduler needs Dask, which is not installed", EXTRA) from error
     try:
-        return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+        return client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise CompacterError(
             f"--scheduler {address}: no Dask scheduler answers there ({type(error).__name__})",
