@@ -55,7 +55,7 @@ def _problem(item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem
         return Problem(key, str(more["error"]))
     if problem == "too_short":
         least, there = more["min_length"], more["actual_length"]
-        return Problem(key, f"must hold {least} or more. Received: {there or 'nothing'}")
+        return Problem(key, f"must hold at least {least}. Received: {there or 'nothing'}")
     message = item["msg"].replace("Input should be", "must be")
     return Problem(key, f"{message}. Received: {_shown(item['input'])}")
 

@@ -98,7 +98,7 @@ def test_what_is_no_sweep_file_is_told(tmp_path, data):
 @pytest.mark.parametrize(
     ("changes", "key", "said"),
     [
-        ({"tasks": []}, "tasks", "must hold 1 or more. Received: nothing"),
+        ({"tasks": []}, "tasks", "must hold at least 1. Received: nothing"),
         ({"name": "../x"}, "name", "match pattern"),
         ({"name": "a\x1b[31m"}, "name", "match pattern"),
         ({"title": "a\nb"}, "title", "cannot be printed"),
@@ -116,11 +116,11 @@ def test_what_is_no_sweep_file_is_told(tmp_path, data):
         ({"seeds": [1, 1]}, "seeds", "holds 1 twice"),
         ({"seeds": [-1]}, "seeds.0", "greater than or equal to 0"),
         ({"task": ["demo/smoke"]}, "task", "unknown key"),
-        ({"search": {"method.n": []}}, "search.method.n", "must hold 1 or more"),
+        ({"search": {"method.n": []}}, "search.method.n", "must hold at least 1"),
         ({"search": {"method.n": [4, 4]}}, "search", "method.n holds 4 twice"),
         ({"arms": [{"name": "a"}, {"name": "a"}]}, "arms", "holds 'a' twice"),
         ({"arms": [{"name": "a", "recip": "x"}]}, "arms.0.recip", "unknown key"),
-        ({"axis": {"key": "train.epochs", "values": []}}, "axis.values", "must hold 1 or more"),
+        ({"axis": {"key": "train.epochs", "values": []}}, "axis.values", "must hold at least 1"),
         (
             {"axis": {"key": "a.b", "values": [1, 2], "along": {"c.d": [1]}}},
             "axis",
