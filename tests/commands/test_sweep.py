@@ -84,6 +84,7 @@ def test_a_plan_for_machines_has_every_run(tmp_path):
     assert plan["total"]["updates"] == 10 * 500 + 2 * 500  # the two prompts' batch is 50 x 2
 
 
+@pytest.mark.slow
 def test_a_plan_measures_steps_of_this_machine(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPACTER_CACHE", str(tmp_path))
     result = invoke(*SMOKE, "--dry-run", "--device", "cpu", "--output", tmp_path / "x")
@@ -157,6 +158,7 @@ def _toml(words):
     return asked_for(None, ["demo/smoke_compacterpp"], None, "1,2", words[3:8:2]).toml()
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_what_runs_and_the_same_command_goes_on(tmp_path):
     place = tmp_path / "sweep"
     words = [
