@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypedDict
 
 from compacter_cli.commands.console import out, show_note, table_of
 from compacter_cli.files import size_text
-from compacter_cli.sweeps.directory import brought_up_to_date, count_states, log_of, planned_line
+from compacter_cli.reports.table import counted
+from compacter_cli.sweeps.directory import count_states, lines_of, log_of
 from compacter_cli.sweeps.estimates import Estimate, estimate
 from compacter_cli.sweeps.expansion import setting_words, value_text
 
@@ -59,7 +60,7 @@ def plan_data(
     costs: dict[str, StepCost | None],
 ) -> SweepPlan:
     """A sweep's plan as plain data."""
-    lines = [brought_up_to_date(directory, planned_line(sweep, run)) for run in expansion.runs]
+    lines = lines_of(directory, sweep, expansion.runs)
     return {
         "name": sweep.name,
         "title": sweep.title,
@@ -108,11 +109,6 @@ def run_words(line: IndexLine) -> str:
     axis = "" if line["axis"] is None else f" at {value_text(line['axis'])}"
     parts = (line["task"], f"{line['arm']}{axis}", setting_words(line["setting"]))
     return " ".join(filter(None, (*parts, f"seed {line['seed']}")))
-
-
-def counted(count: int, thing: str) -> str:
-    """`1 run`, `1,200 runs`."""
-    return f"{count:,} {thing}" + "s" * (count != 1)
 
 
 def time_words(seconds: float | None) -> str:

@@ -11,6 +11,7 @@ from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, counted, number, words
 from compacter_cli.reports.verdicts import MOST_TOLD, conclusions, table_of_tests
 from compacter_cli.section import differences, value_at
+from compacter_cli.training.run_directory import FREE
 
 if TYPE_CHECKING:
     from compacter_cli.reports.pairs import Answers
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from compacter_cli.training.records import Result
 
 MEAN = "mean"
-FREE = ("output.", "train.save_", "train.not_finite")  # keys that change no result
 
 
 def report_of_runs(

@@ -24,9 +24,8 @@ from compacter_cli.reports.setting_tables import (
     unfinished_table,
 )
 from compacter_cli.reports.table import Column, Entry, Row, Table, counted, words
+from compacter_cli.sweeps.estimates import PAPER_BACKBONE
 from compacter_cli.training.run_directory import ENVIRONMENT
-
-PAPER_BACKBONE = "t5_base_multi"
 
 if TYPE_CHECKING:
     from compacter_cli.reports.cells import Comparison

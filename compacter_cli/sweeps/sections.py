@@ -53,6 +53,22 @@ def _may_vary(key: str) -> str:
     return key
 
 
+def _distinct(values: list[Value], what: str = "") -> list[Value]:
+    for number, value in enumerate(values):
+        if value in values[:number]:
+            raise ValueError(f"{what}holds {value!r} twice")
+    return values
+
+
+def _checked_grid(grid: Grid) -> Grid:
+    for key, values in grid.items():
+        _may_vary(key)
+        _distinct(values, f"{key} ")
+    return grid
+
+
+Search = Annotated[Grid, AfterValidator(_checked_grid)]
+"""Values to choose among, by dotted key, each once."""
 Settings = Annotated[dict[str, Value], AfterValidator(_may_set)]
 """Values by dotted key of the recipe."""
 Varied = Annotated[Text, AfterValidator(_may_vary)]
@@ -98,13 +114,8 @@ class Arm(Section):
     """Recipe of its own, by path or shipped name, as the sweep's."""
     set: Settings = Field(default_factory=dict)
     """Values of its own, by dotted key; what is set for an arm is not searched for it."""
-    search: Grid = Field(default_factory=dict)
+    search: Search = Field(default_factory=dict)
     """Values to choose among on validation, beside those searched for every arm."""
-
-    @field_validator("search")
-    @classmethod
-    def _a_grid(cls, value: Grid) -> Grid:
-        return _checked_grid(value)
 
     @model_validator(mode="after")
     def _set_or_searched(self) -> Self:
@@ -148,15 +159,10 @@ class Sweep(Section):
     """Recipe of an arm on a task, by path or shipped name."""
     set: Settings = Field(default_factory=dict)
     """Values for all runs, by dotted key of the recipe."""
-    search: Grid = Field(default_factory=dict)
+    search: Search = Field(default_factory=dict)
     """Values to choose among on validation, the same for every arm."""
     axis: Axis | None = None
     arms: Annotated[list[Arm], Field(min_length=1)] = Field(default_factory=_every_method)
-
-    @field_validator("search")
-    @classmethod
-    def _a_grid(cls, value: Grid) -> Grid:
-        return _checked_grid(value)
 
     @field_validator("tasks", "seeds")
     @classmethod
@@ -168,17 +174,3 @@ class Sweep(Section):
     def _each_name_once(cls, value: list[Arm]) -> list[Arm]:
         _distinct([arm.name for arm in value])
         return value
-
-
-def _checked_grid(grid: Grid) -> Grid:
-    for key, values in grid.items():
-        _may_vary(key)
-        _distinct(values, f"{key} ")
-    return grid
-
-
-def _distinct(values: list[Value], what: str = "") -> list[Value]:
-    for number, value in enumerate(values):
-        if value in values[:number]:
-            raise ValueError(f"{what}holds {value!r} twice")
-    return values
