@@ -146,11 +146,13 @@ def sweep_run(
         for name, run in planned.items()
         if states[name] in left
     ]
-    for job in jobs:
-        places.forget_failure(directory, job.run)
+    retried = {job.run for job in jobs if states[job.run] == "failed"}
+    for run in retried:
+        places.forget_failure(directory, run)
     updates = {name: updates_of(run.recipe) for name, run in planned.items()}
     found = SweepRun(directory, sweep, lines, updates, jobs, places.count_apart(directory, planned))
-    found.look_again()
+    if retried:  # else the index says so already
+        found.look_again()
     return found
 
 
