@@ -61,13 +61,10 @@ def main(
     check(settings)
     if json_ and not json_.absolute().parent.is_dir():
         raise UsageError(f"--json {json_}: there is no folder {json_.parent}")
-    sides = SIDES if importlib.util.find_spec("adapters") else SIDES[:1]
-    if len(sides) == 1:
-        err.print("adapters is not installed (pip install -e '.[peers]'): ours runs alone")
     found = []
     for setting in (case for chosen in settings for case in cases(chosen, growth)):
         err.print(f"{setting.title} ...", style="dim")
-        found.append(compare(setting, sides, runs, steps))
+        found.append(compare(setting, sides_of(setting), runs, steps))
     show(found)
     if json_:
         json_.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
@@ -85,6 +82,15 @@ def check(settings):
                 raise UsageError(f'"{word}" is none of {", ".join(known)}')
         if setting.rte and not setting.vocabulary:
             raise UsageError("--rte needs --vocabulary, a preset directory or the word rule")
+
+
+def sides_of(setting):
+    """Both sides where the peer can be built: full fine-tuning needs `transformers` alone."""
+    needed = "transformers" if setting.method == "full" else "adapters"
+    if importlib.util.find_spec(needed):
+        return SIDES
+    err.print(f"{needed} is not installed (pip install -e '.[peers]'): ours runs alone")
+    return SIDES[:1]
 
 
 def cases(setting, growth):
@@ -116,6 +122,7 @@ def compare(setting, sides, runs, steps):
 def _summary(setting, ask, figures):
     """A side's medians, and on a GPU how near the peak of its matrix products it comes."""
     found = {"step_ms": statistics.median(figures["runs_ms"]), "operations": ask(do="operations")}
+    found["name"] = ask(do="name")
     if setting.rte:
         found["epoch_s"] = statistics.median(figures["epochs_s"])
     if setting.device.startswith("cuda"):
@@ -165,7 +172,7 @@ def show(found):
     numbers = {column: None for _, _, cells in rows for column in cells}
     table = table_of("", "side", *numbers, numbers=numbers, tight=True)
     for case, name, cells in rows:
-        title = Setting(**case["setting"]).title if name == SIDES[0] else ""
+        title = Setting(**case["setting"]).title if name == SIDES[0] else case[name]["name"]
         table.add_row(title, name, *(cells.get(column, "-") for column in numbers))
     out.print(table)
     names = {"step_ms": "ms", "paired": "paired", "saved_bytes": "kept"}

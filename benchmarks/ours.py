@@ -18,6 +18,16 @@ def build(setting):
     return Stepper(model, recipe.train, setting.device), batch
 
 
+def loss(stepper, batch):
+    """The loss of a training pass, to go back from."""
+    return stepper.model.summed_loss(batch, training=True)
+
+
+def name(stepper):
+    """How the step is computed."""
+    return f"compacter, {stepper.model.execution} execution"
+
+
 def trained_parameters(stepper):
     """How many parameters got a gradient in the last step."""
     trained = stepper.model.trained_tensors().values()

@@ -1,4 +1,7 @@
-"""The peer's side: T5 of `transformers` with the adapters of `adapters`, stepped as ours is."""
+"""The peer's side: T5 of `transformers` with the adapters of `adapters`, stepped as ours is.
+
+Full fine-tuning needs `transformers` alone, of any version: the newest attends by torch's SDPA.
+"""
 
 import logging
 
@@ -18,6 +21,19 @@ def build(setting):
     job = Job({}, setting.target, 1, setting.device)
     batch = random_batch(setting.dimensions, recipe_for(setting), job, setting.batch)
     return PeerStepper(_model(setting), setting), batch
+
+
+def loss(stepper, batch):
+    """The loss of a training pass, to go back from."""
+    return stepper.loss(batch)
+
+
+def name(stepper):
+    """What the peer is: transformers' version and attention, and adapters' where it takes part."""
+    import transformers
+
+    attention = stepper.model.config._attn_implementation
+    return f"transformers {transformers.__version__}, {attention} attention"
 
 
 def trained_parameters(stepper):

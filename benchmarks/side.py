@@ -57,6 +57,10 @@ class Side:
             "saved_bytes": self.stepper.saved_bytes(self.batch),
         }
 
+    def name(self):
+        """What this side is."""
+        return self._module.name(self.stepper)
+
     def steps(self, count):
         """Milliseconds of each of `count` steps over the batch of fixed shape."""
         times = []
@@ -81,11 +85,14 @@ class Side:
         return counted(lambda: self.stepper.step([self.batch]))
 
     def flops(self):
-        """Floating-point operations of one step's matrix products, counted by torch."""
+        """Floating-point operations of a pass, forward and back: matrix products, by torch's count.
+
+        Not of a step: what a step replays of a CUDA graph cannot be counted.
+        """
         from torch.utils.flop_counter import FlopCounterMode
 
         with FlopCounterMode(display=False) as counter:
-            self.stepper.step([self.batch])
+            self._module.loss(self.stepper, self.batch).backward()
         return counter.get_total_flops()
 
     def matmul_peak(self, size=8192, count=20):

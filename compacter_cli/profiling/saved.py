@@ -57,7 +57,7 @@ def saved_tensors(known: Container[int]) -> Iterator[Saved]:
     def pack(tensor: Tensor) -> Tensor:
         if tensor.untyped_storage().data_ptr() not in known:
             _note(tensor, saved.storages)
-        return tensor
+        return tensor.detach()  # a result that its own function keeps would hold itself, for ever
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield saved
