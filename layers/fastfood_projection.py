@@ -2,6 +2,7 @@
 
 import math
 import zlib
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -152,6 +153,7 @@ def _near_equal_parts(bits: int, largest: int = 6) -> list[int]:
     return [bits // count + (i < bits % count) for i in range(count)]
 
 
+@lru_cache  # made anew it would be copied to a GPU each time, which waits for all before it
 def _hadamard_matrix(bits: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     matrix = torch.ones(1, 1, dtype=dtype, device=device)
     two = torch.tensor([[1.0, 1.0], [1.0, -1.0]], dtype=dtype, device=device)

@@ -135,7 +135,7 @@ def test_the_built_model_trains_what_is_counted():
     assert "verified: 1 built models train exactly these numbers" in shown.stdout
 
 
-@pytest.mark.parametrize("execution", ["lean", "reference"])
+@pytest.mark.parametrize("execution", ["lean", "fused", "reference"])
 def test_it_is_carried_out(tiny_backbone, token_batch, execution):
     backbone, inputs = tiny_backbone(), token_batch()
     plain = T5Model(backbone, execution=execution)(inputs)

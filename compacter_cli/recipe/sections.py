@@ -146,8 +146,9 @@ class TrainSection(Section):
     """Dropout of the whole T5 in training."""
     score_before: bool = False
     """Score the test split before training too, to show what training is worth."""
-    execution: Literal["lean", "reference"] = "lean"
-    """How a step is computed; reference is the plain way: slower, and the same results."""
+    execution: Literal["auto", "lean", "fused", "reference"] = "auto"
+    """How a step is computed: auto is lean on a CPU and fused on a GPU; reference is the plain way,
+    slower. The results are the same, but that on a GPU dropout draws other elements."""
     remat: bool = False
     """Keep only the blocks' inputs for the backward pass and run every block again in it: less
     memory, more time, the same results."""

@@ -28,6 +28,10 @@ class Batch:
         """Real target tokens, end tokens included: what the loss is the mean over."""
         return int(self.target_mask.sum())
 
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The four tensors in their order."""
+        return self.source_ids, self.source_mask, self.target_ids, self.target_mask
+
     def __len__(self) -> int:
         return len(self.source_ids)
 

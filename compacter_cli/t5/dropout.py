@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,9 +60,32 @@ class Dropout:
         return factors(self.bits(site, count, device), self.scale, torch.float32, stop=count)
 
 
-def stream_of(device: str) -> str:
-    """Which stream `Dropout` draws on a device: a run that goes on must draw the same one."""
+def stream_of(device: str, draws_globally: bool = False) -> str:
+    """Which stream dropout is drawn from on a device: a run that goes on must draw the same one.
+
+    `draws_globally` is the execution's: whether it leaves drawing to torch's own dropout.
+    """
+    if draws_globally:
+        return "torch's own"
     return "sfc64" if device == "cpu" else "torch"
+
+
+def seed_device(device: torch.device, key: Sequence[int]) -> None:
+    """Have torch's global generator of a device begin the stream that a key decides."""
+    generator_of(device).manual_seed(_seed_of(key))
+
+
+def generator_of(device: torch.device) -> torch.Generator:
+    """torch's global generator of a device."""
+    if device.type != "cuda":
+        return torch.default_generator
+    index = torch.cuda.current_device() if device.index is None else device.index
+    return torch.cuda.default_generators[index]
+
+
+def _seed_of(key: Sequence[int]) -> int:
+    (seed,) = np.random.SeedSequence(list(key)).generate_state(1, np.uint64)
+    return int(seed >> np.uint64(1))
 
 
 class _Stream(ABC):
@@ -127,8 +151,7 @@ class _DeviceStream(_Stream):
         super().__init__()
         self._device = device
         self._generator = torch.Generator(device)
-        (seed,) = np.random.SeedSequence(key).generate_state(1, np.uint64)
-        self._generator.manual_seed(int(seed >> np.uint64(1)))
+        self._generator.manual_seed(_seed_of(key))
 
     def _state(self) -> Any:
         return self._generator.get_state()

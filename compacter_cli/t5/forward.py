@@ -3,7 +3,8 @@
     B batch, S source, T target, k hidden, H heads, D size of a head, V vocabulary
 
 `T5Model` gives it its weights and the layers of a method; KerasHub's own call is its oracle in the
-tests, and it is that of the lean execution (`t5.lean`). Weights are (inputs, outputs).
+tests, and it is that of the other executions, a CPU's (`t5.lean`) and a GPU's (`t5.fused`). Weights
+are (inputs, outputs).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import keras
 import torch
@@ -21,8 +22,10 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from compacter_cli.t5.adapters import Adapter
+from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.shapes import RELATIVE_BUCKETS, T5Shape
+from compacter_cli.t5.tokens import Tokens
 
 MAX_DISTANCE = 128  # beyond it all relative positions share a bucket
 MASKED = -1e9  # added to the scores of positions that must not be seen
@@ -56,6 +59,14 @@ class T5Forward:
     dropout: Dropout | None = None
     remat: bool = False
 
+    draws_globally: ClassVar[bool] = False
+    """Whether dropout is drawn from torch's global generator, and not from a stream of its own."""
+
+    @staticmethod
+    def sized(batch: Batch) -> Batch:
+        """A batch in the lengths that are computed: here its own."""
+        return batch
+
     def encode(self, ids: Tensor, mask: Tensor) -> Encoded:
         """`(states, mask)` of source `ids` (B, S): (B, S, k) and what of it is real, (B, S).
 
@@ -66,9 +77,7 @@ class T5Forward:
             hidden = prompt.call(hidden)
             mask = functional.pad(mask, (prompt.length, 0), value=True)
         hidden = self._drop("encoder.embedding", hidden, mask)
-        length = hidden.shape[1]
-        hidden_keys = _hide(~mask[:, None, None, :], hidden.dtype)
-        bias = self._self_bias("encoder", length, length) + hidden_keys
+        bias = self._score_bias("encoder", mask[:, None, None, :], hidden)
         for block in range(self.shape.num_layers):
             hidden = self._run(self._encoder_block, f"encoder.{block}", hidden, bias, mask)
         return self._drop("encoder.output", self._norm("encoder", hidden), mask), mask
@@ -79,7 +88,7 @@ class T5Forward:
         causal = torch.ones(length, length, dtype=torch.bool, device=ids.device).tril()
         seen = causal[None, None] & mask[:, None, None, :]
         hidden = self._drop("decoder.embedding", self._embed(ids), mask)
-        bias = self._self_bias("decoder", length, length) + _hide(~seen, hidden.dtype)
+        bias = self._score_bias("decoder", seen, hidden)
         source_bias = _hide(~source_mask[:, None, None, :], hidden.dtype)
         source = states, source_bias, source_mask
         for block in range(self.shape.num_layers):
@@ -93,6 +102,11 @@ class T5Forward:
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy summed over decoder states (N, k) and their `targets` (N,), in float32."""
         return functional.cross_entropy(self.logits(hidden).float(), targets, reduction="sum")
+
+    def padded_loss(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
+        """`loss` over decoder states (B, T, k) whose targets (B, T) are real, `mask` true."""
+        real = Tokens.of(mask)
+        return self.loss(real.flatten(hidden), real.flatten(targets))
 
     def _head(self, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """`(input, table (V, k), bias or None)` of the output head."""
@@ -127,8 +141,9 @@ class T5Forward:
     def _run(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
         if not (self.remat and torch.is_grad_enabled()):
             return block(*inputs)
-        # Dropout is drawn from seeds of its own: no generator's state has to be kept.
-        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=False)
+        # A stream of dropout's own gives again what it gave: no generator's state has to be kept.
+        keep = self.draws_globally and self.dropout is not None
+        return checkpoint(block, *inputs, use_reentrant=False, preserve_rng_state=keep)
 
     def _encoder_block(self, name: str, hidden: Tensor, bias: Tensor, mask: Tensor) -> Tensor:
         hidden = self._self_attention(name, hidden, bias, mask)
@@ -145,9 +160,21 @@ class T5Forward:
         source_mask: Tensor,
     ) -> Tensor:
         hidden = self._self_attention(name, hidden, bias, mask)
-        source = self._keys_values(f"{name}.cross_attention", states)
-        hidden = self._cross_attention(name, hidden, source, source_bias, mask, source_mask)
+        hidden = self._cross_states(name, hidden, states, source_bias, mask, source_mask)
         return self._feed_forward(name, hidden, mask)
+
+    def _cross_states(
+        self,
+        name: str,
+        hidden: Tensor,
+        states: Tensor,
+        bias: Tensor,
+        mask: Tensor,
+        source_mask: Tensor,
+    ) -> Tensor:
+        """Cross-attention to encoder `states` (B, S, k), with its norm and residual."""
+        source = self._keys_values(f"{name}.cross_attention", states)
+        return self._cross_attention(name, hidden, source, bias, mask, source_mask)
 
     def _cross_step(self, name: str, hidden: Tensor, cache: Cache, block: int) -> Tensor:
         assert isinstance(cache, KeysValuesCache)  # as `start_cache` makes it
@@ -244,17 +271,28 @@ class T5Forward:
 
     def _feed_forward(self, name: str, hidden: Tensor, mask: Tensor | None = None) -> Tensor:
         name = f"{name}.feed_forward"
-        x = self._norm(name, hidden)
+        inner = self._inner(name, self._norm(name, hidden), mask)
+        x = self._adapt(name, self._linear(f"{name}.output", inner))
+        return hidden + self._drop(f"{name}.residual", x, mask)
+
+    def _inner(self, name: str, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The feed-forward's inner elements, dropped: (..., k) to (..., F)."""
         inner = self.activation(self._linear(f"{name}.input", x))
         if self.shape.gated:
             inner = inner * (self._linear(f"{name}.gate", x))
-        inner = self._drop(f"{name}.inner", inner, mask)
-        x = self._adapt(name, self._linear(f"{name}.output", inner))
-        return hidden + self._drop(f"{name}.residual", x, mask)
+        return self._drop(f"{name}.inner", inner, mask)
 
     def _adapt(self, name: str, x: Tensor) -> Tensor:
         adapter = self.adapters.get(f"{name}.adapter")
         return x if adapter is None else adapter(x)
+
+    def _score_bias(self, stack: str, seen: Tensor, hidden: Tensor) -> Tensor:
+        """What self-attention's scores of a stack have added, in the dtype of `hidden` (B, L, k).
+
+        Position bias, and what hides keys where `seen` (B, 1, 1 or L, L) is not true.
+        """
+        length = hidden.shape[1]
+        return self._self_bias(stack, length, length) + _hide(~seen, hidden.dtype)
 
     def _self_bias(self, stack: str, queries: int, keys: int, first_query: int = 0) -> Tensor:
         """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""

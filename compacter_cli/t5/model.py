@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from compacter_cli.t5.adapters import Adapters
 from compacter_cli.t5.batch import Batch
-from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.dropout import Dropout, seed_device
 from compacter_cli.t5.forward import Encoded, T5Forward
+from compacter_cli.t5.fused.forward import FusedForward
 from compacter_cli.t5.lean.forward import LeanForward
-from compacter_cli.t5.lean.tokens import Tokens
 from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
 from compacter_cli.t5.shapes import T5Shape
 from compacter_cli.t5.vocabulary import END, PAD
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from keras_hub.models import T5Backbone
 
-EXECUTIONS = {"lean": LeanForward, "reference": T5Forward}
+EXECUTIONS = {"lean": LeanForward, "fused": FusedForward, "reference": T5Forward}
 
 
 class FineTuning(Protocol):
@@ -64,7 +64,8 @@ class T5Model(keras.Model):
             instead of the backbone's values (a bfloat16 backbone has lost some digits).
         dropout: rate of T5's dropout in training; the backbone's own where left out.
         in_place: train float32 weights of the backbone itself instead of copies of them.
-        execution: "lean", or "reference" for the plain forward pass: slower, and the same results.
+        execution: "auto" is "lean" on a CPU and "fused" on a GPU; "reference" is the plain forward
+            pass: slower, and the same results.
         remat: in training keep only the blocks' inputs, and run every block a second time.
 
     Attributes:
@@ -90,7 +91,7 @@ class T5Model(keras.Model):
         exact: Mapping[str, Tensor] | None = None,
         dropout: float | None = None,
         in_place: bool = False,
-        execution: str = "lean",
+        execution: str = "auto",
         remat: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -100,8 +101,8 @@ class T5Model(keras.Model):
                 "`compute_dtype` must be float32 or bfloat16: T5's layer norm overflows float16 "
                 f"and returns zeros. Received: {compute_dtype}"
             )
-        if execution not in EXECUTIONS:
-            known = " or ".join(EXECUTIONS)
+        if execution not in ("auto", *EXECUTIONS):
+            known = " or ".join(("auto", *EXECUTIONS))
             raise ValueError(f"`execution` must be {known}. Received: {execution}")
         policy = "mixed_bfloat16" if compute_dtype == "bfloat16" else "float32"
         super().__init__(dtype=policy, **kwargs)
@@ -109,9 +110,10 @@ class T5Model(keras.Model):
         self.method = method
         self.shape = shape_of_backbone(backbone)
         self.dropout = backbone.dropout if dropout is None else dropout
-        self.execution, self.remat = execution, remat
+        self.remat = remat
         self._torch_dtype = getattr(torch, compute_dtype)
         self._prepare_weights(exact or {}, in_place, seed, policy)
+        self.execution = execution_on(self.device.type) if execution == "auto" else execution
         self.built = True
 
     def _prepare_weights(
@@ -173,6 +175,16 @@ class T5Model(keras.Model):
                 "trainable weights that the method does not declare"
             )
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._tensors["embedding"].device
+
+    @property
+    def draws_globally(self) -> bool:
+        """Whether dropout is drawn from torch's global generator of the device."""
+        return EXECUTIONS[self.execution].draws_globally
+
     def trained_tensors(self) -> dict[str, Tensor]:
         """The float32 tensor of every trained weight by structural name."""
         return {name: self.named_weights[name].value for name in self.trained}
@@ -194,19 +206,25 @@ class T5Model(keras.Model):
         if subspace := self._layers_by_name.get("said"):
             weights = subspace.call(weights)
         remat = self.remat and training
-        return EXECUTIONS[self.execution](
+        execution = EXECUTIONS[self.execution]
+        dropout = self._dropout(key) if training and self.dropout else None
+        if dropout and key and self.draws_globally:
+            seed_device(self.device, key)
+        return execution(
             shape=self.shape,
             weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
             layers=self._layers_by_name,
             adapters=self._adapters.bound(self._torch_dtype, remat),
             activation=self.backbone.activation,
             epsilon=self.backbone.layer_norm_epsilon,
-            dropout=self._dropout(key) if training and self.dropout else None,
+            dropout=dropout,
             remat=remat,
         )
 
     def _dropout(self, key: Sequence[int]) -> Dropout:
-        return Dropout(self.dropout, *(key or [int(torch.randint(1 << 62, (), device="cpu"))]))
+        if not key and not self.draws_globally:
+            key = [int(torch.randint(1 << 62, (), device="cpu"))]
+        return Dropout(self.dropout, *key)
 
     def _for_compute(self, name: str, tensor: Tensor) -> Tensor:
         # Layer norms, and biases behind them, are computed in float32.
@@ -236,12 +254,16 @@ class T5Model(keras.Model):
         target moved right by one, its first input being the pad token. `key` as for `forward_pass`.
         """
         forward = self.forward_pass(training, key)
+        batch = self.sized(batch)
         states, source_mask = forward.encode(batch.source_ids, batch.source_mask)
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
         hidden = forward.decode(inputs, seen, states, source_mask)
-        real = Tokens.of(batch.target_mask)
-        return forward.loss(real.flatten(hidden), real.flatten(batch.target_ids))
+        return forward.padded_loss(hidden, batch.target_ids, batch.target_mask)
+
+    def sized(self, batch: Batch) -> Batch:
+        """A batch in the lengths that the execution computes."""
+        return EXECUTIONS[self.execution].sized(batch)
 
     def loss_of(self, batch: Batch, training: bool = False) -> Tensor:
         """Mean cross-entropy over the batch's target tokens, padding left out."""
@@ -301,6 +323,11 @@ class T5Model(keras.Model):
             if ended.all():
                 break
         return torch.cat(tokens, dim=1)
+
+
+def execution_on(device: str) -> str:
+    """The execution that is "auto" on a kind of device: what was measured to be fastest there."""
+    return "fused" if device == "cuda" else "lean"
 
 
 def assign_all(

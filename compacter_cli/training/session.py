@@ -291,7 +291,7 @@ class Session:
             "torch": torch.__version__,
             "device": self.device,
             "threads": torch.get_num_threads(),
-            "dropout": stream_of(self.device),
+            "dropout": stream_of(self.device, self.model.draws_globally),
         }
 
     def _save(self, which: str, epoch: Epoch | None = None) -> None:

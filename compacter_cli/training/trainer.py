@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from compacter_cli.t5.batch import Batch
+    from compacter_cli.t5.fused.graphs import GraphedPasses
     from compacter_cli.t5.model import T5Model
 
 WEIGHT = "weight"  # beside the optimizer's own names of what it keeps for one
@@ -113,6 +114,12 @@ class Trainer:
     def __post_init__(self) -> None:
         self._weights = self.model.trained_tensors()
         self._parameters = list(self._weights.values())
+        self._graphs = self._graphed()
+
+    def _graphed(self) -> GraphedPasses | None:
+        from compacter_cli.t5.fused.graphs import GraphedPasses, can_be_captured
+
+        return GraphedPasses(self.model, self._parameters) if can_be_captured(self.model) else None
 
     def step(self, group: Group | None = None) -> Update:
         """The next update, over `group`, or over the next of its batches.
@@ -134,17 +141,34 @@ class Trainer:
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[float, float]:
         """The token-mean loss of all batches and the norm of its gradient, which is clipped."""
-        for parameter in self._parameters:  # as `zero_grad`, which profiles itself
-            parameter.grad = None
+        self._clear_gradients()
         tokens = sum(batch.target_tokens for batch in batches)
         total = 0.0
         for place, batch in enumerate(batches):
             key = (self.seed, self.update, place, self.rank)
-            loss = self.model.summed_loss(batch, training=True, key=key) / tokens
-            loss.backward()
-            total += loss.item()
-        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self.clip_norm).item()
-        return total, norm
+            total += self._pass(batch, key, tokens).item()
+        return total, self._clip().item()
+
+    def _clear_gradients(self) -> None:
+        if self._graphs:
+            self._graphs.clear()
+            return
+        for parameter in self._parameters:  # as `zero_grad`, which profiles itself
+            parameter.grad = None
+
+    def _pass(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
+        """The batch's summed loss over `tokens`, its gradient added to what there is."""
+        if self._graphs:
+            return self._graphs.run(batch, key, tokens)
+        loss = self.model.summed_loss(batch, training=True, key=key) / tokens
+        loss.backward()
+        return loss
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm, clipped."""
+        if self._graphs:
+            return self._graphs.clip(self.clip_norm)
+        return torch.nn.utils.clip_grad_norm_(self._parameters, self.clip_norm)
 
     def _move(self, rate: float) -> None:
         for parameters in self.optimizer.param_groups:

@@ -43,7 +43,7 @@ def test_every_default_is_filled_in(run):
         "clip_norm": 1.0,
         "dropout": 0.0,
         "score_before": False,
-        "execution": "lean",
+        "execution": "auto",
         "remat": False,
         "not_finite": "stop",
         "save_minutes": 15.0,

@@ -13,7 +13,7 @@ from compacter_cli.t5.forward import relative_bucket
 from compacter_cli.t5.model import T5Model
 
 KINDS = ["v1_0", "gated"]
-both_executions = pytest.mark.parametrize("execution", ["lean", "reference"])
+every_execution = pytest.mark.parametrize("execution", ["lean", "fused", "reference"])
 
 
 def logits_of_both(backbone, batch, execution="reference"):
@@ -31,7 +31,7 @@ def assert_near(found, wanted, share=1e-5):
     torch.testing.assert_close(found, wanted, rtol=0, atol=share * wanted.abs().max().item())
 
 
-@both_executions
+@every_execution
 @pytest.mark.parametrize("padded", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
 def test_logits_are_kerashubs(shared_backbone, token_batch, kind, padded, execution):
@@ -48,7 +48,7 @@ def test_reference_logits_are_kerashubs_under_the_padding_too(shared_backbone, t
         assert_near(T5Model(backbone, execution="reference")(batch), lm(batch))
 
 
-@both_executions
+@every_execution
 @pytest.mark.parametrize(
     "changes",
     [
@@ -68,7 +68,7 @@ def test_logits_are_kerashubs_for_any_configuration(
     assert_near(*logits_of_both(backbone, token_batch(), execution))
 
 
-@both_executions
+@every_execution
 def test_logits_are_kerashubs_beyond_the_last_relative_distance(
     shared_backbone, token_batch, execution
 ):
@@ -150,7 +150,7 @@ def test_some_buckets_by_hand():
     assert relative_bucket(distances, False).tolist() == back
 
 
-@both_executions
+@every_execution
 @pytest.mark.parametrize("steps", [1, 100])
 @pytest.mark.parametrize("kind", KINDS)
 def test_decoding_step_by_step_is_decoding_at_once(
@@ -172,7 +172,7 @@ def test_decoding_step_by_step_is_decoding_at_once(
             assert_near(step[:, 0], at_once[:, position])
 
 
-@both_executions
+@pytest.mark.parametrize("execution", ["lean", "reference"])  # fused: of its own tests
 def test_dropout_falls_where_kerashub_has_it(tiny_backbone, token_batch, monkeypatch, execution):
     """With every dropout turned into a halving on both sides, the logits must still agree."""
 
@@ -197,7 +197,7 @@ def test_dropout_falls_where_kerashub_has_it(tiny_backbone, token_batch, monkeyp
             assert not torch.allclose(ours, model(batch), atol=1e-3)
 
 
-@both_executions
+@every_execution
 def test_dropout_is_drawn_in_training_only_and_at_the_given_rate(
     shared_backbone, token_batch, execution
 ):
@@ -214,7 +214,7 @@ def test_dropout_is_drawn_in_training_only_and_at_the_given_rate(
     assert model.forward_pass().dropout is None
 
 
-@both_executions
+@every_execution
 def test_a_row_of_padding_alone_stays_finite(shared_backbone, token_batch, execution):
     batch = token_batch()
     batch["encoder_padding_mask"][2] = 0

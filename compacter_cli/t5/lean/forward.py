@@ -18,7 +18,7 @@ from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedFor
 from compacter_cli.t5.lean.loss import FrozenHeadLoss
 from compacter_cli.t5.lean.norm import Norm, NormedLinears
 from compacter_cli.t5.lean.pairs import Pairs
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 
 @dataclass(frozen=True)
@@ -160,13 +160,13 @@ class LeanForward(T5Forward):
         if self.dropout is not None:
             count = len(x) * self.shape.intermediate_dim
             keep_mask = self.dropout.bits(f"{name}.inner", count, x.device)
-        x = self._inner(name, x, keep_mask)
+        x = self._inner_output(name, x, keep_mask)
         if (bias := self.weights.get(f"{name}.output.bias")) is not None:
             x = x + bias
         x = self._adapt(name, x).view_as(hidden)
         return add_dropped(hidden, x, self.dropout, f"{name}.residual")
 
-    def _inner(self, name: str, x: Tensor, keep_mask: Tensor | None) -> Tensor:
+    def _inner_output(self, name: str, x: Tensor, keep_mask: Tensor | None) -> Tensor:
         get = self.weights.get
         w_in, b_in = get(f"{name}.input"), get(f"{name}.input.bias")
         w_out = get(f"{name}.output")

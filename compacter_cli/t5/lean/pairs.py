@@ -13,7 +13,7 @@ from torch import Tensor
 
 from compacter_cli.t5.bits import factors, pack
 from compacter_cli.t5.dropout import Dropout
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 # Attention weights of a row from which a CPU is faster over rows without their padding.
 ROW_BY_ROW = 1 << 15

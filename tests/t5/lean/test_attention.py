@@ -6,7 +6,7 @@ import torch
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean.attention import Attention
 from compacter_cli.t5.lean.pairs import Pairs
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 DROPOUT = Dropout(0.3, 2)
 HEADS, HEAD = 2, 3

@@ -15,7 +15,7 @@ from compacter_cli.t5.bits import pack
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.lean.pairs import Pairs
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 DROPOUT = Dropout(0.3, 2)
 HEADS, HEAD, HIDDEN = 2, 3, 7

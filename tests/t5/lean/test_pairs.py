@@ -14,7 +14,7 @@ from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.lean import pairs as module
 from compacter_cli.t5.lean.attention import Attention
 from compacter_cli.t5.lean.pairs import Pairs, Span
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 HEADS, HEAD = 2, 3
 QUERIES, KEYS = [3, 1, 2], [4, 2, 1]

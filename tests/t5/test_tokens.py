@@ -2,7 +2,7 @@
 
 import torch
 
-from compacter_cli.t5.lean.tokens import Tokens
+from compacter_cli.t5.tokens import Tokens
 
 MASK = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0], [1, 1, 0, 0]]).bool()
 

@@ -1,0 +1,140 @@
+"""Training passes captured as CUDA graphs: the host starts one instead of thousands of kernels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import torch
+from torch import Tensor
+
+from compacter_cli.t5.batch import Batch
+from compacter_cli.t5.dropout import generator_of, seed_device
+
+if TYPE_CHECKING:
+    from compacter_cli.t5.model import T5Model
+
+Lengths: TypeAlias = tuple[int, int, int]  # rows, source and target tokens
+Key: TypeAlias = Sequence[int]
+
+CLIP_EPSILON = 1e-6  # as torch.nn.utils.clip_grad_norm_
+MOST_GRAPHS = 16  # lengths beyond these are computed kernel by kernel
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """A captured pass: `graph` reads `batch` and `tokens`, adds to the gradients, sets `loss`."""
+
+    graph: torch.cuda.CUDAGraph
+    batch: Batch
+    tokens: Tensor
+    loss: Tensor
+
+
+class GraphedPasses:
+    """Forward and backward passes of a model on a GPU, each added to its weights' gradients.
+
+    The first batch of some lengths is computed kernel by kernel, which also prepares what must not
+    be prepared during a capture; the second is captured, and that and all later ones are replayed.
+    The results are the same, dropout's draws included.
+
+    Args:
+        model: of an execution that never waits for the device within a pass.
+        parameters: what the model trains.
+    """
+
+    def __init__(self, model: T5Model, parameters: Sequence[Tensor]) -> None:
+        self._model, self._parameters = model, parameters
+        sizes = [parameter.numel() for parameter in parameters]
+        self._flat = torch.zeros(sum(sizes), device=model.device)
+        self._gradients = self._flat.split(sizes)
+        self._seen: set[Lengths] = set()
+        self._graphs: dict[Lengths, _Graph] = {}
+        self._most = MOST_GRAPHS
+        self._stream = torch.cuda.Stream(model.device)
+
+    def clear(self) -> None:
+        """Set all gradients to 0, in the tensors that the graphs add to."""
+        self._flat.zero_()
+        for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
+            parameter.grad = gradient.view_as(parameter)
+
+    def clip(self, largest: float) -> Tensor:
+        """The norm of the whole gradient, which is scaled down to `largest` where it is longer."""
+        norm = torch.linalg.vector_norm(self._flat)
+        self._flat.mul_((largest / (norm + CLIP_EPSILON)).clamp(max=1.0))
+        return norm
+
+    def run(self, batch: Batch, key: Key, tokens: int) -> Tensor:
+        """The batch's summed loss over `tokens`, its gradient added; `key` decides dropout."""
+        batch = self._model.sized(batch)
+        lengths = (len(batch), batch.source_ids.shape[1], batch.target_ids.shape[1])
+        if lengths in self._seen and lengths not in self._graphs:
+            self._try_to_capture(batch, lengths)
+        self._seen.add(lengths)
+        if graph := self._graphs.get(lengths):
+            return self._replay(graph, batch, key, tokens)
+        with self._beside():
+            return self._pass(batch, tokens, key)
+
+    def _pass(self, batch: Batch, tokens: int | Tensor, key: Key = ()) -> Tensor:
+        loss = self._model.summed_loss(batch, training=True, key=key) / tokens
+        loss.backward()
+        return loss.detach()
+
+    def _try_to_capture(self, batch: Batch, lengths: Lengths) -> None:
+        """Capture a pass over batches of these lengths, unless there are too many or it fails."""
+        if len(self._graphs) >= self._most:
+            return
+        generator = generator_of(self._model.device)
+        before = generator.clone_state()
+        try:
+            self._graphs[lengths] = self._capture(batch)
+        except RuntimeError as error:
+            # What failed in the middle of a capture has left the generator as in one.
+            generator.graphsafe_set_state(before)
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            self._most = 0
+            warnings.warn(
+                "a training pass cannot be captured as a CUDA graph here, so its kernels are "
+                f"started one by one, which is slower: {str(error).partition(chr(10))[0]}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _capture(self, batch: Batch) -> _Graph:
+        static = Batch(*(tensor.clone() for tensor in batch.tensors()))
+        tokens = torch.ones((), device=self._model.device)
+        graph = torch.cuda.CUDAGraph()
+        others = next(iter(self._graphs.values()), None)
+        # One memory for all: no two are at work at once, and a loss is read before the next.
+        pool = others.graph.pool() if others else None
+        with torch.cuda.graph(graph, pool=pool, stream=self._stream):
+            loss = self._pass(static, tokens)
+        return _Graph(graph, static, tokens, loss)
+
+    def _replay(self, graph: _Graph, batch: Batch, key: Key, tokens: int) -> Tensor:
+        for static, tensor in zip(graph.batch.tensors(), batch.tensors(), strict=True):
+            static.copy_(tensor)
+        graph.tokens.fill_(tokens)
+        seed_device(self._model.device, key)
+        graph.graph.replay()
+        return graph.loss
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """Work on the stream of the captures, as what they meet again must have been made there."""
+        current = torch.cuda.current_stream(self._model.device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            yield
+        current.wait_stream(self._stream)
+
+
+def can_be_captured(model: T5Model) -> bool:
+    """Whether a model's training passes may be captured as CUDA graphs."""
+    return model.execution == "fused" and model.device.type == "cuda" and not model.remat
