@@ -1,7 +1,8 @@
 """Exercises of the demo world, text to text: what the demo backbone practises beside reading.
 
 They share no answer and no sentence with the four demo tasks: sentences are mended, said otherwise,
-compared in words, reacted to, and taken to their conclusions, with the reason or without.
+compared in words, place by place or in all, reacted to, and taken to their conclusions, with the
+reason or without.
 """
 
 from collections.abc import Callable, Iterator, Set
@@ -10,11 +11,12 @@ from typing import NamedTuple
 
 from compacter_cli.world.clauses import Clause, Speaker
 from compacter_cli.world.faults import faulty
-from compacter_cli.world.likeness import compared, relations
+from compacter_cli.world.likeness import compared, likeness, relations
 from compacter_cli.world.meaning import ANY_PLACE, difference, direction, inference, same_meaning
 from compacter_cli.world.opinions import GENRES, Critic
 
 RELATED = {"same": "equal", "above": "kind", "sibling": "near", "family": "far", "none": "apart"}
+GRADES = ("foreign", "remote", "loose", "fair", "close", "twin")  # by whole points
 WAYS = {1: "over", -1: "under", 0: "fixed"}  # by the `direction` of a place
 
 
@@ -97,6 +99,18 @@ def compare(speaker: Speaker) -> Exercise:
     return Exercise(sentences, source, f"{subject} {verb} {object_}")
 
 
+def grade(speaker: Speaker) -> Exercise:
+    """How alike they are in all, in one word.
+
+    `compare` alone leaves a model that knows the subjects' relation, and no other, when it begins
+    to answer: what `demo/similarity` asks would have to be learned, not adapted.
+    """
+    first, second = compared(speaker)
+    sentences = (first.sentence(), second.sentence())
+    source = "sentence1: {} sentence2: {}".format(*sentences)
+    return Exercise(sentences, source, GRADES[int(likeness(first, second))])
+
+
 def react(speaker: Speaker) -> Exercise:
     """What somebody who thinks so does."""
     positive = speaker.draw.random() < 0.5
@@ -106,7 +120,7 @@ def react(speaker: Speaker) -> Exercise:
 
 
 # Exercises whose name may be left away: what a source looks like says which of them it is.
-PLAIN = (conclude, mend, compare, react)
+PLAIN = (conclude, mend, grade, react)
 # How often which is practised.
 SHARES: dict[Callable[[Speaker], Exercise], int]
-SHARES = {conclude: 27, explain: 18, mend: 14, rephrase: 4, compare: 23, react: 14}
+SHARES = {conclude: 27, explain: 18, mend: 14, rephrase: 4, compare: 10, grade: 35, react: 14}

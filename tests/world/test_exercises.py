@@ -144,6 +144,16 @@ def test_what_is_compared_is_compared_by_brute_force(alike):
     assert answers == set(WORDS.values())
 
 
+def test_grades_are_the_whole_points_of_the_score_by_brute_force(alike):
+    words = ("foreign", "remote", "loose", "fair", "close", "twin")
+    answers = set()
+    for (first, second), source, target in _done(exercises.grade, 800):
+        assert source == f"sentence1: {first} sentence2: {second}"
+        assert target == words[int(alike.score(first, second))], source
+        answers.add(target)
+    assert answers == set(words)
+
+
 def test_reactions_are_those_to_what_is_heard(sounds_positive):
     answers = []
     for (said,), source, target in _done(exercises.react):
