@@ -1,7 +1,7 @@
 """What the demo tasks scored on the demo backbone, from the file that a benchmark writes.
 
-`benchmarks/demo_scores.py` trains every method on every demo task and writes `demo_scores.json`;
-nothing in it is typed by hand.
+`compacter sweep demo` trains every method on every demo task, and `benchmarks/demo_scores.py`
+writes `demo_scores.json` out of it; nothing in it is typed by hand.
 """
 
 import json
@@ -15,7 +15,7 @@ from compacter_cli.t5.shapes import DEMO_PRESET
 
 FOLDER = Path(__file__).parent
 FILE = "demo_scores.json"
-COMMAND = "python benchmarks/demo_scores.py"
+COMMAND = "compacter sweep demo"
 
 
 class Run(TypedDict):
@@ -38,7 +38,7 @@ class Cell(TypedDict):
 
 
 class DemoScores(TypedDict, total=False):
-    """The file, of what is read: cells by task and method ("full, random weights" is one too)."""
+    """The file, of what is read: cells by task and arm ("random" is not pretrained)."""
 
     tasks: dict[str, dict[str, Cell]]
 

@@ -172,9 +172,7 @@ def test_the_ending_says_what_was_trained_and_where_it_is(ended):
 def test_the_ending_says_where_full_fine_tunings_score_is_from(ended):
     measured = {"seeds": 3, "full": {"accuracy": 93.0}}
     (line,) = ending_lines({**ended, "measured": measured})[2:]
-    assert line == (
-        "full fine-tuning: mean of 3 seeds, measured by python benchmarks/demo_scores.py"
-    )
+    assert line == ("full fine-tuning: mean of 3 seeds, measured by compacter sweep demo")
 
 
 def test_a_chart_has_a_bar_a_value_of_its_share_of_the_width():

@@ -10,6 +10,7 @@ from compacter_cli.methods import METHODS
 from compacter_cli.paper import demo_scores as measured
 from compacter_cli.paper.demo_scores import COMMAND, FILE, demo_scores, mean_scores, measured_scores
 from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.recipe.shipped import shipped_sweeps
 
 # Three seeds: of two methods and the random start on one task, of no full fine-tuning on another.
 FULL = [(94.0, 90.0), (95.0, 91.0), (93.0, 92.5)]
@@ -111,7 +112,7 @@ def test_the_file_is_read_once(written):
 
 
 def test_the_command_that_is_named_is_there_and_writes_the_file():
-    root = Path(__file__).parents[2]
-    program, script = COMMAND.split()
-    assert program == "python"
-    assert "demo_scores import FILE" in (root / script).read_text(encoding="utf-8")
+    assert COMMAND == "compacter sweep demo"
+    assert "demo" in shipped_sweeps()
+    script = Path(__file__).parents[2] / "benchmarks" / "demo_scores.py"
+    assert "demo_scores import FILE" in script.read_text(encoding="utf-8")

@@ -263,7 +263,7 @@ def _measured(cells, task, method):
         return "Not measured yet.", None
     runs = [run["test"] for run in cell["runs"]]
     means = ", ".join(f"{name} {fmean(run[name] for run in runs):.2f}" for name in runs[0])
-    said = f"Measured: test {means} (mean of {len(runs)} seeds, benchmarks/demo_scores.py)."
+    said = f"Measured: test {means} (mean of {len(runs)} seeds, compacter sweep demo)."
     return said, cell["learning_rate"]
 
 
