@@ -1,6 +1,6 @@
 """The bottleneck adapter: down-projection, activation, up-projection, residual."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import keras
 from compacter_layers.signatures import ActivationLike, Shape, Tensor
@@ -37,6 +37,8 @@ class Adapter(keras.layers.Layer):
         >>> adapter(keras.ops.ones((2, 768))).shape
         (2, 768)
     """
+
+    kind: ClassVar[str] = "bottleneck"
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """A trained bias behind a layer that has none."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from compacter_layers.signatures import InitializerLike, Shape, Tensor
@@ -23,6 +23,8 @@ class AddedBias(keras.layers.Layer):
         >>> AddedBias()(keras.ops.ones((2, 768))).shape
         (2, 768)
     """
+
+    kind: ClassVar[str] = "bias"
 
     bias: keras.Variable
 

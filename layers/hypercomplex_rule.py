@@ -1,6 +1,6 @@
 """The "slow" weights A of hypercomplex layers, shared by any number of them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from compacter_layers.checks import check_positive
@@ -32,6 +32,8 @@ class HypercomplexRule(keras.layers.Layer):
     `keras.models.load_model()`. `get_config()`/`from_config()` of single layers (and so
     `keras.models.clone_model`) know nothing of one another and give each layer its own.
     """
+
+    kind: ClassVar[str] = "shared"
 
     A: keras.Variable
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import torch
@@ -37,6 +37,8 @@ class IntrinsicSubspace(keras.layers.Layer):
         ValueError: `dimension` is not a positive integer, `shapes` is empty, or `gradient` is
             neither.
     """
+
+    kind: ClassVar[str] = "weight"
 
     v: keras.Variable
     scales: keras.Variable

@@ -1,6 +1,6 @@
 """Trained vectors put before a sequence of embeddings."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 from compacter_layers.checks import check_positive
@@ -28,6 +28,8 @@ class SoftPrompt(keras.layers.Layer):
         >>> SoftPrompt(100)(keras.ops.ones((2, 128, 768))).shape
         (2, 228, 768)
     """
+
+    kind: ClassVar[str] = "prompt"
 
     prompt: keras.Variable
 

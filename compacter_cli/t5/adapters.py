@@ -57,11 +57,11 @@ class Adapters:
     Variables are read once: Keras assigns to their tensors in place.
 
     Args:
-        layers: Keras layers of a method by structural name; what has a `down` is an adapter.
+        layers: a method's bottlenecks by structural name.
     """
 
     def __init__(self, layers: Mapping[str, keras.layers.Layer]) -> None:
-        self._layers = {name: layer for name, layer in layers.items() if hasattr(layer, "down")}
+        self._layers = layers
         projections = [p for layer in self._layers.values() for p in (layer.down, layer.up)]
         self._plain = {p: kernel for p in projections if (kernel := _plain_kernel(p))}
         self._stacks = _stacks(projections)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
 import torch
-from compacter_layers import AddedBias
 from torch import Tensor
 from torch.nn import functional
 
-from compacter_cli.t5.adapters import Adapters
 from compacter_cli.t5.batch import Batch
+from compacter_cli.t5.changes import Changes
 from compacter_cli.t5.dropout import Dropout, seed_device
 from compacter_cli.t5.forward import Encoded, T5Forward
-from compacter_cli.t5.fused.forward import FusedForward
-from compacter_cli.t5.lean.forward import LeanForward
+from compacter_cli.t5.fused.kernels import FusedKernels
+from compacter_cli.t5.kernels import Kernels
+from compacter_cli.t5.lean.kernels import LeanKernels
 from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
 from compacter_cli.t5.shapes import T5Shape
 from compacter_cli.t5.vocabulary import END, PAD
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
     from keras_hub.models import T5Backbone
 
-EXECUTIONS = {"lean": LeanForward, "fused": FusedForward, "reference": T5Forward}
+EXECUTIONS = {"lean": LeanKernels, "fused": FusedKernels, "reference": Kernels}
 
 
 class FineTuning(Protocol):
@@ -141,15 +141,11 @@ class T5Model(keras.Model):
         added = named_variables(layers)
         self.trained = (*trained, *added)
         self._added_layers = list(layers.values())  # Keras tracks lists, and would a dict's keys
-        self._layers_by_name = MappingProxyType(layers)
         self.named_weights = MappingProxyType({**weights, **added})
         self._check_trainable_set()
         # Read once, for reading a variable takes Keras a while: it assigns in place.
-        behind = {f"{n}.bias": layer for n, layer in layers.items() if isinstance(layer, AddedBias)}
-        tensors = {name: variable.value for name, variable in weights.items()}
-        tensors |= {name: layer.bias.value for name, layer in behind.items()}
-        self._tensors = MappingProxyType(tensors)
-        self._adapters = Adapters(layers)
+        self._tensors = {name: variable.value for name, variable in weights.items()}
+        self._changes = Changes(layers)
 
     def _copy_of(
         self, source: keras.Variable, name: str, trainable: bool, exact: Mapping[str, Tensor]
@@ -202,33 +198,24 @@ class T5Model(keras.Model):
 
         In `training`, `key` decides dropout; where it is left out, torch's global generator does.
         """
-        weights = self._tensors
-        if subspace := self._layers_by_name.get("said"):
-            weights = subspace.call(weights)
         remat = self.remat and training
-        execution = EXECUTIONS[self.execution]
         dropout = self._dropout(key) if training and self.dropout else None
         if dropout and key and self.draws_globally:
             seed_device(self.device, key)
-        return execution(
-            shape=self.shape,
-            weights={name: self._for_compute(name, tensor) for name, tensor in weights.items()},
-            layers=self._layers_by_name,
-            adapters=self._adapters.bound(self._torch_dtype, remat),
-            activation=self.backbone.activation,
-            epsilon=self.backbone.layer_norm_epsilon,
-            dropout=dropout,
-            remat=remat,
+        epsilon = self.backbone.layer_norm_epsilon
+        return T5Forward(
+            self.shape,
+            self._changes.parts(self._tensors, self._torch_dtype, epsilon, remat),
+            EXECUTIONS[self.execution](
+                self.shape.num_heads, self.shape.key_value_dim, self.backbone.activation, dropout
+            ),
+            remat,
         )
 
     def _dropout(self, key: Sequence[int]) -> Dropout:
         if not key and not self.draws_globally:
             key = [int(torch.randint(1 << 62, (), device="cpu"))]
         return Dropout(self.dropout, *key)
-
-    def _for_compute(self, name: str, tensor: Tensor) -> Tensor:
-        # Layer norms, and biases behind them, are computed in float32.
-        return tensor if "layer_norm" in name else tensor.to(self._torch_dtype)
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> Tensor:
         """Logits (B, T, V) of KerasHub's four inputs: encoder/decoder token ids and masks.
@@ -259,7 +246,7 @@ class T5Model(keras.Model):
         inputs = functional.pad(batch.target_ids[:, :-1], (1, 0), value=PAD)
         seen = functional.pad(batch.target_mask[:, :-1], (1, 0), value=True)
         hidden = forward.decode(inputs, seen, states, source_mask)
-        return forward.padded_loss(hidden, batch.target_ids, batch.target_mask)
+        return forward.loss(hidden, batch.target_ids, batch.target_mask)
 
     def sized(self, batch: Batch) -> Batch:
         """A batch in the lengths that the execution computes."""

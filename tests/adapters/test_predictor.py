@@ -6,6 +6,7 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
+from compacter_cli.t5.lean.forward import LeanForward
 
 from compacter_cli.adapters.adapter_file import (
     load_adapter,
@@ -17,7 +18,6 @@ from compacter_cli.adapters.predictor import Predictor
 from compacter_cli.adapters.restoring import recipe_with
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import recipe_of
-from compacter_cli.t5.lean.forward import LeanForward
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.tasks import TASKS
 from compacter_cli.training.run_directory import read_result

@@ -176,7 +176,7 @@ def test_a_bfloat16_backbone_is_computed_in_bfloat16_but_for_its_layer_norms(tin
     backbone = tiny_backbone(num_layers=1, dtype="bfloat16")
     for method in (None, compacter()):
         model = T5Model(backbone, method)
-        for name, tensor in model.forward_pass().weights.items():
+        for name, tensor in model.forward_pass().parts.weights.items():
             exact = name.endswith("layer_norm")
             assert tensor.dtype == (torch.float32 if exact else torch.bfloat16), name
 

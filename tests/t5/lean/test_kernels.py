@@ -1,13 +1,13 @@
-"""The lean execution against the reference: every method, with padding and without, any dropout."""
+"""The lean kernels against the reference: every method, with padding and without, any dropout."""
 
 import numpy as np
 import pytest
 import torch
+from compacter_cli.t5.forward import StatesCache
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
 from compacter_cli.t5.lean import pairs
-from compacter_cli.t5.lean.forward import StatesCache
 from compacter_cli.t5.model import T5Model
 
 KINDS = ["v1_0", "gated"]

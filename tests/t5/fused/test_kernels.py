@@ -11,14 +11,14 @@ import keras
 import keras_hub
 import pytest
 import torch
+from compacter_cli.t5.fused.kernels import ALIGNED, FusedKernels
 from torch.nn import functional
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
-from compacter_cli.t5.fused.forward import ALIGNED, FusedForward
 from compacter_cli.t5.model import T5Model, execution_on
 
-LEAN = Path(__file__).parents[1] / "lean" / "test_forward.py"
+LEAN = Path(__file__).parents[1] / "lean" / "test_kernels.py"
 STEPS = SimpleNamespace(**runpy.run_path(str(LEAN)))
 KINDS = ["v1_0", "gated"]
 EXECUTIONS = ["fused", "reference"]
@@ -162,22 +162,23 @@ def test_a_key_decides_what_is_dropped_and_without_one_torchs_generator_does(sha
 
 def test_a_batch_is_padded_to_few_lengths():
     batch = collate([[5, 6, 1]] * 2, [[7, 1]] * 2, "cpu")
-    sized = FusedForward.sized(batch)
+    sized = FusedKernels.sized(batch)
     assert sized.source_ids.shape == sized.source_mask.shape == (2, 64)
     assert sized.target_ids.shape == sized.target_mask.shape == (2, 8)
     assert sized.target_tokens == batch.target_tokens
     assert sized.source_mask.sum() == batch.source_mask.sum()
     assert sized.source_ids[:, 3:].eq(0).all()
     full = collate([[5] * 128], [[7] * 8], "cpu")
-    assert FusedForward.sized(full).source_ids.shape == (1, 128)
+    assert FusedKernels.sized(full).source_ids.shape == (1, 128)
 
 
 def test_rows_of_the_bias_begin_where_the_fused_attention_can_read_them(shared_backbone):
-    forward = T5Model(shared_backbone("v1_0"), execution="fused").forward_pass()
+    kernels = T5Model(shared_backbone("v1_0"), execution="fused").forward_pass().kernels
     for length in (8, 11):
-        mask = torch.ones(3, length, dtype=torch.bool)
-        bias = forward._score_bias("encoder", mask[:, None, None], torch.zeros(3, length, 4))
-        assert bias.shape == (3, forward.shape.num_heads, length, length)
+        tokens = kernels.tokens(torch.ones(3, length, dtype=torch.bool))
+        position = torch.zeros(1, kernels.heads, length, length)
+        bias = kernels.within(tokens, position, True, torch.float32).bias
+        assert bias.shape == (3, kernels.heads, length, length)
         assert bias.stride(-1) == 1
         assert not any(stride % ALIGNED for stride in bias.stride()[:-1])
 

@@ -1,0 +1,120 @@
+"""The fused kernels: `Kernels` by torch's own for a GPU.
+
+N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import keras
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from compacter_cli.t5.batch import Batch
+from compacter_cli.t5.fused.cross_attention import absorbed
+from compacter_cli.t5.fused.feed_forward import ActivatedDrop, ReluDrop
+from compacter_cli.t5.kernels import Kernels, Scope
+from compacter_cli.t5.lean.cross_attention import absorbing_is_cheaper
+from compacter_cli.t5.parts import Linear, Norm
+from compacter_cli.t5.tokens import Tokens
+from compacter_cli.t5.vocabulary import PAD
+
+SOURCE_STEP, TARGET_STEP = 64, 8  # lengths are rounded up to multiples of these
+ALIGNED = 8  # the fused attention reads its bias by so many elements at once
+IGNORED = -100  # a label that the loss leaves out
+# Not cuDNN's: with a mask its backward pass can give NaN (pytorch#196678).
+BACKENDS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+
+
+class FusedKernels(Kernels):
+    """`Kernels` that are few and large, and never wait: without dropout the same results.
+
+    Dropout, padding included, is drawn from torch's global generator of the device: the shares
+    kept are the same, but not the elements. The weights of layer norms are rounded to the dtype of
+    the computation as all others are; sums are taken in float32.
+    """
+
+    draws_globally: ClassVar[bool] = True
+
+    @staticmethod
+    def sized(batch: Batch) -> Batch:
+        """A batch padded to multiples of 64 source and 8 target tokens: few shapes, and aligned."""
+        source = -batch.source_ids.shape[1] % SOURCE_STEP
+        target = -batch.target_ids.shape[1] % TARGET_STEP
+        return Batch(
+            functional.pad(batch.source_ids, (0, source), value=PAD),
+            functional.pad(batch.source_mask, (0, source), value=False),
+            functional.pad(batch.target_ids, (0, target), value=PAD),
+            functional.pad(batch.target_mask, (0, target), value=False),
+        )
+
+    def within(self, tokens: Tokens, position: Tensor, causal: bool, dtype: torch.dtype) -> Scope:
+        scope = super().within(tokens, position, causal, dtype)
+        return Scope(tokens, tokens, _aligned(scope.bias))
+
+    def across(self, queries: Tokens, keys: Tokens, dtype: torch.dtype) -> Scope:
+        scope = super().across(queries, keys, dtype)
+        return Scope(queries, keys, _aligned(scope.bias))
+
+    def norm(self, norm: Norm, x: Tensor) -> Tensor:
+        normed = functional.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.epsilon)
+        return normed if norm.bias is None else normed + norm.bias.to(x.dtype)
+
+    def linear(self, linear: Linear, x: Tensor) -> Tensor:
+        if linear.bias is None:
+            return x @ linear.weight
+        return torch.addmm(linear.bias, x, linear.weight)
+
+    def attention(
+        self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
+    ) -> Tensor:
+        rows = len(scope.queries.mask)
+        q, k, v = (self.by_head(x, rows) for x in (queries, keys, values))
+        assert scope.bias is not None  # as `within` and `across` give it
+        bias = scope.bias.expand(*q.shape[:3], k.shape[2])
+        with sdpa_kernel(BACKENDS):
+            context = functional.scaled_dot_product_attention(q, k, v, bias, self._rate, scale=1.0)
+        return context.transpose(1, 2).flatten(2).flatten(0, 1)
+
+    def cross_attention(
+        self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
+    ) -> Tensor:
+        rows, source = states.shape[:2]
+        if not absorbing_is_cheaper(len(queries) // rows, source, self.head_size):
+            return super().cross_attention(place, queries, states, key, value, scope)
+        assert scope.bias is not None  # as `across` gives it
+        asked = queries.unflatten(0, (rows, -1))
+        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._rate)
+        return context.flatten(0, 1)
+
+    def feed_forward(
+        self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens
+    ) -> Tensor:
+        before = self.linear(w_in, x)
+        if self.activation is keras.activations.relu and gate is None:
+            inner = ReluDrop.apply(before, self._rate, out.weight.requires_grad)
+        else:
+            beside = None if gate is None else self.linear(gate, x)
+            inner = ActivatedDrop.apply(before, beside, self._rate, self.activation)
+        return self.linear(out, inner)
+
+    def drop(self, place: str, x: Tensor, tokens: Tokens) -> Tensor:
+        return functional.dropout(x, self._rate) if self._rate else x
+
+    def labelled(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        # Choosing the real ones would wait for the device, to know how many they are.
+        return hidden.flatten(0, 1), targets.masked_fill(~mask, IGNORED).flatten()
+
+    @property
+    def _rate(self) -> float:
+        return self.dropout.rate if self.dropout is not None else 0.0
+
+
+def _aligned(bias: Tensor | None) -> Tensor:
+    """A bias (..., K) whose rows begin where the fused attention can read them."""
+    assert bias is not None  # as the plain kernels give it
+    keys = bias.shape[-1]
+    return functional.pad(bias, (0, -keys % ALIGNED)).contiguous()[..., :keys]

@@ -1,0 +1,129 @@
+"""The lean kernels: `Kernels` over real tokens alone, through `compacter_cli.t5.lean`.
+
+N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import keras
+import torch
+from torch import Tensor
+
+from compacter_cli.t5.kernels import MASKED, Kernels, Scope
+from compacter_cli.t5.lean.attention import Attention
+from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
+from compacter_cli.t5.lean.drop import add_dropped, drop
+from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward
+from compacter_cli.t5.lean.feed_forward import linear as product
+from compacter_cli.t5.lean.loss import FrozenHeadLoss
+from compacter_cli.t5.lean.norm import Norm as LeanNorm
+from compacter_cli.t5.lean.norm import NormedLinears
+from compacter_cli.t5.lean.pairs import Pairs
+from compacter_cli.t5.parts import Linear, Norm
+from compacter_cli.t5.tokens import Tokens
+
+
+@dataclass(frozen=True)
+class LeanScope(Scope):
+    """A `Scope` whose bias is of position alone, (1, H, Q, K) or `None`.
+
+    Attributes:
+        pairs: the real queries with the real keys.
+    """
+
+    pairs: Pairs
+
+
+class LeanKernels(Kernels):
+    """`Kernels` by less work: the same results and dropout, to rounding.
+
+    Tokens are the real ones: linears, norms, adapters and residuals never see padding. A source of
+    padding alone, which has nothing to attend to, stays finite here as there, but the two differ
+    on it.
+    """
+
+    def tokens(self, mask: Tensor) -> Tokens:
+        return Tokens.of(mask)
+
+    def within(self, tokens: Tokens, position: Tensor, causal: bool, dtype: torch.dtype) -> Scope:
+        if causal:
+            length = tokens.mask.shape[1]
+            position = position.masked_fill(_ahead(length, position.device), MASKED)
+        return LeanScope(tokens, tokens, position, Pairs.of(tokens, tokens, self.heads))
+
+    def across(self, queries: Tokens, keys: Tokens, dtype: torch.dtype) -> Scope:
+        padded = self.keeps_states(queries.mask.shape[1], keys.mask.shape[1])
+        pairs = (Pairs if padded else Pairs.of)(queries, keys, self.heads)
+        return LeanScope(queries, keys, None, pairs)
+
+    def keeps_states(self, target: int, source: int) -> bool:
+        return absorbing_is_cheaper(target, source, self.head_size)
+
+    def norm(self, norm: Norm, x: Tensor) -> Tensor:
+        return LeanNorm.apply(x, *norm)
+
+    def linear(self, linear: Linear, x: Tensor) -> Tensor:
+        return product(x, *linear)
+
+    def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
+        return NormedLinears.apply(x, *norm, *(part for linear in linears for part in linear))
+
+    def attention(
+        self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
+    ) -> Tensor:
+        pairs = _pairs(scope)
+        keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
+        return Attention.apply(queries, keys, values, scope.bias, keep_mask, self._scale, pairs)
+
+    def cross_attention(
+        self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
+    ) -> Tensor:
+        pairs = _pairs(scope)
+        if not self.keeps_states(*pairs.shape[2:]):
+            return super().cross_attention(place, queries, states, key, value, scope)
+        keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
+        return absorbed(queries, states, key, value, pairs, keep_mask, self._scale)
+
+    def feed_forward(
+        self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens
+    ) -> Tensor:
+        bits = None
+        if self.dropout is not None:
+            bits = self.dropout.bits(f"{place}.inner", len(x) * w_in.weight.shape[1], x.device)
+        if self.activation is keras.activations.relu and gate is None:
+            y = ReluFeedForward.apply(x, *w_in, out.weight, bits, self._scale)
+        else:
+            y = ActivatedFeedForward.apply(
+                x, *w_in, *(gate or (None, None)), out.weight, bits, self._scale, self.activation
+            )
+        return y if out.bias is None else y + out.bias
+
+    def drop(self, place: str, x: Tensor, tokens: Tokens) -> Tensor:
+        return drop(x, self.dropout, place)
+
+    def add_dropped(self, place: str, residual: Tensor, x: Tensor, tokens: Tokens) -> Tensor:
+        return add_dropped(residual, x, self.dropout, place)
+
+    def loss(self, head: Linear, x: Tensor, targets: Tensor) -> Tensor:
+        table = head.weight.T
+        if table.requires_grad:
+            return super().loss(head, x, targets)
+        return FrozenHeadLoss.apply(x, table, head.bias, targets)
+
+    @property
+    def _scale(self) -> float:
+        return self.dropout.scale if self.dropout is not None else 1.0
+
+
+def _pairs(scope: Scope) -> Pairs:
+    assert isinstance(scope, LeanScope)  # as `within` and `across` give it
+    return scope.pairs
+
+
+@lru_cache(maxsize=8)
+def _ahead(length: int, device: torch.device) -> Tensor:
+    """True on the keys behind a query, (length, length)."""
+    return torch.ones(length, length, dtype=torch.bool, device=device).triu(1)
