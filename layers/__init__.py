@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from compacter_layers.adapter import Adapter, gelu_tanh
 from compacter_layers.added_bias import AddedBias
+from compacter_layers.added_scale import AddedScale
 from compacter_layers.hypercomplex_rule import HypercomplexRule
+from compacter_layers.low_rank_delta import LowRankDelta
 from compacter_layers.low_rank_dense import LowRankDense
 from compacter_layers.lphm_dense import LPHMDense
 from compacter_layers.phm_dense import PHMDense
@@ -22,10 +24,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Adapter",
     "AddedBias",
+    "AddedScale",
     "FastfoodProjection",
     "HypercomplexRule",
     "IntrinsicSubspace",
     "LPHMDense",
+    "LowRankDelta",
     "LowRankDense",
     "PHMDense",
     "SliceGlorotUniform",

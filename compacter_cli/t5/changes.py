@@ -4,7 +4,10 @@ A layer says by its attribute `kind` what it is:
 
     bias         a vector added behind the weight that it is named after
     bottleneck   an adapter behind the sub-layer that it is named after
+    delta        a product of thin matrices added to the weight that it is named after
     prompt       soft tokens before every source
+    scale        factors on what the projection that it is named after gives, or, behind a
+                 feed-forward's `inner`, on what its output projection is given
     shared       nothing by itself: other layers read what it holds
     weight       makes the weights themselves anew in each pass
 """
@@ -15,14 +18,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from compacter_cli.t5.adapters import Adapters
-from compacter_cli.t5.parts import Parts
+from compacter_cli.t5.parts import Delta, Parts
 
 if TYPE_CHECKING:
     import keras
     import torch
     from torch import Tensor
 
-KINDS = ("bias", "bottleneck", "prompt", "shared", "weight")
+KINDS = ("bias", "bottleneck", "delta", "prompt", "scale", "shared", "weight")
 
 
 class Changes:
@@ -49,6 +52,8 @@ class Changes:
         if len(of["prompt"]) > 1:
             raise ValueError(f"one prompt is all there is place for: {', '.join(of['prompt'])}")
         self._biases = {f"{name}.bias": layer.bias.value for name, layer in of["bias"].items()}
+        self._deltas = of["delta"]
+        self._scales = {name: layer.scale.value for name, layer in of["scale"].items()}
         self._bottlenecks = Adapters(of["bottleneck"])
         self._prompt = next(iter(of["prompt"].values()), None)
         self._makers = list(of["weight"].values())
@@ -70,5 +75,12 @@ class Changes:
             },
             self._bottlenecks.bound(dtype, remat),
             epsilon,
+            {name: _delta(layer, dtype) for name, layer in self._deltas.items()},
+            {name: scale.to(dtype) for name, scale in self._scales.items()},
             self._prompt,
         )
+
+
+def _delta(layer: keras.layers.Layer, dtype: torch.dtype) -> Delta:
+    first, second = layer.factors()
+    return Delta(first.to(dtype), second.to(dtype))

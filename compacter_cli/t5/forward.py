@@ -96,7 +96,7 @@ class T5Forward:
         `steps` is how many tokens are expected; it may decide how the source is kept.
         """
         past: list[KeysValues | None] = [None] * self.shape.num_layers
-        if self.kernels.keeps_states(steps, states.shape[1]):
+        if self.kernels.keeps_states(steps, states.shape[1]) and not self._source_is_changed():
             queries = Tokens(source_mask[:, :1] | True, None)  # one a row
             scope = self.kernels.across(queries, self.kernels.tokens(source_mask), states.dtype)
             return StatesCache(past, states, scope)
@@ -115,6 +115,10 @@ class T5Forward:
             hidden = self._cross_step(f"{name}.cross_attention", hidden, cache, block, tokens)
             hidden = self._feed_forward(f"{name}.feed_forward", hidden, tokens)
         return self.kernels.norm(self.parts.norm("decoder"), hidden)[:, None]
+
+    def _source_is_changed(self) -> bool:
+        """Whether keys and values of the source are of changed weights, and so always built."""
+        return any(".cross_attention." in name for name in self.parts.deltas)
 
     def _source(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tokens]:
         """Embedded tokens of the source, behind the prompt where there is one."""

@@ -92,10 +92,19 @@ class Kernels:
         normed = norm.weight * (exact * scale)
         return (normed if norm.bias is None else normed + norm.bias).to(x.dtype)
 
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """`x @ weight + bias` for tokens (N, inputs)."""
+        y = x @ weight
+        return y if bias is None else y + bias
+
     def linear(self, linear: Linear, x: Tensor) -> Tensor:
-        """A projection of tokens (N, inputs)."""
-        y = x @ linear.weight
-        return y if linear.bias is None else y + linear.bias
+        """A projection of tokens (N, inputs), with all that a method changes of it."""
+        if linear.before is not None:
+            x = x * linear.before
+        y = self.product(x, linear.weight, linear.bias)
+        if linear.delta is not None:
+            y = y + x @ linear.delta.first @ linear.delta.second
+        return y if linear.scale is None else y * linear.scale
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         """Several projections of the same normed hidden states."""

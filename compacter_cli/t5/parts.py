@@ -14,16 +14,42 @@ from torch import Tensor
 from compacter_cli.t5.adapters import Adapter
 
 
+class Delta(NamedTuple):
+    """What is added to `x @ weight`: `x @ first @ second`, two thin factors of no full matrix.
+
+    Attributes:
+        first: (k, r).
+        second: (r, d).
+    """
+
+    first: Tensor
+    second: Tensor
+
+
 class Linear(NamedTuple):
-    """A projection: `x @ weight + bias`, as an execution's kernels apply it to tokens.
+    """A projection, as an execution's kernels apply it to tokens.
+
+    `((x * before) @ weight + (x * before) @ first @ second + bias) * scale`, of all that the weight
+    only is always there.
 
     Attributes:
         weight: (k, d), in the dtype of the computation.
         bias: (d,), or `None`.
+        delta: a method's change of the weight, or `None`.
+        scale: of the outputs, (d,), or `None`.
+        before: of the inputs, (k,), or `None`.
     """
 
     weight: Tensor
     bias: Tensor | None = None
+    delta: Delta | None = None
+    scale: Tensor | None = None
+    before: Tensor | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is more than a weight and a bias."""
+        return not (self.delta is None and self.scale is None and self.before is None)
 
 
 class Norm(NamedTuple):
@@ -57,6 +83,9 @@ class Parts:
             norms in float32. `<name>.bias` is behind the weight it is named after, and `head` the
             output head's own.
         adapters: bottleneck adapters by structural name.
+        deltas: changes of projections' weights, by the name of the projection.
+        scales: factors on what a projection gives, by its name; `<feed-forward>.inner` is on what
+            the feed-forward's output projection is given.
         epsilon: of the layer norms.
         prompt: what stands before every source, if anything does.
     """
@@ -64,11 +93,20 @@ class Parts:
     weights: Mapping[str, Tensor]
     adapters: Mapping[str, Adapter]
     epsilon: float
+    deltas: Mapping[str, Delta]
+    scales: Mapping[str, Tensor]
     prompt: Prompt | None = None
 
     def linear(self, name: str) -> Linear:
         """The projection of a structural name."""
-        return Linear(self.weights[name], self.weights.get(f"{name}.bias"))
+        bias, delta, scale = (
+            self.weights.get(f"{name}.bias"),
+            self.deltas.get(name),
+            self.scales.get(name),
+        )
+        owner, _, role = name.rpartition(".")
+        before = self.scales.get(f"{owner}.inner") if role == "output" else None
+        return Linear(self.weights[name], bias, delta, scale, before)
 
     def norm(self, owner: str) -> Norm:
         """The layer norm of a stack or a sub-layer."""

@@ -6,7 +6,6 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
-from compacter_cli.t5.lean.forward import LeanForward
 
 from compacter_cli.adapters.adapter_file import (
     load_adapter,
@@ -18,6 +17,7 @@ from compacter_cli.adapters.predictor import Predictor
 from compacter_cli.adapters.restoring import recipe_with
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import recipe_of
+from compacter_cli.t5.forward import T5Forward
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.tasks import TASKS
 from compacter_cli.training.run_directory import read_result
@@ -202,13 +202,13 @@ def test_answers_and_probabilities_come_from_one_encoding(backbone, smoke_run, m
     predictor = Predictor(backbone, smoke_run / "best")
     wanted = list(zip(predictor.predict(TEXTS, 2), predictor.probabilities(TEXTS, 2), strict=True))
     encoded = []
-    real = LeanForward.encode
+    real = T5Forward.encode
 
     def encode(forward, ids, mask):
         encoded.append(len(ids))
         return real(forward, ids, mask)
 
-    monkeypatch.setattr(LeanForward, "encode", encode)
+    monkeypatch.setattr(T5Forward, "encode", encode)
     found = predictor.predict_with_probabilities(TEXTS, 2)
     assert found == wanted
     assert sum(encoded) == len(TEXTS)

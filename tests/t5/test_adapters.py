@@ -9,7 +9,6 @@ from compacter_layers import (
     LowRankDense,
     LPHMDense,
     PHMDense,
-    SoftPrompt,
     gelu_tanh,
 )
 
@@ -28,8 +27,8 @@ KINDS = {
 
 
 def layers_of(kind, activation=gelu_tanh):
-    """Three adapters, one of another size, beside a layer that is none."""
-    layers = {"prompt": SoftPrompt(3)}
+    """Three adapters, one of another size."""
+    layers = {}
     for name, (k, d) in {"first": (8, 4), "second": (8, 4), "wide": (12, 6)}.items():
         layers[name] = Adapter(KINDS[kind](d), KINDS[kind](k), activation)
         layers[name].build((None, k))

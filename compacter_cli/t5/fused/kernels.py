@@ -63,10 +63,8 @@ class FusedKernels(Kernels):
         normed = functional.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.epsilon)
         return normed if norm.bias is None else normed + norm.bias.to(x.dtype)
 
-    def linear(self, linear: Linear, x: Tensor) -> Tensor:
-        if linear.bias is None:
-            return x @ linear.weight
-        return torch.addmm(linear.bias, x, linear.weight)
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return x @ weight if bias is None else torch.addmm(bias, x, weight)
 
     def attention(
         self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
@@ -83,19 +81,24 @@ class FusedKernels(Kernels):
         self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
     ) -> Tensor:
         rows, source = states.shape[:2]
-        if not absorbing_is_cheaper(len(queries) // rows, source, self.head_size):
+        cheaper = absorbing_is_cheaper(len(queries) // rows, source, self.head_size)
+        if key.delta or value.delta or not cheaper:
             return super().cross_attention(place, queries, states, key, value, scope)
         assert scope.bias is not None  # as `across` gives it
+        if key.scale is not None:
+            queries = queries * key.scale
         asked = queries.unflatten(0, (rows, -1))
-        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._rate)
-        return context.flatten(0, 1)
+        plain = (key.weight, key.bias), (value.weight, value.bias)
+        context = absorbed(asked, states, *plain, scope.bias, self.heads, self._rate).flatten(0, 1)
+        return context if value.scale is None else context * value.scale
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens
     ) -> Tensor:
         before = self.linear(w_in, x)
         if self.activation is keras.activations.relu and gate is None:
-            inner = ReluDrop.apply(before, self._rate, out.weight.requires_grad)
+            kept = out.weight.requires_grad or out.changed
+            inner = ReluDrop.apply(before, self._rate, kept)
         else:
             beside = None if gate is None else self.linear(gate, x)
             inner = ActivatedDrop.apply(before, beside, self._rate, self.activation)

@@ -5,6 +5,7 @@ N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,8 +17,7 @@ from compacter_cli.t5.kernels import MASKED, Kernels, Scope
 from compacter_cli.t5.lean.attention import Attention
 from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.lean.drop import add_dropped, drop
-from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward
-from compacter_cli.t5.lean.feed_forward import linear as product
+from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward, linear
 from compacter_cli.t5.lean.loss import FrozenHeadLoss
 from compacter_cli.t5.lean.norm import Norm as LeanNorm
 from compacter_cli.t5.lean.norm import NormedLinears
@@ -65,11 +65,17 @@ class LeanKernels(Kernels):
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         return LeanNorm.apply(x, *norm)
 
-    def linear(self, linear: Linear, x: Tensor) -> Tensor:
-        return product(x, *linear)
+    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return linear(x, weight, bias)
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
-        return NormedLinears.apply(x, *norm, *(part for linear in linears for part in linear))
+        deltas = [each.delta for each in linears if each.delta is not None]
+        # A delta's first factor is one more product of the same normed tokens, which are not kept.
+        pairs = [(each.weight, each.bias) for each in linears]
+        pairs += [(delta.first, None) for delta in deltas]
+        products = NormedLinears.apply(x, *norm, *(part for pair in pairs for part in pair))
+        thin = iter(products[len(linears) :])
+        return tuple(_changed(y, each, thin) for y, each in zip(products, linears, strict=False))
 
     def attention(
         self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
@@ -82,22 +88,34 @@ class LeanKernels(Kernels):
         self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
     ) -> Tensor:
         pairs = _pairs(scope)
-        if not self.keeps_states(*pairs.shape[2:]):
+        if key.delta or value.delta or not self.keeps_states(*pairs.shape[2:]):
             return super().cross_attention(place, queries, states, key, value, scope)
+        if key.scale is not None:  # of each number that is multiplied with a query's
+            queries = queries * key.scale
         keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
-        return absorbed(queries, states, key, value, pairs, keep_mask, self._scale)
+        plain = (key.weight, key.bias), (value.weight, value.bias)
+        context = absorbed(queries, states, *plain, pairs, keep_mask, self._scale)
+        return context if value.scale is None else context * value.scale
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens
     ) -> Tensor:
+        if any(each and each.changed for each in (w_in, gate, out)):
+            return super().feed_forward(place, x, w_in, gate, out, tokens)
         bits = None
         if self.dropout is not None:
             bits = self.dropout.bits(f"{place}.inner", len(x) * w_in.weight.shape[1], x.device)
         if self.activation is keras.activations.relu and gate is None:
-            y = ReluFeedForward.apply(x, *w_in, out.weight, bits, self._scale)
+            y = ReluFeedForward.apply(x, *w_in[:2], out.weight, bits, self._scale)
         else:
             y = ActivatedFeedForward.apply(
-                x, *w_in, *(gate or (None, None)), out.weight, bits, self._scale, self.activation
+                x,
+                *w_in[:2],
+                *(gate or (None, None))[:2],
+                out.weight,
+                bits,
+                self._scale,
+                self.activation,
             )
         return y if out.bias is None else y + out.bias
 
@@ -116,6 +134,13 @@ class LeanKernels(Kernels):
     @property
     def _scale(self) -> float:
         return self.dropout.scale if self.dropout is not None else 1.0
+
+
+def _changed(y: Tensor, linear: Linear, thin: Iterator[Tensor]) -> Tensor:
+    """A projection's product with what a method changes; `thin` gives its tokens at the delta."""
+    if linear.delta is not None:
+        y = y + next(thin) @ linear.delta.second
+    return y if linear.scale is None else y * linear.scale
 
 
 def _pairs(scope: Scope) -> Pairs:

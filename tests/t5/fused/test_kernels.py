@@ -11,11 +11,11 @@ import keras
 import keras_hub
 import pytest
 import torch
-from compacter_cli.t5.fused.kernels import ALIGNED, FusedKernels
 from torch.nn import functional
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
+from compacter_cli.t5.fused.kernels import ALIGNED, FusedKernels
 from compacter_cli.t5.model import T5Model, execution_on
 
 LEAN = Path(__file__).parents[1] / "lean" / "test_kernels.py"

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from compacter_cli.t5.forward import StatesCache
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
+from compacter_cli.t5.forward import StatesCache
 from compacter_cli.t5.lean import pairs
 from compacter_cli.t5.model import T5Model
 
