@@ -31,4 +31,4 @@ def name(stepper):
 def trained_parameters(stepper):
     """How many parameters got a gradient in the last step."""
     trained = stepper.model.trained_tensors().values()
-    return sum(tensor.numel() for tensor in trained if tensor.grad is not None)
+    return sum(t.numel() for t in trained if t.grad is not None and t.grad.any())

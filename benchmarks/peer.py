@@ -33,7 +33,12 @@ def name(stepper):
     import transformers
 
     attention = stepper.model.config._attn_implementation
-    return f"transformers {transformers.__version__}, {attention} attention"
+    found = f"transformers {transformers.__version__}, {attention} attention"
+    if not hasattr(stepper.model, "adapters_config"):
+        return found
+    import adapters
+
+    return f"adapters {adapters.__version__}, {found}"
 
 
 def trained_parameters(stepper):

@@ -87,7 +87,8 @@ class Side:
     def flops(self):
         """Floating-point operations of a pass, forward and back: matrix products, by torch's count.
 
-        Not of a step: what a step replays of a CUDA graph cannot be counted.
+        Not of a step: what a step replays of a CUDA graph cannot be counted. Padding is counted
+        where a side computes it.
         """
         from torch.utils.flop_counter import FlopCounterMode
 

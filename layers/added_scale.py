@@ -12,10 +12,10 @@ class AddedScale(keras.layers.Layer):
     """`y = x * l`, one at first: what IA3 learns (arXiv 2205.05638, section 3.3).
 
     Args:
-        initializer: Initializer of `scale`.
+        initializer: Initializer of `factor`.
 
     Attributes:
-        scale: l, shape `(k,)`.
+        factor: l, shape `(k,)`.
 
     Input shape: `(..., k)`. Output shape: `(..., k)`.
 
@@ -26,20 +26,20 @@ class AddedScale(keras.layers.Layer):
 
     kind: ClassVar[str] = "scale"
 
-    scale: keras.Variable
+    factor: keras.Variable
 
     def __init__(self, initializer: InitializerLike = "ones", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: Shape) -> None:
-        self.scale = self.add_weight(
-            name="scale", shape=(input_shape[-1],), initializer=self.initializer, autocast=False
+        self.factor = self.add_weight(
+            name="factor", shape=(input_shape[-1],), initializer=self.initializer, autocast=False
         )
         self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        return inputs * ops.cast(self.scale, inputs.dtype)
+        return inputs * ops.cast(self.factor, inputs.dtype)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -67,17 +67,14 @@ class LowRankDelta(keras.layers.Layer):
         self.B = self.add_weight(name="B", shape=(r, d), initializer="zeros", autocast=False)
         self.built = True
 
-    def factors(self) -> tuple[Tensor, Tensor]:
-        """Two thin matrices whose product the delta is, `(k, r)` and `(r, d)`."""
-        return ops.convert_to_tensor(self.A), self.scaling * self.B
-
     def kernel(self) -> Tensor:
         """The delta as one matrix, `(k, d)`."""
-        return ops.matmul(*self.factors())
+        return ops.multiply(ops.matmul(self.A, self.B), self.scaling)
 
     def call(self, inputs: Tensor) -> Tensor:
-        first, second = (ops.cast(factor, inputs.dtype) for factor in self.factors())
-        return ops.matmul(ops.matmul(inputs, first), second)
+        narrow = ops.matmul(inputs, ops.cast(self.A, inputs.dtype))
+        wide = ops.matmul(narrow, ops.cast(self.B, inputs.dtype))
+        return ops.multiply(wide, self.scaling)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.units)

@@ -158,6 +158,10 @@ class Stepper:
             before = now
         return seconds
 
+    def release(self) -> None:
+        """Give back the memory that is kept for steps over the same batches."""
+        self._trainer.release()
+
     def saved_bytes(self, batch: Batch) -> int:
         """Bytes that one forward pass of a batch keeps for backward, weights not counted."""
         from compacter_cli.profiling.saved import live_storages, saved_tensors
@@ -257,13 +261,14 @@ def largest_on_gpu(stepper: Stepper, recipe: Recipe, job: Job) -> int:
     def fits(size: int) -> bool:
         try:
             group = [random_batch(stepper.model.shape, recipe, job, size)]
-            for _ in range(2):  # the first makes the optimizer's state, the second has it beside
+            for _ in range(2):  # the first makes the optimizer's state, the second has a graph too
                 stepper.step(group)
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
             return False
         finally:
+            stepper.release()
             torch.cuda.empty_cache()
         return True
 

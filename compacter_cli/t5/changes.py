@@ -1,20 +1,21 @@
 """What a method's layers change of a T5: each kind of change is carried out here, and only here.
 
-A layer says by its attribute `kind` what it is:
+A layer says by its attribute `kind` what it is, and by its structural name where:
 
-    bias         a vector added behind the weight that it is named after
-    bottleneck   an adapter behind the sub-layer that it is named after
-    delta        a product of thin matrices added to the weight that it is named after
-    prompt       soft tokens before every source
-    scale        factors on what the projection that it is named after gives, or, behind a
-                 feed-forward's `inner`, on what its output projection is given
-    shared       nothing by itself: other layers read what it holds
-    weight       makes the weights themselves anew in each pass
+    kind         name                    what
+    bias         <weight>                a vector added behind a projection, layer norm or the head
+    bottleneck   <sub-layer>.adapter     an adapter behind a sub-layer
+    delta        <projection>.delta      a product of thin matrices added to a projection's weight
+    prompt       any                     soft tokens before every source
+    scale        <projection>.scale      factors on what a projection gives; of a feed-forward's
+                                         `inner`, on what its output projection is given
+    shared       any                     nothing by itself: other layers read what it holds
+    weight       any                     makes the weights themselves anew in each pass
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from compacter_cli.t5.adapters import Adapters
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 KINDS = ("bias", "bottleneck", "delta", "prompt", "scale", "shared", "weight")
+ANYWHERE = ("prompt", "shared", "weight")  # kinds whose name is no place
+PROJECTIONS = ("query", "key", "value", "output", "input", "gate")
 
 
 class Changes:
@@ -35,28 +38,28 @@ class Changes:
 
     Args:
         layers: built Keras layers by structural name.
+        weights: structural names of the T5's weights.
 
     Raises:
-        ValueError: a layer of no known kind, or more than one prompt.
+        ValueError: a layer of no known kind, at a place that there is not, or a second prompt.
     """
 
-    def __init__(self, layers: Mapping[str, keras.layers.Layer]) -> None:
-        of: dict[str, dict[str, keras.layers.Layer]] = {kind: {} for kind in KINDS}
+    def __init__(self, layers: Mapping[str, keras.layers.Layer], weights: Collection[str]) -> None:
+        by_kind: dict[str, dict[str, keras.layers.Layer]] = {kind: {} for kind in KINDS}
         for name, layer in layers.items():
-            kind = getattr(layer, "kind", None)
-            if kind not in of:
-                raise ValueError(
-                    f"{name}: a layer's `kind` must be one of {', '.join(KINDS)}. Received: {kind}"
-                )
-            of[kind][name] = layer
-        if len(of["prompt"]) > 1:
-            raise ValueError(f"one prompt is all there is place for: {', '.join(of['prompt'])}")
-        self._biases = {f"{name}.bias": layer.bias.value for name, layer in of["bias"].items()}
-        self._deltas = of["delta"]
-        self._scales = {name: layer.scale.value for name, layer in of["scale"].items()}
-        self._bottlenecks = Adapters(of["bottleneck"])
-        self._prompt = next(iter(of["prompt"].values()), None)
-        self._makers = list(of["weight"].values())
+            by_kind[_kind_of(name, layer, weights)][name] = layer
+        if len(prompts := by_kind["prompt"]) > 1:
+            raise ValueError(f"one prompt is all there is place for: {', '.join(prompts)}")
+        biases, deltas, scales = (by_kind[kind].items() for kind in ("bias", "delta", "scale"))
+        self._biases = {f"{name}.bias": layer.bias.value for name, layer in biases}
+        self._deltas = {
+            name.removesuffix(".delta"): (layer.A.value, layer.B.value, layer.scaling)
+            for name, layer in deltas
+        }
+        self._scales = {name.removesuffix(".scale"): layer.factor.value for name, layer in scales}
+        self._bottlenecks = Adapters(by_kind["bottleneck"])
+        self._prompt = next(iter(prompts.values()), None)
+        self._makers = list(by_kind["weight"].values())
 
     def parts(
         self, weights: Mapping[str, Tensor], dtype: torch.dtype, epsilon: float, remat: bool
@@ -75,12 +78,34 @@ class Changes:
             },
             self._bottlenecks.bound(dtype, remat),
             epsilon,
-            {name: _delta(layer, dtype) for name, layer in self._deltas.items()},
-            {name: scale.to(dtype) for name, scale in self._scales.items()},
+            {
+                name: Delta(first.to(dtype), (scaling * second).to(dtype))
+                for name, (first, second, scaling) in self._deltas.items()
+            },
+            {name: factor.to(dtype) for name, factor in self._scales.items()},
             self._prompt,
         )
 
 
-def _delta(layer: keras.layers.Layer, dtype: torch.dtype) -> Delta:
-    first, second = layer.factors()
-    return Delta(first.to(dtype), second.to(dtype))
+def _kind_of(name: str, layer: keras.layers.Layer, weights: Collection[str]) -> str:
+    """The kind of a layer; one that would train and change nothing is refused."""
+    kind = getattr(layer, "kind", None)
+    if kind not in KINDS:
+        known = ", ".join(KINDS)
+        raise ValueError(f"{name}: a layer's `kind` must be one of {known}. Received: {kind}")
+    if kind not in ANYWHERE and name not in _places(kind, weights):
+        raise ValueError(f"{name}: the T5 has no such place for a layer of the kind {kind}")
+    return kind
+
+
+def _places(kind: str, weights: Collection[str]) -> set[str]:
+    """The names that layers of a kind can have."""
+    projections = {name for name in weights if name.rpartition(".")[2] in PROJECTIONS}
+    if kind == "bias":
+        return projections | {n for n in weights if n.endswith("layer_norm")} | {"head"}
+    if kind == "bottleneck":
+        return {name.replace(".output", ".adapter") for name in projections if ".output" in name}
+    if kind == "delta":
+        return {f"{name}.delta" for name in projections}
+    inner = {n.replace(".input", ".inner") for n in projections if n.endswith(".input")}
+    return {f"{name}.scale" for name in projections | inner}

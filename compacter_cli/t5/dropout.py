@@ -22,7 +22,8 @@ class Dropout:
 
     A key decides one stream of draws, and every place takes the next part of it: a draw for each
     of its real elements, padding left out, in the order of rows, filled up to whole bytes of bits.
-    Both ways of execution come to the places in the same order, so they drop the same elements. A
+    The lean and the reference execution come to the places in the same order, so they drop the same
+    elements; the fused one draws by torch's own dropout, and reads the rate alone. A
     place that is come to again, where a block runs a second time, has what it had.
 
     The stream is numpy's SFC64 on a CPU and torch's generator elsewhere: see `stream_of`.
@@ -76,7 +77,7 @@ def seed_device(device: torch.device, key: Sequence[int]) -> None:
 
 
 def generator_of(device: torch.device) -> torch.Generator:
-    """torch's global generator of a device."""
+    """torch's global generator of a CPU or a CUDA device."""
     if device.type != "cuda":
         return torch.default_generator
     index = torch.cuda.current_device() if device.index is None else device.index

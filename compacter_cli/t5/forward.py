@@ -62,7 +62,7 @@ class T5Forward:
         scope = self._self_scope("encoder", tokens, hidden.dtype)
         for block in range(self.shape.num_layers):
             hidden = self._run(self._encoder_block, f"encoder.{block}", hidden, scope)
-        return tokens.pad(self._ended("encoder", hidden, tokens)), tokens.mask
+        return tokens.pad(self._normed_output("encoder", hidden, tokens)), tokens.mask
 
     def decode(self, ids: Tensor, mask: Tensor, states: Tensor, source_mask: Tensor) -> Tensor:
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
@@ -74,7 +74,7 @@ class T5Forward:
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
             hidden = self._run(self._decoder_block, name, hidden, scope, states, across)
-        return tokens.pad(self._ended("decoder", hidden, tokens))
+        return tokens.pad(self._normed_output("decoder", hidden, tokens))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
@@ -118,7 +118,8 @@ class T5Forward:
 
     def _source_is_changed(self) -> bool:
         """Whether keys and values of the source are of changed weights, and so always built."""
-        return any(".cross_attention." in name for name in self.parts.deltas)
+        ends = (".cross_attention.key", ".cross_attention.value")
+        return any(name.endswith(ends) for name in self.parts.deltas)
 
     def _source(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tokens]:
         """Embedded tokens of the source, behind the prompt where there is one."""
@@ -129,7 +130,7 @@ class T5Forward:
         tokens = self.kernels.tokens(functional.pad(mask, (prompt.length, 0), value=True))
         return tokens.flatten(prompt.call(self._embed(ids))), tokens
 
-    def _ended(self, stack: str, hidden: Tensor, tokens: Tokens) -> Tensor:
+    def _normed_output(self, stack: str, hidden: Tensor, tokens: Tokens) -> Tensor:
         hidden = self.kernels.norm(self.parts.norm(stack), hidden)
         return self.kernels.drop(f"{stack}.output", hidden, tokens)
 
@@ -241,7 +242,10 @@ class T5Forward:
     def _position_bias(self, stack: str, queries: int, keys: int, first_query: int = 0) -> Tensor:
         """Relative position bias of a stack, (1, H, queries, keys); all its blocks share it."""
         table = self.parts.weights[f"{stack}.0.self_attention.relative_bias"]
-        buckets = _buckets(queries, keys, first_query, stack == "encoder", table.device)
+        # What is captured as a CUDA graph owns all that it reads, and lends none of its memory.
+        captured = table.is_cuda and torch.cuda.is_current_stream_capturing()
+        buckets_of = _buckets.__wrapped__ if captured else _buckets
+        buckets = buckets_of(queries, keys, first_query, stack == "encoder", table.device)
         return functional.embedding(buckets, table).permute(2, 0, 1).unsqueeze(0)
 
 

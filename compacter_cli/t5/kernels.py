@@ -107,7 +107,7 @@ class Kernels:
         return y if linear.scale is None else y * linear.scale
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
-        """Several projections of the same normed hidden states."""
+        """Several projections of the same normed hidden states, none of which scales its inputs."""
         x = self.norm(norm, x)
         return tuple(self.linear(linear, x) for linear in linears)
 

@@ -40,7 +40,7 @@ class FineTuning(Protocol):
     def build(
         self, shape: T5Shape, seed: int, dtype: str, weights: dict[str, keras.Variable]
     ) -> Mapping[str, keras.layers.Layer]:
-        """The layers to add, built, by structural name.
+        """The layers to add, built, by structural name; `t5.changes` lists their kinds.
 
         `dtype` is the policy of their computation, `weights` the backbone's by structural name.
         """
@@ -145,7 +145,7 @@ class T5Model(keras.Model):
         self._check_trainable_set()
         # Read once, for reading a variable takes Keras a while: it assigns in place.
         self._tensors = {name: variable.value for name, variable in weights.items()}
-        self._changes = Changes(layers)
+        self._changes = Changes(layers, weights)
 
     def _copy_of(
         self, source: keras.Variable, name: str, trainable: bool, exact: Mapping[str, Tensor]
@@ -197,6 +197,7 @@ class T5Model(keras.Model):
         """The forward pass of the weights as they are now, cast for the computation.
 
         In `training`, `key` decides dropout; where it is left out, torch's global generator does.
+        The fused execution always draws from that of the device, and a key seeds it.
         """
         remat = self.remat and training
         dropout = self._dropout(key) if training and self.dropout else None

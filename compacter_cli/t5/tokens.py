@@ -1,6 +1,6 @@
-"""The real tokens of padded rows, one after another.
+"""The tokens of padded rows that are computed, one after another.
 
-B batch, S padded length, N real tokens
+B batch, S padded length, N tokens that are computed
 """
 
 from dataclasses import dataclass
@@ -13,11 +13,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Tokens:
-    """Where the real tokens of padded rows are.
+    """Where the tokens are that are computed: the real ones, or those of all places.
 
     Attributes:
         mask: true on real tokens, (B, S).
-        index: place of each real token among all, (N,); `None` where all are real.
+        index: place of each real token among all, (N,); `None` where all places are taken, whether
+            all are real or padding is computed too.
     """
 
     mask: Tensor
@@ -30,7 +31,10 @@ class Tokens:
 
     @cached_property
     def lengths(self) -> list[int] | None:
-        """Real tokens of each row; `None` where they are not the beginning of every row."""
+        """Real tokens of each row; `None` where they are not the beginning of every row.
+
+        Of real tokens alone, as `of` gives them.
+        """
         rows, longest = self.mask.shape
         if self.index is None:
             return [longest] * rows if longest else None
@@ -40,11 +44,11 @@ class Tokens:
         return lengths.tolist() if begin and lengths.all() else None
 
     def flatten(self, padded: Tensor) -> Tensor:
-        """What of `padded` (B, S, ...) is real: (N, ...)."""
+        """What of `padded` (B, S, ...) is computed: (N, ...)."""
         return self.gather(padded.flatten(0, 1))
 
     def gather(self, padded: Tensor) -> Tensor:
-        """What of `padded` (B S, ...) is real: (N, ...)."""
+        """What of `padded` (B S, ...) is computed: (N, ...)."""
         return padded if self.index is None else padded.index_select(0, self.index)
 
     def pad(self, flat: Tensor) -> Tensor:

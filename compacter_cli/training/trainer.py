@@ -150,7 +150,7 @@ class Trainer:
         return total, self._clip().item()
 
     def _clear_gradients(self) -> None:
-        if self._graphs:
+        if self._graphs is not None:
             self._graphs.clear()
             return
         for parameter in self._parameters:  # as `zero_grad`, which profiles itself
@@ -158,7 +158,7 @@ class Trainer:
 
     def _pass(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
         """The batch's summed loss over `tokens`, its gradient added to what there is."""
-        if self._graphs:
+        if self._graphs is not None:
             return self._graphs.run(batch, key, tokens)
         loss = self.model.summed_loss(batch, training=True, key=key) / tokens
         loss.backward()
@@ -166,7 +166,7 @@ class Trainer:
 
     def _clip(self) -> Tensor:
         """The gradient's norm, clipped."""
-        if self._graphs:
+        if self._graphs is not None:
             return self._graphs.clip(self.clip_norm)
         return torch.nn.utils.clip_grad_norm_(self._parameters, self.clip_norm)
 
@@ -185,6 +185,11 @@ class Trainer:
             "begin again, --overwrite, with a smaller train.learning_rate or a longer "
             "train.warmup_steps; a training can also leave such updates out, train.not_finite=skip",
         )
+
+    def release(self) -> None:
+        """Give back the memory that steps over batches of the same lengths would use again."""
+        if self._graphs is not None:
+            self._graphs.release()
 
     def state(self) -> State:
         """What `restore` goes back to; the tensors are the trainer's own, not copies."""

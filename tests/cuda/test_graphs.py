@@ -21,6 +21,9 @@ if not torch.cuda.is_available():
 pytestmark = [pytest.mark.cuda, pytest.mark.filterwarnings("ignore")]
 
 STEPS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("test_steps.py"))))
+CHANGES = SimpleNamespace(
+    **runpy.run_path(str(Path(__file__).parents[1] / "t5" / "test_changes.py"))
+)
 KEYS = [(7, update, 0, 0) for update in range(4)]
 
 
@@ -64,6 +67,58 @@ def test_a_replayed_pass_drops_and_computes_what_one_without_a_graph_does(name, 
         whole = STEPS.norm_of(wanted)
         for place, gradient in wanted.items():
             assert (gradients[place] - gradient).norm() <= share * whole, place
+
+
+@pytest.mark.parametrize("case", ["both on each", "scales everywhere"])
+def test_a_pass_with_deltas_and_scales_is_captured(case):
+    backbone = STEPS.backbone_on("cuda", "v1_0")
+    with keras.device("cuda"):
+        model = STEPS.T5Model(backbone, CHANGES.CASES[case], execution="fused", dropout=0.1)
+    passes, batch = passes_of(model), STEPS.batch_of("cuda")
+    for key in KEYS:
+        loss, _ = replayed(passes, model, batch, key)
+        assert loss == pytest.approx(computed(model, batch, key)[0], rel=1e-6)
+    assert len(passes._graphs) == 1
+
+
+def test_a_graph_owns_what_it_reads_whatever_is_computed_between():
+    """Position buckets are kept for a few lengths: decoding and scoring drive them out."""
+    model = model_of("compacter", dropout=0.0)
+    passes, batch = passes_of(model), STEPS.batch_of("cuda")
+    for key in KEYS[:2]:
+        replayed(passes, model, batch, key)
+    with keras.device("cuda"):
+        for source in range(3, 15):
+            other = STEPS.batch_of("cuda", source)
+            model.greedy(other.source_ids, other.source_mask, 12)
+            model.label_scores(other.source_ids, other.source_mask, [[5, 1]])
+    torch.cuda.empty_cache()
+    for source in (70, 70, 130, 130):  # a pass and a capture of other lengths
+        other = STEPS.batch_of("cuda", source)
+        replayed(passes, model, other, (1,))
+    for key in KEYS:
+        loss, gradients = replayed(passes, model, batch, key)
+        wanted_loss, wanted = computed(model, batch, key)
+        assert loss == pytest.approx(wanted_loss, rel=1e-6)
+        whole = STEPS.norm_of(wanted)
+        assert STEPS.norm_of({n: gradients[n] - wanted[n] for n in wanted}) <= 1e-5 * whole
+
+
+def test_after_a_capture_that_failed_keys_decide_dropout_as_before():
+    model, batch = model_of("compacter", dropout=0.1), STEPS.batch_of("cuda")
+    passes = passes_of(model)
+    for key in KEYS[:2]:
+        replayed(passes, model, batch, key)
+    other = STEPS.batch_of("cuda", 70)
+    kept = model.loss_of(other, training=True)  # its nodes belong to the default stream
+    replayed(passes, model, other, KEYS[0])
+    with pytest.warns(RuntimeWarning, match="cannot be captured"):
+        replayed(passes, model, other, KEYS[1])
+    del kept
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    for key in KEYS[:2]:
+        loss, _ = replayed(passes, model, batch, key)
+        assert loss == pytest.approx(computed(model, batch, key)[0], rel=1e-6)
 
 
 def test_batches_of_other_lengths_have_graphs_of_their_own_and_share_what_is_trained():

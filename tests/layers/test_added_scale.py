@@ -8,7 +8,7 @@ def test_it_multiplies_by_a_scale_that_starts_at_one(keras):
     layer = AddedScale()
     x = torch.randn(2, 3)
     assert torch.equal(layer(x), x)
-    layer.scale.assign([1.0, 2.0, 3.0])
+    layer.factor.assign([1.0, 2.0, 3.0])
     assert torch.equal(layer(x), x * torch.tensor([1.0, 2.0, 3.0]))
     assert layer.count_params() == 3
 

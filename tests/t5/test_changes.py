@@ -8,11 +8,14 @@ from types import SimpleNamespace
 import keras
 import pytest
 import torch
-from compacter_layers import AddedScale, LowRankDelta, SoftPrompt
+from compacter_layers import Adapter, AddedBias, AddedScale, LowRankDelta, SoftPrompt
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from compacter_cli.t5.changes import KINDS, Changes
+from compacter_cli.t5.forward import StatesCache
 from compacter_cli.t5.model import EXECUTIONS, T5Model
+from compacter_cli.t5.placement import backbone_weights
 
 STEPS = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("lean") / "test_kernels.py")))
 ATTENTIONS = ("encoder.0.self_attention", "decoder.1.self_attention", "decoder.0.cross_attention")
@@ -33,13 +36,14 @@ class Changed:
         for name in self.deltas:
             k, d = weights[name].shape
             start = keras.initializers.RandomNormal(stddev=0.3, seed=len(layers))
-            layers[name] = LowRankDelta(d, rank=2, scaling=1.5, initializer=start)
-            layers[name].build((None, k))
+            delta = LowRankDelta(d, rank=2, scaling=1.5, initializer=start)
+            delta.build((None, k))
+            layers[f"{name}.delta"] = delta
         for name in self.scales:
-            layers[name] = AddedScale()
             owner, _, role = name.rpartition(".")
             wide = weights[f"{owner}.input" if role == "inner" else name].shape[1]
-            layers[name].build((None, wide))
+            layers[f"{name}.scale"] = AddedScale()
+            layers[f"{name}.scale"].build((None, wide))
         return layers
 
 
@@ -59,7 +63,7 @@ CASES = {
     "scales everywhere": Changed(
         scales=(*names(*ROLES), *(f"{f}.{r}" for f in FEED_FORWARDS for r in ("input", "output")))
     ),
-    "one of each": Changed(deltas=names("key"), scales=names("query")),
+    "both on each": Changed(deltas=names("query", "key"), scales=names("query", "key")),
 }
 
 
@@ -68,7 +72,7 @@ def dense_loss(model, batch):
     forward = model.forward_pass()
     weights, parts = dict(forward.parts.weights), forward.parts
     for name, (first, second) in parts.deltas.items():
-        weights[name] = weights[name] + first @ second
+        weights[name] = weights[name] + first @ second  # before it is scaled
     for name, scale in parts.scales.items():
         owner, _, role = name.rpartition(".")
         if role == "inner":
@@ -89,7 +93,7 @@ def gradients_of(loss, model):
 
 
 @every_execution
-@pytest.mark.parametrize("target", [3, 9])  # keys and values of the source are not built, and built
+@pytest.mark.parametrize("target", [3, 9])  # lean does not build the source's keys, and builds them
 @pytest.mark.parametrize("kind", ["v1_0", "gated"])
 @pytest.mark.parametrize("case", CASES)
 def test_values_and_gradients_are_the_dense_weights(tiny_backbone, case, kind, target, execution):
@@ -132,30 +136,98 @@ def test_decoding_is_the_references(tiny_backbone, case, execution):
 
 
 @every_execution
-def test_no_gradient_of_full_size_is_made(tiny_backbone, execution):
-    """Nor a weight: of all tensors with a gradient none is as large as a projection's."""
+@pytest.mark.parametrize("case", ["lora", "scales"])
+def test_bfloat16_is_as_near_float32_as_the_reference_is(tiny_backbone, case, execution):
+    backbone, batch = tiny_backbone("v1_0"), STEPS.batch_of(padded=True)
+    settings = {"dropout": 0.0}
+    _, exact = STEPS.step_of(backbone, CASES[case], "reference", batch, **settings)
+    errors = []
+    for how in (execution, "reference"):
+        _, found = STEPS.step_of(
+            backbone, CASES[case], how, batch, compute_dtype="bfloat16", **settings
+        )
+        errors.append(sum((found[name] - exact[name]).square().sum() for name in exact))
+    assert errors[0] <= 2**2 * errors[1]
+
+
+@every_execution
+@pytest.mark.parametrize("case", ["lora", "scales"])
+def test_remat_is_the_same_step(tiny_backbone, case, execution):
+    backbone, batch = tiny_backbone("v1_0"), STEPS.batch_of(padded=True)
+    again, once = (
+        STEPS.step_of(backbone, CASES[case], execution, batch, dropout=0.1, remat=remat)
+        for remat in (True, False)
+    )
+    assert again[0] == once[0]
+    STEPS.assert_same_step(again, once, share=1e-6)
+
+
+class Shapes(TorchDispatchMode):
+    """Notes the shapes of all that is computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and not function.is_view:
+            self.found.add(tuple(result.shape))
+        return result
+
+
+@every_execution
+def test_no_tensor_of_a_weights_size_is_made(tiny_backbone, execution):
     backbone = tiny_backbone("v1_0")
     model = STEPS.model_of(backbone, CASES["lora"], execution, dropout=0.0)
-    sizes = {tuple(model.named_weights[name].shape) for name in CASES["lora"].deltas}
-    seen = set()
+    # A query's, whose size no other tensor of this step has.
+    (size,) = {tuple(model.named_weights[name].shape) for name in names("query")}
+    with Shapes() as shapes:
+        model.summed_loss(STEPS.batch_of(padded=True), training=True).backward()
+    assert shapes.found
+    assert not {size, size[::-1]} & shapes.found
 
-    def note(tensor):
-        if tensor.requires_grad:
-            seen.add(tuple(tensor.shape))
-        return tensor.detach()
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        model.summed_loss(STEPS.batch_of(padded=True), training=True)
-    assert not sizes & seen
+@pytest.mark.parametrize("execution", ["lean", "fused"])
+def test_answers_are_decoded_over_states_unless_their_keys_or_values_change(
+    tiny_backbone, execution
+):
+    source, mask = torch.zeros(2, 40, 24), torch.ones(2, 40, dtype=torch.bool)
+    cross = "decoder.0.cross_attention"
+    for method, over_states in (
+        (Changed(deltas=[f"{cross}.query"], scales=[f"{cross}.key"]), True),
+        (Changed(deltas=[f"{cross}.key"]), False),
+        (Changed(deltas=[f"{cross}.value"]), False),
+    ):
+        model = T5Model(tiny_backbone("v1_0"), method, execution=execution)
+        source = torch.zeros(2, 40, model.shape.hidden_dim)
+        cache = model.forward_pass().start_cache(source, mask, 2)
+        assert isinstance(cache, StatesCache) == (over_states and execution == "lean")
 
 
 def test_a_layer_says_what_kind_of_change_it_is():
-    with pytest.raises(
-        ValueError, match=f"somewhere: .* one of {', '.join(KINDS)}. Received: None"
-    ):
-        Changes({"somewhere": keras.layers.Dense(3)})
+    known = ", ".join(KINDS)
+    with pytest.raises(ValueError, match=f"somewhere: .* one of {known}. Received: None"):
+        Changes({"somewhere": keras.layers.Dense(3)}, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("encoder.0.feed_forward.inputs.delta", LowRankDelta(8, rank=2)),
+        ("encoder.0.feed_forward.input", LowRankDelta(8, rank=2)),
+        ("embedding.delta", LowRankDelta(8, rank=2)),
+        ("encoder.0.self_attention.inner.scale", AddedScale()),
+        ("encoder.0.feed_forward.output.relative_bias", AddedBias()),
+        ("encoder.9.feed_forward.adapter", Adapter(keras.layers.Dense(2), keras.layers.Dense(8))),
+    ],
+)
+def test_what_would_train_and_change_nothing_is_refused(tiny_backbone, name, layer):
+    weights = backbone_weights(tiny_backbone("v1_0"))
+    with pytest.raises(ValueError, match=f"{name}: the T5 has no such place .* {layer.kind}"):
+        Changes({name: layer}, weights)
 
 
 def test_there_is_place_for_one_prompt():
     with pytest.raises(ValueError, match="one prompt is all there is place for: a, b"):
-        Changes({"a": SoftPrompt(3), "b": SoftPrompt(3)})
+        Changes({"a": SoftPrompt(3), "b": SoftPrompt(3)}, ())

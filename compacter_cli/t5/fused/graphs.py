@@ -39,7 +39,8 @@ class GraphedPasses:
 
     The first batch of some lengths is computed kernel by kernel, which also prepares what must not
     be prepared during a capture; the second is captured, and that and all later ones are replayed.
-    The results are the same, dropout's draws included.
+    The results are the same, dropout's draws included. All graphs share one memory, as large as the
+    largest pass, beside what passes without a graph take.
 
     Args:
         model: of an execution that never waits for the device within a pass.
@@ -69,7 +70,10 @@ class GraphedPasses:
         return norm
 
     def run(self, batch: Batch, key: Key, tokens: int) -> Tensor:
-        """The batch's summed loss over `tokens`, its gradient added; `key` decides dropout."""
+        """The batch's summed loss over `tokens`, its gradient added; `key` decides dropout.
+
+        The loss is to be read before the next batch is run: graphs write theirs to the same place.
+        """
         batch = self._model.sized(batch)
         lengths = (len(batch), batch.source_ids.shape[1], batch.target_ids.shape[1])
         if lengths in self._seen and lengths not in self._graphs:
@@ -77,8 +81,13 @@ class GraphedPasses:
         self._seen.add(lengths)
         if graph := self._graphs.get(lengths):
             return self._replay(graph, batch, key, tokens)
-        with self._beside():
+        with self._capturing_stream():
             return self._pass(batch, tokens, key)
+
+    def release(self) -> None:
+        """Give back the graphs and their memory; lengths are captured anew when they come again."""
+        self._graphs.clear()
+        self._seen.clear()
 
     def _pass(self, batch: Batch, tokens: int | Tensor, key: Key = ()) -> Tensor:
         loss = self._model.summed_loss(batch, training=True, key=key) / tokens
@@ -89,22 +98,31 @@ class GraphedPasses:
         """Capture a pass over batches of these lengths, unless there are too many or it fails."""
         if len(self._graphs) >= self._most:
             return
-        generator = generator_of(self._model.device)
+        device = self._model.device
+        generator = generator_of(device)
         before = generator.clone_state()
         try:
-            self._graphs[lengths] = self._capture(batch)
+            # A capture that fails leaves its stream the current one: this puts ours back.
+            with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
+                self._graphs[lengths] = self._capture(batch)
         except RuntimeError as error:
-            # What failed in the middle of a capture has left the generator as in one.
+            # It also leaves the generator as in a capture. Graphs draw from the one they were
+            # captured with, so those that there are go with it.
             generator.graphsafe_set_state(before)
-            if isinstance(error, torch.OutOfMemoryError):
-                raise
-            self._most = 0
-            warnings.warn(
-                "a training pass cannot be captured as a CUDA graph here, so its kernels are "
-                f"started one by one, which is slower: {str(error).partition(chr(10))[0]}",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+            self.release()
+            self._give_up(error.__context__ or error)
+
+    def _give_up(self, cause: BaseException) -> None:
+        """Go on without graphs, unless it was memory that they lacked."""
+        if isinstance(cause, torch.OutOfMemoryError):
+            raise cause
+        self._most = 0
+        warnings.warn(
+            "a training pass cannot be captured as a CUDA graph here, so its kernels are started "
+            f"one by one, which is slower: {str(cause).partition(chr(10))[0]}",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
     def _capture(self, batch: Batch) -> _Graph:
         static = Batch(*(tensor.clone() for tensor in batch.tensors()))
@@ -126,13 +144,19 @@ class GraphedPasses:
         return graph.loss
 
     @contextmanager
-    def _beside(self) -> Iterator[None]:
-        """Work on the stream of the captures, as what they meet again must have been made there."""
+    def _capturing_stream(self) -> Iterator[None]:
+        """Work on the stream of the captures.
+
+        What autograd adds gradients by, and what cuBLAS works in, belong to the stream on which
+        they are first used; a capture must meet none of another's.
+        """
         current = torch.cuda.current_stream(self._model.device)
         self._stream.wait_stream(current)
-        with torch.cuda.stream(self._stream):
-            yield
-        current.wait_stream(self._stream)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            current.wait_stream(self._stream)
 
 
 def can_be_captured(model: T5Model) -> bool:

@@ -44,6 +44,8 @@ class FusedKernels(Kernels):
         """A batch padded to multiples of 64 source and 8 target tokens: few shapes, and aligned."""
         source = -batch.source_ids.shape[1] % SOURCE_STEP
         target = -batch.target_ids.shape[1] % TARGET_STEP
+        if not source and not target:
+            return batch
         return Batch(
             functional.pad(batch.source_ids, (0, source), value=PAD),
             functional.pad(batch.source_mask, (0, source), value=False),
@@ -97,7 +99,7 @@ class FusedKernels(Kernels):
     ) -> Tensor:
         before = self.linear(w_in, x)
         if self.activation is keras.activations.relu and gate is None:
-            kept = out.weight.requires_grad or out.changed
+            kept = out.weight.requires_grad or bool(out.delta) or out.before is not None
             inner = ReluDrop.apply(before, self._rate, kept)
         else:
             beside = None if gate is None else self.linear(gate, x)

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from compacter_cli.t5.bits import exact, factors
+from compacter_cli.t5.kernels import MASKED
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 from compacter_cli.t5.lean.pairs import Pairs, Span
-
-MASKED = -1e9  # score of keys that must not be seen
 
 
 class _AttentionContext(FunctionContext, Protocol):

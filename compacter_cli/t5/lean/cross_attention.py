@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from compacter_cli.t5.bits import exact
-from compacter_cli.t5.lean.attention import MASKED, softmax_backward
+from compacter_cli.t5.kernels import MASKED
+from compacter_cli.t5.lean.attention import softmax_backward
 from compacter_cli.t5.lean.drop import dropped
 from compacter_cli.t5.lean.feed_forward import scale_
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable

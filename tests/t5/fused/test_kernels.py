@@ -15,6 +15,8 @@ from torch.nn import functional
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
+from compacter_cli.t5.fused import kernels
+from compacter_cli.t5.fused.cross_attention import absorbed
 from compacter_cli.t5.fused.kernels import ALIGNED, FusedKernels
 from compacter_cli.t5.model import T5Model, execution_on
 
@@ -39,12 +41,45 @@ def test_a_step_is_the_references(shared_backbone, name, kind, padded):
     STEPS.assert_same_step(*both(shared_backbone(kind), batch, STEPS.method_of(name)), share=1e-5)
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """How often the source was attended to without keys and values of it."""
+    found = []
+
+    def spy(*given):
+        found.append(given[0].shape)
+        return absorbed(*given)
+
+    monkeypatch.setattr(kernels, "absorbed", spy)
+    return found
+
+
+@pytest.mark.parametrize(("target", "absorbs"), [(3, True), (12, True), (20, False)])
+@pytest.mark.parametrize("name", ["full", "compacter", "bitfit", "prompt_r"])
+def test_few_targets_are_taken_to_the_states_of_the_source(
+    shared_backbone, calls, name, target, absorbs
+):
+    """With heads of 32 and at least 64 source tokens up to 21 targets are, of which 16 pass."""
+    backbone = shared_backbone("v1_0", key_value_dim=32)
+    batch = STEPS.batch_of(padded=True, target=target)
+    found = both(backbone, batch, STEPS.method_of(name))
+    assert bool(calls) == absorbs
+    STEPS.assert_same_step(*found, share=2e-5)
+
+
 @pytest.mark.parametrize("name", ["full", "compacter", "bitfit"])
-def test_a_step_with_long_targets_is_the_references(shared_backbone, name):
-    """So long that encoder keys and values are built."""
-    batch = STEPS.batch_of(padded=True, target=9)
-    found = both(shared_backbone("v1_0"), batch, STEPS.method_of(name))
-    STEPS.assert_same_step(*found, share=1e-5)
+def test_targets_taken_to_the_states_are_as_near_in_bfloat16(shared_backbone, calls, name):
+    backbone, method = shared_backbone("v1_0", key_value_dim=32), STEPS.method_of(name)
+    errors = [0.0, 0.0]
+    for source in (11, 9, 7):
+        batch = STEPS.batch_of(padded=True, source=source, target=3)
+        _, (_, exact) = both(backbone, batch, method)
+        for place, (_, gradients) in enumerate(
+            both(backbone, batch, method, compute_dtype="bfloat16")
+        ):
+            errors[place] += sum((gradients[n] - exact[n]).square().sum() for n in exact)
+    assert calls
+    assert errors[0] <= 2**2 * errors[1]
 
 
 @pytest.mark.parametrize("changes", [{"activation": "silu"}, {"use_gated_activation": True}])
@@ -173,12 +208,12 @@ def test_a_batch_is_padded_to_few_lengths():
 
 
 def test_rows_of_the_bias_begin_where_the_fused_attention_can_read_them(shared_backbone):
-    kernels = T5Model(shared_backbone("v1_0"), execution="fused").forward_pass().kernels
+    fused = T5Model(shared_backbone("v1_0"), execution="fused").forward_pass().kernels
     for length in (8, 11):
-        tokens = kernels.tokens(torch.ones(3, length, dtype=torch.bool))
-        position = torch.zeros(1, kernels.heads, length, length)
-        bias = kernels.within(tokens, position, True, torch.float32).bias
-        assert bias.shape == (3, kernels.heads, length, length)
+        tokens = fused.tokens(torch.ones(3, length, dtype=torch.bool))
+        position = torch.zeros(1, fused.heads, length, length)
+        bias = fused.within(tokens, position, True, torch.float32).bias
+        assert bias.shape == (3, fused.heads, length, length)
         assert bias.stride(-1) == 1
         assert not any(stride % ALIGNED for stride in bias.stride()[:-1])
 
