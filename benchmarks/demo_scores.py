@@ -5,7 +5,8 @@
     compacter sweep demo --workers 2
     python benchmarks/demo_scores.py scores runs/sweeps/demo_search runs/sweeps/demo
 
-`rates` writes the rate that the search chose for each method and task into its recipe; `scores`
+`rates` writes the rate that the search chose for each method, the best mean validation over the
+tasks, into its recipes (a rate for each task would hang on a single seed and 500 rows); `scores`
 writes `compacter_cli/paper/demo_scores.json` and what was measured into each recipe's header.
 """
 
@@ -32,8 +33,9 @@ def main():
     given = arguments()
     search = cells_of(given.search)
     if given.what == "rates":
-        for cell in search.values():
-            write_rate(cell)
+        rates = rates_of(search)
+        for task, arm in search:
+            write_rate(task, arm, rates[arm])
     else:
         write_scores(search, cells_of(given.sweep), environment_of(given.sweep))
 
@@ -72,10 +74,19 @@ def recipe_file(task, arm):
     return path if path.is_file() else None
 
 
-def write_rate(cell):
-    """Write the chosen rate into a recipe, in the place of the one that stands there."""
-    if path := recipe_file(cell.task, cell.arm.name):
-        rate = cell.chosen.setting[RATE]
+def rates_of(search):
+    """The rate of each arm with the best mean validation over its tasks; the first of equals."""
+    found = {}
+    for (_, arm), cell in search.items():
+        for one in cell.tried:
+            found.setdefault(arm, {}).setdefault(one.setting[RATE], []).append(one.validation)
+    means = {arm: {rate: fmean(v) for rate, v in of.items()} for arm, of in found.items()}
+    return {arm: max(rates, key=rates.__getitem__) for arm, rates in means.items()}
+
+
+def write_rate(task, arm, rate):
+    """Write a rate into an arm's recipe, in the place of the one that stands there."""
+    if path := recipe_file(task, arm):
         text = path.read_text(encoding="utf-8")
         changed, count = re.subn(r"(?m)^learning_rate = .*$", f"learning_rate = {rate}", text)
         if count != 1:

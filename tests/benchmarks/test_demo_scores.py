@@ -3,6 +3,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -82,6 +83,18 @@ def test_the_rate_of_the_best_validation_is_written_of_equal_ones_the_smallest(
     for arm in ("full", "compacterpp"):
         text = (tmp_path / f"entailment_{arm}.toml").read_text()
         assert text.endswith("warmup_steps = 20\nlearning_rate = 0.004\n")
+
+
+def test_a_method_has_the_rate_of_the_best_mean_over_its_tasks(script):
+    def cell(*validation):
+        tried = zip((0.001, 0.004), validation, strict=True)
+        return SimpleNamespace(
+            tried=[SimpleNamespace(setting={script.RATE: r}, validation=v) for r, v in tried]
+        )
+
+    search = {("a", "full"): cell(50.0, 60.0), ("b", "full"): cell(80.0, 69.0)}
+    search |= {("a", "said"): cell(50.0, 60.0), ("b", "said"): cell(80.0, 71.0)}
+    assert script.rates_of(search) == {"full": 0.001, "said": 0.004}
 
 
 def test_scores_are_written_into_the_package_and_the_headers(script, sweeps, monkeypatch, tmp_path):
