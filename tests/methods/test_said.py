@@ -34,8 +34,8 @@ def test_it_moves_every_weight_by_its_scale_times_a_projection(tiny_backbone):
     model.named_weights["said.v"].assign(v)
     scales = torch.linspace(0.5, 2.0, 47)
     model.named_weights["said.scales"].assign(scales)
-    moved = model.forward_pass().weights
-    subspace = model._layers_by_name["said"]
+    moved = model.forward_pass().parts.weights
+    (subspace,) = model._added_layers
     for index, (name, variable) in enumerate(backbone_weights(model.backbone).items()):
         delta = scales[index] * subspace.projections[index].call(v)
         expected = variable.value + delta.reshape(variable.shape)

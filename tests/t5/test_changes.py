@@ -94,10 +94,16 @@ def gradients_of(loss, model):
 
 @every_execution
 @pytest.mark.parametrize("target", [3, 9])  # lean does not build the source's keys, and builds them
-@pytest.mark.parametrize("kind", ["v1_0", "gated"])
-@pytest.mark.parametrize("case", CASES)
-def test_values_and_gradients_are_the_dense_weights(tiny_backbone, case, kind, target, execution):
-    backbone, batch = tiny_backbone(kind), STEPS.batch_of(padded=True, target=target)
+@pytest.mark.parametrize(
+    ("case", "kind"),
+    [
+        *((case, "v1_0") for case in CASES),
+        ("lora everywhere", "gated"),
+        ("scales everywhere", "gated"),
+    ],
+)
+def test_values_and_gradients_are_the_dense_weights(shared_backbone, case, kind, target, execution):
+    backbone, batch = shared_backbone(kind), STEPS.batch_of(padded=True, target=target)
     dense = STEPS.model_of(backbone, CASES[case], "reference")
     wanted = dense_loss(dense, batch)
     model = STEPS.model_of(backbone, CASES[case], execution, dropout=0.0)
@@ -111,16 +117,16 @@ def test_values_and_gradients_are_the_dense_weights(tiny_backbone, case, kind, t
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_with_dropout_lean_is_the_reference(tiny_backbone, case):
-    batch, backbone = STEPS.batch_of(padded=True), tiny_backbone("v1_0")
+def test_with_dropout_lean_is_the_reference(shared_backbone, case):
+    batch, backbone = STEPS.batch_of(padded=True), shared_backbone("v1_0")
     found = STEPS.both(backbone, batch, CASES[case], dropout=0.1)
     STEPS.assert_same_step(*found, share=5e-5)
 
 
 @every_execution
 @pytest.mark.parametrize("case", CASES)
-def test_decoding_is_the_references(tiny_backbone, case, execution):
-    backbone, batch = tiny_backbone("v1_0"), STEPS.batch_of(padded=True)
+def test_decoding_is_the_references(shared_backbone, case, execution):
+    backbone, batch = shared_backbone("v1_0"), STEPS.batch_of(padded=True)
     source = batch.source_ids, batch.source_mask
     model, reference = (
         STEPS.model_of(backbone, CASES[case], how) for how in (execution, "reference")
@@ -137,8 +143,8 @@ def test_decoding_is_the_references(tiny_backbone, case, execution):
 
 @every_execution
 @pytest.mark.parametrize("case", ["lora", "scales"])
-def test_bfloat16_is_as_near_float32_as_the_reference_is(tiny_backbone, case, execution):
-    backbone, batch = tiny_backbone("v1_0"), STEPS.batch_of(padded=True)
+def test_bfloat16_is_as_near_float32_as_the_reference_is(shared_backbone, case, execution):
+    backbone, batch = shared_backbone("v1_0"), STEPS.batch_of(padded=True)
     settings = {"dropout": 0.0}
     _, exact = STEPS.step_of(backbone, CASES[case], "reference", batch, **settings)
     errors = []
@@ -152,8 +158,8 @@ def test_bfloat16_is_as_near_float32_as_the_reference_is(tiny_backbone, case, ex
 
 @every_execution
 @pytest.mark.parametrize("case", ["lora", "scales"])
-def test_remat_is_the_same_step(tiny_backbone, case, execution):
-    backbone, batch = tiny_backbone("v1_0"), STEPS.batch_of(padded=True)
+def test_remat_is_the_same_step(shared_backbone, case, execution):
+    backbone, batch = shared_backbone("v1_0"), STEPS.batch_of(padded=True)
     again, once = (
         STEPS.step_of(backbone, CASES[case], execution, batch, dropout=0.1, remat=remat)
         for remat in (True, False)
@@ -177,8 +183,8 @@ class Shapes(TorchDispatchMode):
 
 
 @every_execution
-def test_no_tensor_of_a_weights_size_is_made(tiny_backbone, execution):
-    backbone = tiny_backbone("v1_0")
+def test_no_tensor_of_a_weights_size_is_made(shared_backbone, execution):
+    backbone = shared_backbone("v1_0")
     model = STEPS.model_of(backbone, CASES["lora"], execution, dropout=0.0)
     # A query's, whose size no other tensor of this step has.
     (size,) = {tuple(model.named_weights[name].shape) for name in names("query")}
@@ -190,7 +196,7 @@ def test_no_tensor_of_a_weights_size_is_made(tiny_backbone, execution):
 
 @pytest.mark.parametrize("execution", ["lean", "fused"])
 def test_answers_are_decoded_over_states_unless_their_keys_or_values_change(
-    tiny_backbone, execution
+    shared_backbone, execution
 ):
     source, mask = torch.zeros(2, 40, 24), torch.ones(2, 40, dtype=torch.bool)
     cross = "decoder.0.cross_attention"
@@ -199,7 +205,7 @@ def test_answers_are_decoded_over_states_unless_their_keys_or_values_change(
         (Changed(deltas=[f"{cross}.key"]), False),
         (Changed(deltas=[f"{cross}.value"]), False),
     ):
-        model = T5Model(tiny_backbone("v1_0"), method, execution=execution)
+        model = T5Model(shared_backbone("v1_0"), method, execution=execution)
         source = torch.zeros(2, 40, model.shape.hidden_dim)
         cache = model.forward_pass().start_cache(source, mask, 2)
         assert isinstance(cache, StatesCache) == (over_states and execution == "lean")
@@ -222,8 +228,8 @@ def test_a_layer_says_what_kind_of_change_it_is():
         ("encoder.9.feed_forward.adapter", Adapter(keras.layers.Dense(2), keras.layers.Dense(8))),
     ],
 )
-def test_what_would_train_and_change_nothing_is_refused(tiny_backbone, name, layer):
-    weights = backbone_weights(tiny_backbone("v1_0"))
+def test_what_would_train_and_change_nothing_is_refused(shared_backbone, name, layer):
+    weights = backbone_weights(shared_backbone("v1_0"))
     with pytest.raises(ValueError, match=f"{name}: the T5 has no such place .* {layer.kind}"):
         Changes({name: layer}, weights)
 
