@@ -49,6 +49,7 @@ def assert_one_line(result, code):
     return lines[0]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_elsewhere_repeats_the_test_scores_exactly(smoke_run, tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "compacter_cli", "evaluate", "--run", str(smoke_run), "--json",

@@ -129,6 +129,7 @@ def test_data_that_is_not_here_is_missed_before_anything_is_trained(tmp_path):
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_ends_no_other_and_is_retried_on_request(tmp_path):
     place = tmp_path / "sweep"
     words = (*SMOKE, "--seeds", "1,2", "--device", "cpu", "--threads", "1", "--output", place)

@@ -175,6 +175,7 @@ def test_a_save_that_is_refused_never_counts_as_saved(train, whole, bits, tmp_pa
 FREE = "import_module('compacter_cli.training.space').free_bytes = lambda _: {free}"
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_for_one_save_is_told_before_the_first_update(train, tmp_path):
     # By hand: 1,888 weights and two moments of each, of four bytes, and 100 kB beside them.
     needed = 3 * 4 * 1_888 + 100_000

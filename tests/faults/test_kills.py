@@ -104,6 +104,7 @@ def kill_at(number, train, whole, bits, tmp_path, sets=()):
     assert bits(directory) == whole(*sets)  # nothing half written is left, either
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_point_of_one_save_loses_nothing(train, whole, bits, tmp_path):
     done = operations(train, tmp_path)
     # From the metrics of the second update to the first write of the third save.

@@ -79,6 +79,7 @@ def test_a_child_that_is_killed_died(long_run):
     assert "SIGKILL" in outcome["error"]
 
 
+@pytest.mark.slow
 def test_an_orphan_saves_its_state_and_leaves(tmp_path):
     asked = job(tmp_path, "train.epochs=500")
     code = (

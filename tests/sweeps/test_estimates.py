@@ -45,6 +45,7 @@ def test_settings_of_a_method_are_measured_once():
     assert len({estimates.key_of(run.recipe) for run in rte()}) == 2
 
 
+@pytest.mark.slow
 def test_a_step_is_measured_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPACTER_CACHE", str(tmp_path))
     sweep = Sweep(
