@@ -43,8 +43,13 @@ PREDICTIONS = "predictions.jsonl"
 WATCHED = ("tensorboard", "wandb")  # folders of what watches a run
 STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
 ADAPTERS = ("best", "last")
-# Keys of a recipe that change no result: a run may go on with others.
-FREE = ("train.save_every", "train.save_minutes", "train.not_finite", "output.")
+# Keys of a recipe that change no result: a run may go on with others. (That another execution may
+# draw another dropout is told when it does.)
+FREE = (
+    "train.save_every", "train.save_minutes", "train.not_finite", "train.execution", "output.",
+)  # fmt: skip
+# What FREE keys had in a run's name before they were free: names stay as they are.
+_IN_NAMES = {"train.execution": "lean"}
 RUN = Kind(
     "is not a run",
     frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, *ADAPTERS, *WATCHED}),
@@ -58,7 +63,8 @@ def run_directory(recipe: Recipe, output: Path | None = None) -> Path:
     if output is not None:
         return Path(output)
     kept = {key: value for key, value in flat(recipe.plain()) if not key.startswith(FREE)}
-    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:8]
+    named = json.dumps({**kept, **_IN_NAMES}, sort_keys=True)
+    digest = hashlib.sha256(named.encode()).hexdigest()[:8]
     preset = Path(recipe.backbone.preset).name
     name = f"{preset}-s{recipe.seed}-{digest}"
     return Path(recipe.output.root) / recipe.task / recipe.method.name / name

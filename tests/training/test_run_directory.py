@@ -74,6 +74,15 @@ def test_another_recipe_goes_to_another_directory(change):
     assert run_directory(demo(change)) != run_directory(demo())
 
 
+def test_a_run_is_called_as_before_the_execution_could_be_left_open():
+    """Recipes said lean then; the names of runs that are there must be found again."""
+    found = {
+        run_directory(load_recipe("demo/smoke_compacterpp", changes)).name
+        for changes in ([], ["train.execution=lean"], ["train.execution=reference"])
+    }
+    assert found == {"tiny-s42-ac6ae571"}
+
+
 def test_the_output_root_moves_a_run_and_keeps_its_name():
     moved = run_directory(demo("output.root=elsewhere"))
     assert moved == Path("elsewhere", *run_directory(demo()).parts[1:])
