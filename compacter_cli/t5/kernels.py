@@ -23,6 +23,7 @@ from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
 MASKED = -1e9  # added to the scores of positions that must not be seen
+Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
 KeysValues: TypeAlias = tuple[Tensor, Tensor]  # (B, H, D, S) and (B, H, S, D)
 
 
@@ -81,6 +82,10 @@ class Kernels:
         """Cross-attention of target tokens to source tokens."""
         return Scope(queries, keys, hiding(~keys.mask[:, None, None, :], dtype))
 
+    def absorbs(self, target: int, source: int) -> bool:
+        """Whether `target` queries are taken to `source` states, and no keys of them built."""
+        return False
+
     def keeps_states(self, target: int, source: int) -> bool:
         """Whether to decode `target` tokens over a source's states, or its keys and values."""
         return False
@@ -101,10 +106,8 @@ class Kernels:
         """A projection of tokens (N, inputs), with all that a method changes of it."""
         if linear.before is not None:
             x = x * linear.before
-        y = self.product(x, linear.weight, linear.bias)
-        if linear.delta is not None:
-            y = y + x @ linear.delta.first @ linear.delta.second
-        return y if linear.scale is None else y * linear.scale
+        thin = None if linear.delta is None else x @ linear.delta.first
+        return linear.with_changes(self.product(x, linear.weight, linear.bias), thin)
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         """Several projections of the same normed hidden states, none of which scales its inputs."""
@@ -127,9 +130,28 @@ class Kernels:
         self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
     ) -> Tensor:
         """Attention of `queries` (N, H D) to encoder `states` (B, S, k): (N, H D)."""
-        source = scope.keys.flatten(states)
-        keys, values = self.linear(key, source), self.linear(value, source)
-        return self.attention(place, queries, keys, values, scope)
+        absorbs = self.absorbs(scope.queries.mask.shape[1], states.shape[1])
+        if key.delta or value.delta or not absorbs:
+            source = scope.keys.flatten(states)
+            keys, values = self.linear(key, source), self.linear(value, source)
+            return self.attention(place, queries, keys, values, scope)
+        if key.scale is not None:  # of each number that is multiplied with a query's
+            queries = queries * key.scale
+        plain = (key.weight, key.bias), (value.weight, value.bias)
+        context = self.absorbed(place, queries, states, *plain, scope)
+        return context if value.scale is None else context * value.scale
+
+    def absorbed(
+        self,
+        place: str,
+        queries: Tensor,
+        states: Tensor,
+        key: Projection,
+        value: Projection,
+        scope: Scope,
+    ) -> Tensor:
+        """`cross_attention` without keys and values built, where these kernels have it."""
+        raise NotImplementedError
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens

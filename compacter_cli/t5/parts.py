@@ -51,6 +51,12 @@ class Linear(NamedTuple):
         """Whether it is more than a weight and a bias."""
         return not (self.delta is None and self.scale is None and self.before is None)
 
+    def with_changes(self, y: Tensor, thin: Tensor | None) -> Tensor:
+        """The product `y` (N, d) with delta and scale; `thin` (N, r) is at the delta's middle."""
+        if self.delta is not None and thin is not None:
+            y = y + thin @ self.delta.second
+        return y if self.scale is None else y * self.scale
+
 
 class Norm(NamedTuple):
     """A layer norm: `weight * x / sqrt(mean(x^2) + epsilon) + bias`, taken in float32.

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compacter_cli.t5.bits import exact
-from compacter_cli.t5.lean.cross_attention import Projection
+from compacter_cli.t5.kernels import Projection
 
 
 def absorbed(

@@ -16,7 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.fused.cross_attention import absorbed
 from compacter_cli.t5.fused.feed_forward import ActivatedDrop, ReluDrop
-from compacter_cli.t5.kernels import Kernels, Scope
+from compacter_cli.t5.kernels import Kernels, Projection, Scope
 from compacter_cli.t5.lean.cross_attention import absorbing_is_cheaper
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
@@ -79,20 +79,22 @@ class FusedKernels(Kernels):
             context = functional.scaled_dot_product_attention(q, k, v, bias, self._rate, scale=1.0)
         return context.transpose(1, 2).flatten(2).flatten(0, 1)
 
-    def cross_attention(
-        self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
+    def absorbs(self, target: int, source: int) -> bool:
+        return absorbing_is_cheaper(target, source, self.head_size)
+
+    def absorbed(
+        self,
+        place: str,
+        queries: Tensor,
+        states: Tensor,
+        key: Projection,
+        value: Projection,
+        scope: Scope,
     ) -> Tensor:
-        rows, source = states.shape[:2]
-        cheaper = absorbing_is_cheaper(len(queries) // rows, source, self.head_size)
-        if key.delta or value.delta or not cheaper:
-            return super().cross_attention(place, queries, states, key, value, scope)
         assert scope.bias is not None  # as `across` gives it
-        if key.scale is not None:
-            queries = queries * key.scale
-        asked = queries.unflatten(0, (rows, -1))
-        plain = (key.weight, key.bias), (value.weight, value.bias)
-        context = absorbed(asked, states, *plain, scope.bias, self.heads, self._rate).flatten(0, 1)
-        return context if value.scale is None else context * value.scale
+        asked = queries.unflatten(0, (len(states), -1))
+        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._rate)
+        return context.flatten(0, 1)
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens

@@ -3,20 +3,18 @@
 B batch, T target, S source, k hidden, H heads, D size of a head
 """
 
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from compacter_cli.t5.bits import exact
-from compacter_cli.t5.kernels import MASKED
+from compacter_cli.t5.kernels import MASKED, Projection
 from compacter_cli.t5.lean.attention import softmax_backward
 from compacter_cli.t5.lean.drop import dropped
 from compacter_cli.t5.lean.feed_forward import scale_
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 from compacter_cli.t5.lean.pairs import Pairs
-
-Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
 
 
 def absorbing_is_cheaper(target: int, source: int, head: int) -> bool:

@@ -5,7 +5,6 @@ N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +12,7 @@ import keras
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.kernels import MASKED, Kernels, Scope
+from compacter_cli.t5.kernels import MASKED, Kernels, Projection, Scope
 from compacter_cli.t5.lean.attention import Attention
 from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.lean.drop import add_dropped, drop
@@ -55,12 +54,15 @@ class LeanKernels(Kernels):
         return LeanScope(tokens, tokens, position, Pairs.of(tokens, tokens, self.heads))
 
     def across(self, queries: Tokens, keys: Tokens, dtype: torch.dtype) -> Scope:
-        padded = self.keeps_states(queries.mask.shape[1], keys.mask.shape[1])
+        padded = self.absorbs(queries.mask.shape[1], keys.mask.shape[1])
         pairs = (Pairs if padded else Pairs.of)(queries, keys, self.heads)
         return LeanScope(queries, keys, None, pairs)
 
-    def keeps_states(self, target: int, source: int) -> bool:
+    def absorbs(self, target: int, source: int) -> bool:
         return absorbing_is_cheaper(target, source, self.head_size)
+
+    def keeps_states(self, target: int, source: int) -> bool:
+        return self.absorbs(target, source)
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         return LeanNorm.apply(x, *norm)
@@ -75,7 +77,10 @@ class LeanKernels(Kernels):
         pairs += [(delta.first, None) for delta in deltas]
         products = NormedLinears.apply(x, *norm, *(part for pair in pairs for part in pair))
         thin = iter(products[len(linears) :])
-        return tuple(_changed(y, each, thin) for y, each in zip(products, linears, strict=False))
+        return tuple(
+            each.with_changes(y, next(thin) if each.delta else None)
+            for y, each in zip(products, linears, strict=False)
+        )
 
     def attention(
         self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
@@ -84,18 +89,18 @@ class LeanKernels(Kernels):
         keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
         return Attention.apply(queries, keys, values, scope.bias, keep_mask, self._scale, pairs)
 
-    def cross_attention(
-        self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
+    def absorbed(
+        self,
+        place: str,
+        queries: Tensor,
+        states: Tensor,
+        key: Projection,
+        value: Projection,
+        scope: Scope,
     ) -> Tensor:
         pairs = _pairs(scope)
-        if key.delta or value.delta or not self.keeps_states(*pairs.shape[2:]):
-            return super().cross_attention(place, queries, states, key, value, scope)
-        if key.scale is not None:  # of each number that is multiplied with a query's
-            queries = queries * key.scale
         keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
-        plain = (key.weight, key.bias), (value.weight, value.bias)
-        context = absorbed(queries, states, *plain, pairs, keep_mask, self._scale)
-        return context if value.scale is None else context * value.scale
+        return absorbed(queries, states, key, value, pairs, keep_mask, self._scale)
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens
@@ -134,13 +139,6 @@ class LeanKernels(Kernels):
     @property
     def _scale(self) -> float:
         return self.dropout.scale if self.dropout is not None else 1.0
-
-
-def _changed(y: Tensor, linear: Linear, thin: Iterator[Tensor]) -> Tensor:
-    """A projection's product with what a method changes; `thin` gives its tokens at the delta."""
-    if linear.delta is not None:
-        y = y + next(thin) @ linear.delta.second
-    return y if linear.scale is None else y * linear.scale
 
 
 def _pairs(scope: Scope) -> Pairs:
