@@ -64,7 +64,7 @@ def command(
     """
     from compacter_cli.commands.console import err, print_json
     from compacter_cli.errors import CompacterError
-    from compacter_cli.profiling.comparison import compare
+    from compacter_cli.profiling.comparison import Stopped, compare
     from compacter_cli.profiling.limits import parse_size
     from compacter_cli.profiling.plot import check_plot, save_plot
 
@@ -85,8 +85,14 @@ def command(
         memory_budget=None if memory_budget is None else parse_size(memory_budget),
         overrides=tuple(set_ or ()),
     )
-    found = compare(request, say=lambda line: err.print(line, style="dim", soft_wrap=True))
+    stopped = None
+    try:
+        found = compare(request, say=lambda line: err.print(line, style="dim", soft_wrap=True))
+    except Stopped as error:
+        found, stopped = error.profile, error
     print_json(found) if json_ else show(found)
+    if stopped:
+        raise stopped
     if all("failed" in row for row in found["methods"]):
         raise CompacterError("no method could be measured", "the reasons are above, a line each")
     if plot:

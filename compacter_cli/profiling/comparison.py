@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.sources import find_rows
-from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, MissingResourceError, UsageError
 from compacter_cli.methods import METHODS
 from compacter_cli.paper.counting import count
 from compacter_cli.profiling.budget import measured_within_budget
@@ -36,6 +37,7 @@ def compare(request: ProfileRequest, say: Callable[[str], None] = lambda line: N
 
     Raises:
         CompacterError: what is asked for cannot be.
+        Stopped: Ctrl-C, SIGTERM or SIGHUP, with the rows until then.
     """
     recipes = recipes_for(request)
     first = next(iter(recipes.values()))
@@ -51,10 +53,7 @@ def compare(request: ProfileRequest, say: Callable[[str], None] = lambda line: N
         budget=request.memory_budget,
     )
     rows: list[Row] = []
-    for number, recipe in enumerate(recipes.values(), start=1):
-        say(f"measuring {recipe.method.name} ({number} of {len(recipes)}) ...")
-        rows.append(row_of(recipe, job))
-    return {
+    profile: Profile = {
         "backbone": first.backbone.preset,
         "batch": None if request.memory_budget else first.train.batch_size,
         "accumulate": first.train.accumulate,
@@ -70,8 +69,25 @@ def compare(request: ProfileRequest, say: Callable[[str], None] = lambda line: N
         "vocabulary": vocabulary,
         "budget_bytes": request.memory_budget,
         "delta": DEFINITION,
-        "methods": with_deltas(rows),
+        "methods": rows,
     }
+    try:
+        for number, recipe in enumerate(recipes.values(), start=1):
+            say(f"measuring {recipe.method.name} ({number} of {len(recipes)}) ...")
+            rows.append(row_of(recipe, job))
+    except KeyboardInterrupt as interrupt:
+        if not rows:
+            raise
+        raise Stopped({**profile, "methods": with_deltas(rows)}, interrupt) from None
+    return {**profile, "methods": with_deltas(rows)}
+
+
+class Stopped(Interrupted):
+    """A signal ended the measuring; `profile` has the rows until then."""
+
+    def __init__(self, profile: Profile, interrupt: KeyboardInterrupt) -> None:
+        super().__init__(signum=getattr(interrupt, "signum", signal.SIGINT))
+        self.profile = profile
 
 
 def recipes_for(request: ProfileRequest) -> dict[str, Recipe]:

@@ -96,6 +96,7 @@ def measured(stepper: Stepper, recipe: Recipe, job: Job, size: int) -> Costs:
     peak = PeakMemory(job.device)
     milliseconds = [1000 * seconds for seconds in stepper.timed([group] * job.steps, warm_up=group)]
     growth = peak.growth()
+    stepper.release()  # what follows is computed beside what steps keep for the next
     median = statistics.median(milliseconds)
     examples = size * recipe.train.accumulate
     return {
@@ -161,6 +162,10 @@ class Stepper:
     def release(self) -> None:
         """Give back the memory that is kept for steps over the same batches."""
         self._trainer.release()
+        if self._device.startswith("cuda"):
+            import torch
+
+            torch.cuda.empty_cache()
 
     def saved_bytes(self, batch: Batch) -> int:
         """Bytes that one forward pass of a batch keeps for backward, weights not counted."""
@@ -254,8 +259,6 @@ def vocabulary_for(name: str, shape: T5Shape) -> Vocabulary:
 
 def largest_on_gpu(stepper: Stepper, recipe: Recipe, job: Job) -> int:
     """The largest batch whose steps fit the budget on a GPU; 0 where a single example does not."""
-    import torch
-
     from compacter_cli.training.memory import is_out_of_memory
 
     def fits(size: int) -> bool:
@@ -269,7 +272,6 @@ def largest_on_gpu(stepper: Stepper, recipe: Recipe, job: Job) -> int:
             return False
         finally:
             stepper.release()
-            torch.cuda.empty_cache()
         return True
 
     return largest_batch(fits, first=recipe.train.batch_size)

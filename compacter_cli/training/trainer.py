@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from compacter_cli.errors import CompacterError, NotFiniteError, excerpt
+from compacter_cli.training.passes import passes_for
 from compacter_cli.training.records import UpdateLine
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from compacter_cli.t5.batch import Batch
-    from compacter_cli.t5.fused.graphs import GraphedPasses
     from compacter_cli.t5.model import T5Model
 
 WEIGHT = "weight"  # beside the optimizer's own names of what it keeps for one
@@ -114,12 +114,7 @@ class Trainer:
     def __post_init__(self) -> None:
         self._weights = self.model.trained_tensors()
         self._parameters = list(self._weights.values())
-        self._graphs = self._graphed()
-
-    def _graphed(self) -> GraphedPasses | None:
-        from compacter_cli.t5.fused.graphs import GraphedPasses, can_be_captured
-
-        return GraphedPasses(self.model, self._parameters) if can_be_captured(self.model) else None
+        self._passes = passes_for(self.model, self._parameters)
 
     def step(self, group: Group | None = None) -> Update:
         """The next update, over `group`, or over the next of its batches.
@@ -141,34 +136,25 @@ class Trainer:
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[float, float]:
         """The token-mean loss of all batches and the norm of its gradient, which is clipped."""
-        self._clear_gradients()
+        try:
+            loss = self._add_gradients(batches)
+        except torch.OutOfMemoryError:
+            if not self._passes.make_room():
+                raise
+            loss = None
+        if loss is None:  # by now nothing holds what the failed pass had
+            loss = self._add_gradients(batches)
+        return loss, self._passes.clip(self.clip_norm).item()
+
+    def _add_gradients(self, batches: Sequence[Batch]) -> float:
+        """The token-mean loss of all batches, whose gradient is then the weights'."""
+        self._passes.clear()
         tokens = sum(batch.target_tokens for batch in batches)
         total = 0.0
         for place, batch in enumerate(batches):
             key = (self.seed, self.update, place, self.rank)
-            total += self._pass(batch, key, tokens).item()
-        return total, self._clip().item()
-
-    def _clear_gradients(self) -> None:
-        if self._graphs is not None:
-            self._graphs.clear()
-            return
-        for parameter in self._parameters:  # as `zero_grad`, which profiles itself
-            parameter.grad = None
-
-    def _pass(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
-        """The batch's summed loss over `tokens`, its gradient added to what there is."""
-        if self._graphs is not None:
-            return self._graphs.run(batch, key, tokens)
-        loss = self.model.summed_loss(batch, training=True, key=key) / tokens
-        loss.backward()
-        return loss
-
-    def _clip(self) -> Tensor:
-        """The gradient's norm, clipped."""
-        if self._graphs is not None:
-            return self._graphs.clip(self.clip_norm)
-        return torch.nn.utils.clip_grad_norm_(self._parameters, self.clip_norm)
+            total += self._passes.run(batch, key, tokens).item()
+        return total
 
     def _move(self, rate: float) -> None:
         for parameters in self.optimizer.param_groups:
@@ -188,8 +174,7 @@ class Trainer:
 
     def release(self) -> None:
         """Give back the memory that steps over batches of the same lengths would use again."""
-        if self._graphs is not None:
-            self._graphs.release()
+        self._passes.release()
 
     def state(self) -> State:
         """What `restore` goes back to; the tensors are the trainer's own, not copies."""

@@ -6,13 +6,17 @@ import pytest
 from typer.testing import CliRunner
 
 from compacter_cli.commands.console import err, out
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, Interrupted
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS
 from compacter_cli.profiling import comparison
 
 TINY = ("--backbone", "random/tiny", "--threads", "1", "--steps", "1", "--batch", "2")
 MACHINE = {"device": "cpu", "device_name": "cpu", "threads": 1, "torch": "2", "free_bytes": 10**9}
+
+
+def named(method):
+    return "--method", method
 
 
 def call(*arguments):
@@ -108,6 +112,36 @@ def test_where_every_method_fails_the_rows_are_shown_and_the_run_failed(children
     assert "said: killed (SIGKILL), out of memory?" in result.stdout
     assert "no method could be measured" in result.stderr
     assert not (tmp_path / "p.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("stop", "code", "word"),
+    [(KeyboardInterrupt(), 130, "interrupted"), (Interrupted(signum=15), 143, "terminated")],
+)
+def test_stopped_it_shows_what_was_measured_until_then(children, monkeypatch, stop, code, word):
+    measured = comparison.run_job
+
+    def run_job(job):
+        if len(children) == 2:
+            raise stop
+        return measured(job)
+
+    monkeypatch.setattr(comparison, "run_job", run_job)
+    result = call("--json", *(part for name in ("full", "phm", "bitfit") for part in named(name)))
+    assert result.exit_code == code
+    assert word in result.stderr
+    full, phm = json.loads(result.stdout)["methods"]
+    assert (full["method"], phm["method"]) == ("full", "phm")
+    assert phm["delta_percent"]["time"] == pytest.approx(90.0)  # 19,000 against 10,000
+
+
+def test_stopped_before_anything_is_measured_it_shows_nothing(children, monkeypatch):
+    def run_job(job):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(comparison, "run_job", run_job)
+    result = call(*named("full"))
+    assert (result.exit_code, result.stdout) == (130, "")
 
 
 def test_a_picture_that_cannot_be_written_costs_no_figures(children, monkeypatch, tmp_path):

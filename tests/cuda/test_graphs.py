@@ -178,8 +178,8 @@ def test_updates_by_graphs_are_those_without(name, monkeypatch):
     found, by_graphs = curve()
     monkeypatch.setattr(graphs, "can_be_captured", lambda model: False)
     wanted, without = curve()
-    assert by_graphs._graphs is not None
-    assert without._graphs is None
+    assert len(by_graphs._passes._graphs) == 2
+    assert not isinstance(without._passes, GraphedPasses)
     assert found == pytest.approx(wanted, rel=1e-5)
 
 
@@ -194,6 +194,51 @@ def test_what_cannot_be_captured_is_computed_without_a_graph():
     assert not passes._graphs
     assert found[0] == pytest.approx(computed(model, batch, KEYS[1])[0], rel=1e-6)
     assert replayed(passes, model, batch, KEYS[2])[0] != found[0]
+
+
+def test_a_pass_too_large_to_be_captured_is_computed_and_others_are_captured(monkeypatch):
+    model = model_of("compacter", dropout=0.1)
+    passes, capture = passes_of(model), GraphedPasses._capture
+
+    def without_memory(self, batch):
+        with torch.cuda.graph(torch.cuda.CUDAGraph(), stream=self._stream):
+            if batch.source_ids.shape[1] > 64:
+                torch.empty(2**40, device="cuda")
+        return capture(self, batch)
+
+    monkeypatch.setattr(GraphedPasses, "_capture", without_memory)
+    for source in (11, 11, 70, 70, 70, 11, 11):
+        batch = STEPS.batch_of("cuda", source)
+        loss, _ = replayed(passes, model, batch, KEYS[0])
+        assert loss == pytest.approx(computed(model, batch, KEYS[0])[0], rel=1e-6)
+    assert [lengths[1] for lengths in passes._graphs] == [64]
+
+
+def test_graphs_give_way_to_a_pass_that_finds_no_memory_beside_them(monkeypatch):
+    def curve(full):
+        model = model_of("compacter", dropout=0.1)
+        optimizer = adamw(model.trained_tensors().values())
+        sources = (11, 11, 70, 11, 70, 130)
+        groups = [Group([STEPS.batch_of("cuda", source)] * 2) for source in sources]
+        trainer = Trainer(model, optimizer, lambda _: 1e-3, groups.__getitem__, 1, clip_norm=1.0)
+        passed = GraphedPasses._pass
+
+        def beside_graphs(self, batch, tokens, key=()):
+            found = passed(self, batch, tokens, key)
+            if full and self._graphs and not torch.cuda.is_current_stream_capturing():
+                raise torch.OutOfMemoryError("CUDA out of memory")  # with the gradient half there
+            return found
+
+        monkeypatch.setattr(GraphedPasses, "_pass", beside_graphs)
+        with keras.device("cuda"):
+            losses = [trainer.step().loss for _ in groups]
+        monkeypatch.setattr(GraphedPasses, "_pass", passed)
+        return losses, trainer._passes
+
+    with pytest.warns(RuntimeWarning, match="cannot be captured .* a pass of another length"):
+        found, passes = curve(full=True)
+    assert not passes._graphs
+    assert found == pytest.approx(curve(full=False)[0], rel=1e-5)
 
 
 def test_only_the_fused_execution_is_captured_and_not_with_blocks_run_twice():

@@ -103,6 +103,44 @@ def losses_of(updates):
     return [(update.step, update.epoch, update.loss, update.gradient_norm) for update in updates]
 
 
+# Memory.
+
+
+class Scarce:
+    """Passes of a trainer, the second of which finds no memory; what was kept may give it back."""
+
+    def __init__(self, passes, kept):
+        self._passes, self._kept, self.count = passes, kept, 0
+
+    def __getattr__(self, name):
+        return getattr(self._passes, name)
+
+    def run(self, *given):
+        self.count += 1
+        loss = self._passes.run(*given)
+        if self.count == 2:
+            raise torch.OutOfMemoryError("out of memory, with a gradient half added")
+        return loss
+
+    def make_room(self):
+        return self._kept
+
+
+def test_an_update_that_finds_no_memory_is_taken_again_where_some_is_given_back(trainer_of):
+    wanted, trainer = steps_of(trainer_of(), 3), trainer_of()
+    trainer._passes = scarce = Scarce(trainer._passes, kept=True)
+    assert losses_of(steps_of(trainer, 3)) == losses_of(wanted)
+    assert scarce.count == 2 + 5  # of five batches, the first update's two once more
+
+
+def test_an_update_that_finds_no_memory_where_none_is_kept_fails(trainer_of):
+    trainer = trainer_of()
+    trainer._passes = Scarce(trainer._passes, kept=False)
+    with pytest.raises(torch.OutOfMemoryError):
+        trainer.step()
+    assert trainer.update == 0
+
+
 # Going on.
 
 

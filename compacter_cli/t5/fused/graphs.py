@@ -40,7 +40,8 @@ class GraphedPasses:
     The first batch of some lengths is computed kernel by kernel, which also prepares what must not
     be prepared during a capture; the second is captured, and that and all later ones are replayed.
     The results are the same, dropout's draws included. All graphs share one memory, as large as the
-    largest pass, beside what passes without a graph take.
+    largest pass. A pass without a graph takes its own beside it; where there is none left, graphs
+    give way: `make_room`.
 
     Args:
         model: of an execution that never waits for the device within a pass.
@@ -55,6 +56,8 @@ class GraphedPasses:
         self._seen: set[Lengths] = set()
         self._graphs: dict[Lengths, _Graph] = {}
         self._most = MOST_GRAPHS
+        self._too_large: set[Lengths] = set()
+        self._made_room = False
         self._stream = torch.cuda.Stream(model.device)
 
     def clear(self) -> None:
@@ -88,6 +91,22 @@ class GraphedPasses:
         """Give back the graphs and their memory; lengths are captured anew when they come again."""
         self._graphs.clear()
         self._seen.clear()
+        self._too_large.clear()
+
+    def make_room(self) -> bool:
+        """Give back the graphs, after a pass beside them found no memory: whether there were any.
+
+        They are captured again as their lengths come, but for the second time that this happens:
+        from then on there are none.
+        """
+        if not self._graphs:
+            return False
+        self._graphs.clear()
+        torch.cuda.empty_cache()
+        if self._made_room:
+            self._give_up("the memory does not hold them and a pass of another length")
+        self._made_room = True
+        return True
 
     def _pass(self, batch: Batch, tokens: int | Tensor, key: Key = ()) -> Tensor:
         loss = self._model.summed_loss(batch, training=True, key=key) / tokens
@@ -96,11 +115,12 @@ class GraphedPasses:
 
     def _try_to_capture(self, batch: Batch, lengths: Lengths) -> None:
         """Capture a pass over batches of these lengths, unless there are too many or it fails."""
-        if len(self._graphs) >= self._most:
+        if len(self._graphs) >= self._most or lengths in self._too_large:
             return
         device = self._model.device
         generator = generator_of(device)
         before = generator.clone_state()
+        torch.cuda.empty_cache()  # a capture cannot take over what passes without a graph leave
         try:
             # A capture that fails leaves its stream the current one: this puts ours back.
             with torch.cuda.device(device), torch.cuda.stream(torch.cuda.current_stream(device)):
@@ -109,17 +129,19 @@ class GraphedPasses:
             # It also leaves the generator as in a capture. Graphs draw from the one they were
             # captured with, so those that there are go with it.
             generator.graphsafe_set_state(before)
-            self.release()
-            self._give_up(error.__context__ or error)
+            self._graphs.clear()
+            cause = error.__context__ or error
+            if isinstance(cause, torch.OutOfMemoryError):
+                self._too_large.add(lengths)
+            else:
+                self._give_up(str(cause).partition("\n")[0])
 
-    def _give_up(self, cause: BaseException) -> None:
-        """Go on without graphs, unless it was memory that they lacked."""
-        if isinstance(cause, torch.OutOfMemoryError):
-            raise cause
+    def _give_up(self, why: str) -> None:
+        """Go on without graphs."""
         self._most = 0
         warnings.warn(
-            "a training pass cannot be captured as a CUDA graph here, so its kernels are started "
-            f"one by one, which is slower: {str(cause).partition(chr(10))[0]}",
+            "training passes cannot be captured as CUDA graphs here, so their kernels are started "
+            f"one by one, which is slower: {why}",
             RuntimeWarning,
             stacklevel=2,
         )

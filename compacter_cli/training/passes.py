@@ -1,0 +1,77 @@
+"""Forward and backward passes of a model in training, kernel by kernel or as CUDA graphs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from compacter_cli.t5.batch import Batch
+    from compacter_cli.t5.model import T5Model
+
+
+class Passes(Protocol):
+    """Passes whose gradients are added up in the trained weights' `grad`."""
+
+    def clear(self) -> None:
+        """Begin anew: no gradient yet."""
+        ...
+
+    def run(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
+        """The batch's summed loss over `tokens`, its gradient added; `key` decides dropout."""
+        ...
+
+    def clip(self, largest: float) -> Tensor:
+        """The norm of the whole gradient, which is scaled down to `largest` where it is longer."""
+        ...
+
+    def make_room(self) -> bool:
+        """Give back what is kept for later passes, after one found no memory: whether any was."""
+        ...
+
+    def release(self) -> None:
+        """Give back what is kept for later passes."""
+        ...
+
+
+class PlainPasses:
+    """`Passes` computed kernel by kernel; nothing is kept from one to the next.
+
+    Args:
+        model: what is computed.
+        parameters: what it trains.
+    """
+
+    def __init__(self, model: T5Model, parameters: Sequence[Tensor]) -> None:
+        self._model, self._parameters = model, parameters
+
+    def clear(self) -> None:
+        for parameter in self._parameters:  # as `zero_grad`, which profiles itself
+            parameter.grad = None
+
+    def run(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
+        loss = self._model.summed_loss(batch, training=True, key=key) / tokens
+        loss.backward()
+        return loss.detach()
+
+    def clip(self, largest: float) -> Tensor:
+        from torch.nn.utils import clip_grad_norm_
+
+        return clip_grad_norm_(self._parameters, largest)
+
+    def make_room(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        pass
+
+
+def passes_for(model: T5Model, parameters: Sequence[Tensor]) -> Passes:
+    """The fastest passes that a model's execution allows."""
+    from compacter_cli.t5.fused.graphs import GraphedPasses, can_be_captured
+
+    kind = GraphedPasses if can_be_captured(model) else PlainPasses
+    return kind(model, parameters)
