@@ -1,4 +1,4 @@
-"""A training step of ours against the same step of Hugging Face's `adapters`, in alternation.
+"""A training step of ours against the same step of Hugging Face's peers, in alternation.
 
     pip install -e ".[peers]" && python benchmarks/against_peers.py --shape small --method compacter
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from setting import METHODS, SHAPES, Setting
+from setting import METHODS, PEERS, SHAPES, Setting
 
 from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError, UsageError
@@ -28,7 +28,9 @@ SIDE = Path(__file__).with_name("side.py")
 
 
 def main(
-    method: Annotated[list[str] | None, typer.Option(help="Repeatable; all by default.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Repeatable; all that have a peer by default.")
+    ] = None,
     shape: Annotated[
         list[str] | None, typer.Option(help="small, base or tiny. Repeatable.")
     ] = None,
@@ -36,6 +38,7 @@ def main(
     source: int = 128,
     target: int = 4,
     bottleneck: int = 16,
+    rank: Annotated[int, typer.Option(help="Of lora.")] = 8,
     threads: int = 2,
     device: str = "cpu",
     precision: str = "float32",
@@ -52,11 +55,11 @@ def main(
     """Print ratios of ours to the peer's: below 1 is less time or memory."""
     first = Setting(
         method=METHODS[0], batch=batch, source=source, target=target, bottleneck=bottleneck,
-        threads=threads, device=device, precision=precision, rte=rte, vocabulary=vocabulary,
-        share=share,
+        rank=rank, threads=threads, device=device, precision=precision, rte=rte,
+        vocabulary=vocabulary, share=share,
     )  # fmt: skip
     settings = [
-        replace(first, method=m, shape=s) for s in shape or ["small"] for m in method or METHODS
+        replace(first, method=m, shape=s) for s in shape or ["small"] for m in method or PEERS
     ]
     check(settings)
     if json_ and not json_.absolute().parent.is_dir():
@@ -85,11 +88,14 @@ def check(settings):
 
 
 def sides_of(setting):
-    """Both sides where the peer can be built: full fine-tuning needs `transformers` alone."""
-    needed = "transformers" if setting.method == "full" else "adapters"
-    if importlib.util.find_spec(needed):
+    """Both sides where the peer can be built, of the method and in this environment."""
+    needed = PEERS.get(setting.method)
+    if needed is None:
+        err.print(f"{setting.method} has no peer: ours runs alone")
+    elif importlib.util.find_spec(needed):
         return SIDES
-    err.print(f"{needed} is not installed (pip install -e '.[peers]'): ours runs alone")
+    else:
+        err.print(f"{needed} is not installed (pip install -e '.[peers]'): ours runs alone")
     return SIDES[:1]
 
 

@@ -1,12 +1,14 @@
-"""The peer's side: T5 of `transformers` with the adapters of `adapters`, stepped as ours is.
+"""The peer's side: T5 of `transformers`, with `adapters` or `peft` on it, stepped as ours is.
 
-Full fine-tuning needs `transformers` alone, of any version: the newest attends by torch's SDPA.
+Full fine-tuning and what `peft` has need no `adapters`, and so may be on any version of
+`transformers`: the newest attends by torch's SDPA.
 """
 
 import logging
+from importlib.metadata import version
 
 import torch
-from setting import recipe_for
+from setting import PEERS, recipe_for
 
 from compacter_cli.profiling.job import Job
 from compacter_cli.profiling.measure import random_batch
@@ -29,16 +31,15 @@ def loss(stepper, batch):
 
 
 def name(stepper):
-    """What the peer is: transformers' version and attention, and adapters' where it takes part."""
+    """What the peer is: transformers' version and attention, and what is on it."""
     import transformers
 
     attention = stepper.model.config._attn_implementation
     found = f"transformers {transformers.__version__}, {attention} attention"
-    if not hasattr(stepper.model, "adapters_config"):
+    needed = PEERS[stepper.method]
+    if needed == "transformers":
         return found
-    import adapters
-
-    return f"adapters {adapters.__version__}, {found}"
+    return f"{needed} {version(needed)}, {found}"
 
 
 def trained_parameters(stepper):
@@ -64,10 +65,29 @@ def _model(setting):
         decoder_start_token_id=0,
     )
     model = T5ForConditionalGeneration(config)
-    if setting.method != "full":
+    if PEERS[setting.method] == "adapters":
         _add_adapters(model, setting)
+    if PEERS[setting.method] == "peft":
+        model = _with_peft(model, setting)
+    if setting.method != "full" and setting.precision == "bfloat16":
+        for parameter in model.parameters():
+            if not parameter.requires_grad:
+                parameter.data = parameter.data.bfloat16()  # as ours stores what is frozen
     model.to(setting.device).train()
     return model
+
+
+def _with_peft(model, setting):
+    """LoRA on query and value, or IA3 on keys, values and the feed-forward's inner elements."""
+    import peft
+
+    if setting.method == "lora":
+        config = peft.LoraConfig(
+            r=setting.rank, lora_alpha=16, lora_dropout=0.0, target_modules=["q", "v"]
+        )
+    else:
+        config = peft.IA3Config(target_modules=["k", "v", "wo"], feedforward_modules=["wo"])
+    return peft.get_peft_model(model, config)
 
 
 def _add_adapters(model, setting):
@@ -90,15 +110,13 @@ def _add_adapters(model, setting):
     for name, parameter in model.named_parameters():
         if name.endswith("layer_norm.weight"):
             parameter.requires_grad = True
-        if setting.precision == "bfloat16" and not parameter.requires_grad:
-            parameter.data = parameter.data.bfloat16()  # as ours stores what is frozen
 
 
 class PeerStepper:
     """Full training steps of the peer's model, with the optimizer and clipping of ours."""
 
     def __init__(self, model, setting):
-        self.model, self._setting = model, setting
+        self.model, self._setting, self.method = model, setting, setting.method
         self._parameters = [p for p in model.parameters() if p.requires_grad]
         self._optimizer = adamw(self._parameters)
 

@@ -5,12 +5,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
 
+from compacter_cli.methods import method_named
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.t5.vocabulary import Vocabulary
 
 RULE = "rule"  # in the place of a preset: lengths as T5's own vocabulary would about give them
 SHAPES = {"small": "t5_small_multi", "base": "t5_base_multi", "tiny": "random/tiny"}
-METHODS = ("compacter", "compacterpp", "adapter", "full")
+PEERS = {  # what the peer of a method is built with
+    "compacter": "adapters",
+    "compacterpp": "adapters",
+    "adapter": "adapters",
+    "full": "transformers",
+    "lora": "peft",
+    "ia3": "peft",
+}
+METHODS = (*PEERS, "lphm", "krona")  # the last two have none
 
 
 @dataclass(frozen=True)
@@ -28,6 +37,7 @@ class Setting:
     target: int = 4
     bottleneck: int = 16
     n: int = 4
+    rank: int = 8
     dropout: float = 0.1
     depth: int = 1
     threads: int = 2
@@ -55,10 +65,11 @@ class Setting:
 
 def method_settings(setting):
     """`key=value` overrides that give our method the setting's dimensions."""
-    if setting.method == "full":
-        return []
-    sizes = [f"method.bottleneck={setting.bottleneck}"]
-    return sizes if setting.method == "adapter" else [*sizes, f"method.n={setting.n}"]
+    fields = method_named(setting.method).model_fields
+    sizes = {"bottleneck": setting.bottleneck, "n": setting.n}
+    if setting.method == "lora":
+        sizes["rank"] = setting.rank
+    return [f"method.{name}={size}" for name, size in sizes.items() if name in fields]
 
 
 def recipe_for(setting):

@@ -10,8 +10,10 @@ from compacter_layers.adapter import Adapter, gelu_tanh
 from compacter_layers.added_bias import AddedBias
 from compacter_layers.added_scale import AddedScale
 from compacter_layers.hypercomplex_rule import HypercomplexRule
+from compacter_layers.kronecker_delta import KroneckerDelta
 from compacter_layers.low_rank_delta import LowRankDelta
 from compacter_layers.low_rank_dense import LowRankDense
+from compacter_layers.lphm_delta import LPHMDelta
 from compacter_layers.lphm_dense import LPHMDense
 from compacter_layers.phm_dense import PHMDense
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
@@ -28,6 +30,8 @@ __all__ = [
     "FastfoodProjection",
     "HypercomplexRule",
     "IntrinsicSubspace",
+    "KroneckerDelta",
+    "LPHMDelta",
     "LPHMDense",
     "LowRankDelta",
     "LowRankDense",

@@ -7,10 +7,12 @@ def check_positive(argument: str, value: object) -> None:
         raise ValueError(f"`{argument}` must be an integer of at least 1. Received: {value!r}")
 
 
-def check_divisible(argument: str, value: int, n: int) -> None:
-    """Raise `ValueError` unless the hypercomplex division `n` divides `value`."""
+def check_divisible(
+    argument: str, value: int, n: int, by: str = "the hypercomplex division n"
+) -> None:
+    """Raise `ValueError` unless `n`, which is called `by`, divides `value`."""
     if value % n:
         raise ValueError(
-            f"`{argument}` must be divisible by the hypercomplex division n={n}. "
+            f"`{argument}` must be divisible by {by}={n}. "
             f"Received: {argument}={value} ({value} % {n} = {value % n})"
         )

@@ -16,16 +16,23 @@ from compacter_cli.methods.base import Method
 from compacter_cli.t5.loading import fingerprint_of
 from compacter_cli.t5.model import assign_all, check_fit, named_variables
 from compacter_cli.t5.placement import (
-    adapted_sites,
+    AdaptedProjection,
+    FedProjection,
+    SummedProjection,
+    adapted_projections,
     backbone_weights,
     select,
     shape_of_backbone,
-    unwrap_output,
-    wrap_output,
+    unwrap,
+    wrap,
 )
 from compacter_cli.t5.shapes import T5Shape
 
-_SUFFIX = ".adapter"
+_NO_PLACE = {
+    "bias": "biases stand behind layer norms and the head too",
+    "prompt": "a prompt stands before every source",
+    "weight": "it makes all weights anew in each pass",
+}
 
 
 @dataclass
@@ -45,9 +52,8 @@ class Attached:
 
     def detach(self) -> None:
         """Take the layers out again and give the backbone its own values back, all trainable."""
-        for name in self.layers:
-            if name.endswith(_SUFFIX):
-                unwrap_output(self.backbone, name.removesuffix(_SUFFIX))
+        for name in adapted_projections(self.backbone):
+            unwrap(self.backbone, name)
         for variable, value in self._originals.values():
             variable.assign(value)
         for variable in backbone_weights(self.backbone).values():
@@ -55,10 +61,11 @@ class Attached:
 
 
 def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Attached:
-    """Put a method's layers into a KerasHub `T5Backbone`, around sub-layers' output projections.
+    """Put a method's layers into a KerasHub `T5Backbone`, around the projections they change.
 
-    The backbone is frozen but for what the method trains (all layer norms); a `T5Seq2SeqLM` that
-    is built on it, before or after, then fits and generates with the adapter.
+    Bottlenecks, deltas and scales have a place there. The backbone is frozen but for what the
+    method trains (all layer norms, of bottlenecks); a `T5Seq2SeqLM` that is built on it, before or
+    after, then fits and generates with the adapter.
 
     Args:
         backbone: KerasHub `T5Backbone`, any T5.
@@ -71,8 +78,8 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
 
     Raises:
         CompacterError: the adapter is damaged, or was trained on another backbone.
-        ValueError: the method adds no bottleneck adapters, its sizes do not fit, or an adapter is
-            attached already.
+        ValueError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
+            not fit, or an adapter is attached already.
 
     Example:
         >>> lm = keras_hub.models.T5Seq2SeqLM.from_preset("path/to/preset")
@@ -84,31 +91,57 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
     saved, method = (None, adapter) if given else _loaded(adapter, shape, weights)
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     layers = method.build(shape, seed, policy, weights)
-    if not any(name.endswith(_SUFFIX) for name in layers):
-        raise ValueError(f"only bottleneck adapters can be attached; {method.name} adds none")
+    places = _places(method, layers)
     if "head" in method.trains and "head" not in weights:
         raise ValueError("a tied output head cannot be trained in KerasHub's own model")
-    if taken := adapted_sites(backbone):
+    if taken := adapted_projections(backbone):
         raise ValueError(f"{taken[0]} already has an adapter; detach it first")
     trained = {name: weights[name] for name in select(weights, method.trains)}
     trained |= named_variables(layers)
     if saved:
         _check_fit(saved, trained)  # before anything of the backbone is changed
-    attached = _put_in(backbone, weights, layers, trained)
+    for name, (layer, how) in places.items():
+        wrap(backbone, name, layer, how)
+    attached = _frozen_but(backbone, weights, layers, trained)
     if saved:
         assign_all(trained, saved.tensors)
     return attached
 
 
-def _put_in(
+def _places(
+    method: Method, layers: Mapping[str, keras.layers.Layer]
+) -> dict[str, tuple[keras.layers.Layer, type[AdaptedProjection]]]:
+    """Each layer by the projection that it goes to, and how.
+
+    Raises:
+        ValueError: there is no layer, or no place for one.
+    """
+    places = {}
+    for name, layer in layers.items():
+        kind = getattr(layer, "kind", None)
+        if kind == "bottleneck":
+            places[name.removesuffix("adapter") + "output"] = layer, AdaptedProjection
+        elif kind == "delta":
+            places[name.removesuffix(".delta")] = layer, SummedProjection
+        elif kind == "scale" and name.endswith(".inner.scale"):
+            places[name.removesuffix("inner.scale") + "output"] = layer, FedProjection
+        elif kind == "scale":
+            places[name.removesuffix(".scale")] = layer, AdaptedProjection
+        elif kind != "shared":
+            why = _NO_PLACE.get(str(kind), f"a layer of the kind {kind}")
+            raise ValueError(f"{method.name} has no place in KerasHub's own T5: {why}")
+    if not places:
+        raise ValueError(f"{method.name} adds nothing that could be attached")
+    return places
+
+
+def _frozen_but(
     backbone: Any,
     weights: Mapping[str, keras.Variable],
     layers: dict[str, keras.layers.Layer],
     trained: dict[str, keras.Variable],
 ) -> Attached:
-    for name, layer in layers.items():
-        if name.endswith(_SUFFIX):
-            wrap_output(backbone, name.removesuffix(_SUFFIX), layer)
+    """The backbone, frozen but for `trained`, whose values are kept."""
     originals = {}
     for name, variable in weights.items():
         variable.trainable = name in trained

@@ -1,4 +1,4 @@
-"""The fine-tuning methods, one file each, in the order of the paper's tables."""
+"""The fine-tuning methods, one file each: in the order of the paper's tables, then those beyond."""
 
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 from compacter_cli.methods.adapter import Adapter
@@ -8,7 +8,11 @@ from compacter_cli.methods.bitfit import BitFit
 from compacter_cli.methods.compacter import Compacter
 from compacter_cli.methods.compacterpp import CompacterPP
 from compacter_cli.methods.full import Full
+from compacter_cli.methods.ia3 import IA3
+from compacter_cli.methods.krona import KronA
+from compacter_cli.methods.lora import LoRA
 from compacter_cli.methods.lowrank import LowRank
+from compacter_cli.methods.lphm import LPHM
 from compacter_cli.methods.pfeiffer import Pfeiffer
 from compacter_cli.methods.phm import PHM
 from compacter_cli.methods.prompt_r import PromptR
@@ -28,6 +32,10 @@ METHODS: dict[str, type[Method]] = {
     "phm": PHM,
     "compacter": Compacter,
     "compacterpp": CompacterPP,
+    "lora": LoRA,
+    "ia3": IA3,
+    "lphm": LPHM,
+    "krona": KronA,
 }
 
 

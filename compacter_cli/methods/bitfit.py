@@ -30,25 +30,16 @@ class BitFit(Efficient):
 
     def widths(self, shape: T5Shape) -> dict[str, int]:
         """Output width of everything that gets a bias, by structural name."""
-        k, inner = shape.hidden_dim, shape.num_heads * shape.key_value_dim
-        attention = {"query": inner, "key": inner, "value": inner, "output": k, "layer_norm": k}
-        wide = {"input": shape.intermediate_dim}
-        if shape.gated:
-            wide["gate"] = shape.intermediate_dim
-        feed_forward = {**wide, "output": k, "layer_norm": k}
+        k, projections = shape.hidden_dim, shape.projections()
         widths = {"head": shape.vocabulary_size}
-        for stack, sublayers in (
-            ("encoder", ("self_attention",)),
-            ("decoder", ("self_attention", "cross_attention")),
-        ):
+        for stack in ("encoder", "decoder"):
             if self.final_norms:
                 widths[f"{stack}.layer_norm"] = k
-            for block in range(shape.num_layers):
-                for sublayer in sublayers:
-                    for role, width in attention.items():
-                        widths[f"{stack}.{block}.{sublayer}.{role}"] = width
-                for role, width in feed_forward.items():
-                    widths[f"{stack}.{block}.feed_forward.{role}"] = width
+            for name in (name for name in projections if name.startswith(stack)):
+                _, widths[name] = projections[name]
+                owner, _, role = name.rpartition(".")
+                if role == "output":  # a sub-layer's last, whose norm comes after it
+                    widths[f"{owner}.layer_norm"] = k
         return widths
 
     def count_added(self, shape: T5Shape) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """What the methods with Kronecker-factored projections share: n, and that it must divide."""
 
+from collections.abc import Sequence
 from math import gcd
 
 from compacter_cli.errors import Problem
@@ -24,18 +25,7 @@ class Hypercomplex(Bottleneck):
             ("method.bottleneck", "the bottleneck d", d),
             ("method.n", "the backbone's hidden dimension k", k),
         )
-        hint = f"n can be {', '.join(str(n) for n in _divisors(gcd(k, d)))} here"
-        own = [
-            Problem(
-                key,
-                f"n must divide {what}: {value} % {self.n} = {value % self.n}",
-                hint,
-                short=f"{value} % {self.n}",
-            )
-            for key, what, value in divided
-            if value % self.n
-        ]
-        return [*super().problems(shape), *own]
+        return [*super().problems(shape), *indivisible(self.n, divided)]
 
 
 class LowRankHypercomplex(Hypercomplex):
@@ -64,6 +54,21 @@ class LowRankHypercomplex(Hypercomplex):
         return LPHMDense(
             units, self.n, self.rank, rule=rule, factor_initializer=initializer, dtype=dtype
         )
+
+
+def indivisible(n: int, divided: Sequence[tuple[str, str, int]]) -> list[Problem]:
+    """A `Problem` for each of `divided` - a key, words and a value - that `n` does not divide."""
+    hint = f"n can be {', '.join(map(str, _divisors(gcd(*(v for *_, v in divided)))))} here"
+    return [
+        Problem(
+            key,
+            f"n must divide {what}: {value} % {n} = {value % n}",
+            hint,
+            short=f"{value} % {n}",
+        )
+        for key, what, value in divided
+        if value % n
+    ]
 
 
 def _divisors(value: int) -> list[int]:

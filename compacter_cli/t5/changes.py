@@ -5,7 +5,7 @@ A layer says by its attribute `kind` what it is, and by its structural name wher
     kind         name                    what
     bias         <weight>                a vector added behind a projection, layer norm or the head
     bottleneck   <sub-layer>.adapter     an adapter behind a sub-layer
-    delta        <projection>.delta      a product of thin matrices added to a projection's weight
+    delta        <projection>.delta      a matrix added to a projection's weight
     prompt       any                     soft tokens before every source
     scale        <projection>.scale      factors on what a projection gives; of a feed-forward's
                                          `inner`, on what its output projection is given
@@ -19,7 +19,8 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from compacter_cli.t5.adapters import Adapters
-from compacter_cli.t5.parts import Delta, Parts
+from compacter_cli.t5.deltas import Deltas
+from compacter_cli.t5.parts import Parts
 
 if TYPE_CHECKING:
     import keras
@@ -50,13 +51,12 @@ class Changes:
             by_kind[_kind_of(name, layer, weights)][name] = layer
         if len(prompts := by_kind["prompt"]) > 1:
             raise ValueError(f"one prompt is all there is place for: {', '.join(prompts)}")
-        biases, deltas, scales = (by_kind[kind].items() for kind in ("bias", "delta", "scale"))
+        biases, scales = by_kind["bias"].items(), by_kind["scale"].items()
         self._biases = {f"{name}.bias": layer.bias.value for name, layer in biases}
-        self._deltas = {
-            name.removesuffix(".delta"): (layer.A.value, layer.B.value, layer.scaling)
-            for name, layer in deltas
-        }
         self._scales = {name.removesuffix(".scale"): layer.factor.value for name, layer in scales}
+        self._deltas = Deltas(
+            {name.removesuffix(".delta"): layer for name, layer in by_kind["delta"].items()}
+        )
         self._bottlenecks = Adapters(by_kind["bottleneck"])
         self._prompt = next(iter(prompts.values()), None)
         self._makers = list(by_kind["weight"].values())
@@ -78,10 +78,7 @@ class Changes:
             },
             self._bottlenecks.bound(dtype, remat),
             epsilon,
-            {
-                name: Delta(first.to(dtype), (scaling * second).to(dtype))
-                for name, (first, second, scaling) in self._deltas.items()
-            },
+            self._deltas.bound(dtype),
             {name: factor.to(dtype) for name, factor in self._scales.items()},
             self._prompt,
         )

@@ -106,8 +106,8 @@ class Kernels:
         """A projection of tokens (N, inputs), with all that a method changes of it."""
         if linear.before is not None:
             x = x * linear.before
-        thin = None if linear.delta is None else x @ linear.delta.first
-        return linear.with_changes(self.product(x, linear.weight, linear.bias), thin)
+        added = None if linear.delta is None else linear.delta(x)
+        return linear.with_changes(self.product(x, linear.weight, linear.bias), added)
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         """Several projections of the same normed hidden states, none of which scales its inputs."""

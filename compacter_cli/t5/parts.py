@@ -7,15 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 
 from compacter_cli.t5.adapters import Adapter
 
 
-class Delta(NamedTuple):
-    """What is added to `x @ weight`: `x @ first @ second`, two thin factors of no full matrix.
+class Thin(NamedTuple):
+    """A delta of two thin factors, `x @ first @ second`.
 
     Attributes:
         first: (k, r).
@@ -25,12 +26,44 @@ class Delta(NamedTuple):
     first: Tensor
     second: Tensor
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.first @ self.second
+
+    def dense(self) -> Tensor:
+        """As one matrix, (k, d)."""
+        return self.first @ self.second
+
+
+class Kronecker(NamedTuple):
+    """A delta that is one Kronecker product, `x @ kron(left, right)`.
+
+    Attributes:
+        left: (a, c).
+        right: (k/a, d/c).
+    """
+
+    left: Tensor
+    right: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        (a, _), (b, _) = self.left.shape, self.right.shape
+        by_right = (x.reshape(-1, b) @ self.right).view(len(x), a, -1)
+        return (by_right.mT @ self.left).mT.flatten(1)
+
+    def dense(self) -> Tensor:
+        """As one matrix, (k, d)."""
+        return torch.kron(self.left, self.right)
+
+
+Delta: TypeAlias = Thin | Kronecker
+"""What is added to `x @ weight` for tokens x (N, k), of which no full matrix is made."""
+
 
 class Linear(NamedTuple):
     """A projection, as an execution's kernels apply it to tokens.
 
-    `((x * before) @ weight + (x * before) @ first @ second + bias) * scale`, of all that the weight
-    only is always there.
+    `((x * before) @ weight + delta(x * before) + bias) * scale`, of all that the weight only is
+    always there.
 
     Attributes:
         weight: (k, d), in the dtype of the computation.
@@ -51,10 +84,10 @@ class Linear(NamedTuple):
         """Whether it is more than a weight and a bias."""
         return not (self.delta is None and self.scale is None and self.before is None)
 
-    def with_changes(self, y: Tensor, thin: Tensor | None) -> Tensor:
-        """The product `y` (N, d) with delta and scale; `thin` (N, r) is at the delta's middle."""
-        if self.delta is not None and thin is not None:
-            y = y + thin @ self.delta.second
+    def with_changes(self, y: Tensor, added: Tensor | None) -> Tensor:
+        """The product `y` (N, d) with what its delta adds, (N, d) or `None`, and scaled."""
+        if added is not None:
+            y = y + added
         return y if self.scale is None else y * self.scale
 
 

@@ -117,7 +117,7 @@ def select(names: Collection[str], patterns: Collection[str]) -> list[str]:
 
 @keras.saving.register_keras_serializable(package="compacter")
 class AdaptedProjection(keras.layers.Layer):
-    """A sub-layer's output projection with an adapter behind it: `adapter(projection(x))`."""
+    """A projection with a layer behind it: `adapter(projection(x))`."""
 
     def __init__(
         self, projection: keras.layers.Layer, adapter: keras.layers.Layer, **kwargs: Any
@@ -131,50 +131,62 @@ class AdaptedProjection(keras.layers.Layer):
         return self.adapter(self.projection(inputs))
 
 
+@keras.saving.register_keras_serializable(package="compacter")
+class SummedProjection(AdaptedProjection):
+    """A projection with a layer beside it: `projection(x) + adapter(x)`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.projection(inputs) + self.adapter(inputs)
+
+
+@keras.saving.register_keras_serializable(package="compacter")
+class FedProjection(AdaptedProjection):
+    """A projection with a layer before it: `projection(adapter(x))`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.projection(self.adapter(inputs))
+
+
 def plain(projection: keras.layers.Layer) -> keras.layers.Layer:
     """The projection itself, taken out of an `AdaptedProjection` where it is in one."""
     return projection.projection if isinstance(projection, AdaptedProjection) else projection
 
 
-def adapted_sites(backbone: T5Backbone) -> list[str]:
-    """Structural names of the sub-layers that have an adapter behind their output projection."""
-    sites = [
-        f"{stack}.{number}.{sublayer}"
-        for stack in ("encoder", "decoder")
-        for number in range(backbone.num_layers)
-        for sublayer in ("self_attention", "feed_forward")
-    ]
+def adapted_projections(backbone: T5Backbone) -> list[str]:
+    """Structural names of the projections that have a layer behind, beside or before them."""
+    names = shape_of_backbone(backbone).projections()
     return [
-        site
-        for site in sites
-        if isinstance(_owner_of_output(backbone, site).output_projector, AdaptedProjection)
+        name for name in names if isinstance(getattr(*_slot(backbone, name)), AdaptedProjection)
     ]
 
 
-def wrap_output(backbone: T5Backbone, site: str, adapter: keras.layers.Layer) -> None:
-    """Put `adapter` behind the output projection of the sub-layer named `site`."""
-    owner = _owner_of_output(backbone, site)
-    projection = owner.output_projector
+def wrap(
+    backbone: T5Backbone, name: str, layer: keras.layers.Layer, how: type[AdaptedProjection]
+) -> None:
+    """Put `layer` behind, beside or before the projection of a structural name, as `how` says."""
+    owner, attribute = _slot(backbone, name)
+    projection = getattr(owner, attribute)
     with _unlocked(owner):
         owner._tracker.untrack(projection)  # it is tracked again as a part of the new layer
-        owner.output_projector = AdaptedProjection(
-            projection, adapter, dtype=projection.dtype_policy, name=f"adapted_{projection.name}"
-        )
+        policy, new = projection.dtype_policy, f"adapted_{projection.name}"
+        setattr(owner, attribute, how(projection, layer, dtype=policy, name=new))
 
 
-def unwrap_output(backbone: T5Backbone, site: str) -> None:
-    """Take the adapter behind the output projection of `site` away."""
-    owner = _owner_of_output(backbone, site)
-    adapted = owner.output_projector
+def unwrap(backbone: T5Backbone, name: str) -> None:
+    """Take away what `wrap` put to the projection of a structural name."""
+    owner, attribute = _slot(backbone, name)
+    adapted = getattr(owner, attribute)
     with _unlocked(owner):
         owner._tracker.untrack(adapted)
-        owner.output_projector = plain(adapted)
+        setattr(owner, attribute, plain(adapted))
 
 
-def _owner_of_output(backbone: T5Backbone, site: str) -> keras.layers.Layer:
-    stack, number, sublayer = site.split(".")
+def _slot(backbone: T5Backbone, name: str) -> tuple[keras.layers.Layer, str]:
+    """The layer that owns the projection of a structural name, and the attribute it is."""
+    stack, number, sublayer, role = name.split(".")
     block = _blocks(backbone, stack)[int(number)]
-    return block if sublayer == "feed_forward" else getattr(block, sublayer)
+    owner = block if sublayer == "feed_forward" else getattr(block, sublayer)
+    return owner, f"{role}_projector"
 
 
 @contextmanager

@@ -60,6 +60,24 @@ class T5Shape:
         the feed-forward is gated, and embedding, relative biases, last norms and untied head."""
         return 5 + (not self.tied) + self.num_layers * (21 + 2 * self.gated)
 
+    def projections(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of every projection by structural name, the head left out."""
+        k, inner = self.hidden_dim, self.num_heads * self.key_value_dim
+        attention = dict.fromkeys(("query", "key", "value"), (k, inner)) | {"output": (inner, k)}
+        wide = ("input", "gate") if self.gated else ("input",)
+        feed_forward = dict.fromkeys(wide, (k, self.intermediate_dim))
+        feed_forward |= {"output": (self.intermediate_dim, k)}
+        cross = {"cross_attention": attention}
+        return {
+            f"{stack}.{block}.{sublayer}.{role}": sizes
+            for stack, more in (("encoder", {}), ("decoder", cross))
+            for block in range(self.num_layers)
+            for sublayer, roles in (
+                {"self_attention": attention, **more, "feed_forward": feed_forward}.items()
+            )
+            for role, sizes in roles.items()
+        }
+
     def parameters(self, rows: int | None = None) -> int:
         """All parameters, with `rows` of embedding instead of the vocabulary's where given."""
         k, inner = self.hidden_dim, self.num_heads * self.key_value_dim

@@ -22,7 +22,7 @@ from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import AdaptedProjection, backbone_weights
 from compacter_cli.t5.random_backbone import tiny_backbone as smoke_backbone
 
-ADAPTERS = ["adapter", "compacter", "compacterpp"]
+ADAPTERS = ["adapter", "compacter", "compacterpp", "lora", "ia3", "lphm", "krona"]
 
 
 _MADE = {}
@@ -41,7 +41,9 @@ def untouched(tiny_backbone):
 
 
 def settings(name):
-    return METHODS[name](**({} if name == "full" else {"bottleneck": 8}))
+    return METHODS[name](
+        **({"bottleneck": 8} if "bottleneck" in METHODS[name].model_fields else {})
+    )
 
 
 def lm_on(backbone):
@@ -173,8 +175,23 @@ def test_a_second_adapter_is_refused_and_changes_nothing(tiny_backbone, first, s
 
 def test_full_fine_tuning_is_refused_and_changes_nothing(tiny_backbone):
     backbone = tiny_backbone(num_layers=1)
-    with pytest.raises(ValueError, match="only bottleneck adapters can be attached"):
+    with pytest.raises(ValueError, match="full adds nothing that could be attached"):
         attach(backbone, settings("full"))
+    assert len(backbone.trainable_variables) == len(backbone.weights)
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        (METHODS["prompt_r"](length=3), "a prompt stands before every source"),
+        (METHODS["said"](intrinsic_dim=300), "makes all weights anew"),
+        (METHODS["bitfit"](), "behind layer norms and the head too"),
+    ],
+)
+def test_what_has_no_place_there_is_refused_and_changes_nothing(tiny_backbone, method, why):
+    backbone = tiny_backbone(num_layers=1)
+    with pytest.raises(ValueError, match=f"{method.name} has no place .*: .*{why}"):
+        attach(backbone, method)
     assert len(backbone.trainable_variables) == len(backbone.weights)
 
 
@@ -273,9 +290,8 @@ def test_one_step_of_fit_changes_exactly_what_trains(tiny_backbone, token_batch,
         if not np.array_equal(variable.numpy(), before[id(variable)])
     }
     assert changed == trained
-    assert len(before) == len(backbone_weights(backbone)) + sum(
-        "layer_norm" not in weight for weight in attached.trained
-    )
+    added = attached.trained.keys() - backbone_weights(backbone).keys()
+    assert len(before) == len(backbone_weights(backbone)) + len(added)
 
 
 WITH_TENSORFLOW = """

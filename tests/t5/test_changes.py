@@ -8,7 +8,16 @@ from types import SimpleNamespace
 import keras
 import pytest
 import torch
-from compacter_layers import Adapter, AddedBias, AddedScale, LowRankDelta, SoftPrompt
+from compacter_layers import (
+    Adapter,
+    AddedBias,
+    AddedScale,
+    HypercomplexRule,
+    KroneckerDelta,
+    LowRankDelta,
+    LPHMDelta,
+    SoftPrompt,
+)
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -28,15 +37,21 @@ class Changed:
 
     trains = ()
 
-    def __init__(self, deltas=(), scales=()):
-        self.deltas, self.scales = deltas, scales
+    def __init__(self, deltas=(), scales=(), kind="low rank"):
+        self.deltas, self.scales, self.kind = deltas, scales, kind
 
     def build(self, shape, seed, dtype, weights):
-        layers = {}
+        start = keras.initializers.RandomNormal(stddev=0.3, seed=99)
+        rule = HypercomplexRule(4, initializer=start)
+        layers = {"rule": rule} if self.kind == "lphm" else {}
         for name in self.deltas:
             k, d = weights[name].shape
             start = keras.initializers.RandomNormal(stddev=0.3, seed=len(layers))
-            delta = LowRankDelta(d, rank=2, scaling=1.5, initializer=start)
+            delta = {
+                "low rank": lambda d=d, start=start: LowRankDelta(d, 2, 1.5, start),
+                "lphm": lambda d=d, start=start: LPHMDelta(d, 4, 2, rule, start),
+                "kronecker": lambda d=d, start=start: KroneckerDelta(d, 4, 8, 1.5, start),
+            }[self.kind]()
             delta.build((None, k))
             layers[f"{name}.delta"] = delta
         for name in self.scales:
@@ -63,6 +78,11 @@ CASES = {
     "scales everywhere": Changed(
         scales=(*names(*ROLES), *(f"{f}.{r}" for f in FEED_FORWARDS for r in ("input", "output")))
     ),
+    "hypercomplex": Changed(deltas=names("query", "value"), kind="lphm"),
+    "kronecker": Changed(
+        deltas=(*names(*ROLES), *(f"{f}.{r}" for f in FEED_FORWARDS for r in ("input", "output"))),
+        kind="kronecker",
+    ),
     "both on each": Changed(deltas=names("query", "key"), scales=names("query", "key")),
 }
 
@@ -71,8 +91,8 @@ def dense_loss(model, batch):
     """The summed loss of a plain T5 whose weights are made of the changes, by definition."""
     forward = model.forward_pass()
     weights, parts = dict(forward.parts.weights), forward.parts
-    for name, (first, second) in parts.deltas.items():
-        weights[name] = weights[name] + first @ second  # before it is scaled
+    for name, delta in parts.deltas.items():
+        weights[name] = weights[name] + delta.dense()  # before it is scaled
     for name, scale in parts.scales.items():
         owner, _, role = name.rpartition(".")
         if role == "inner":

@@ -21,7 +21,7 @@ from compacter_cli.t5.lean.loss import FrozenHeadLoss
 from compacter_cli.t5.lean.norm import Norm as LeanNorm
 from compacter_cli.t5.lean.norm import NormedLinears
 from compacter_cli.t5.lean.pairs import Pairs
-from compacter_cli.t5.parts import Linear, Norm
+from compacter_cli.t5.parts import Linear, Norm, Thin
 from compacter_cli.t5.tokens import Tokens
 
 
@@ -72,13 +72,17 @@ class LeanKernels(Kernels):
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         deltas = [each.delta for each in linears if each.delta is not None]
+        thin = [delta for delta in deltas if isinstance(delta, Thin)]
+        if len(thin) < len(deltas):
+            return super().normed(norm, x, *linears)
         # A delta's first factor is one more product of the same normed tokens, which are not kept.
         pairs = [(each.weight, each.bias) for each in linears]
-        pairs += [(delta.first, None) for delta in deltas]
+        pairs += [(delta.first, None) for delta in thin]
         products = NormedLinears.apply(x, *norm, *(part for pair in pairs for part in pair))
-        thin = iter(products[len(linears) :])
+        narrow = zip(products[len(linears) :], thin, strict=True)
+        added = iter([x @ delta.second for x, delta in narrow])
         return tuple(
-            each.with_changes(y, next(thin) if each.delta else None)
+            each.with_changes(y, next(added) if each.delta else None)
             for y, each in zip(products, linears, strict=False)
         )
 
