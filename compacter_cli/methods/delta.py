@@ -36,7 +36,7 @@ class Delta(Efficient):
 
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,
-        "deltas": Component("weights of deltas", "deltas"),
+        "deltas": Component("weights of deltas", "adapters"),
         "rule": Component("rule A", "rule A"),
     }
 

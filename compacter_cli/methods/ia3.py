@@ -18,7 +18,7 @@ class IA3(Efficient):
     learning_rate = 3e-3  # IA3's own paper, T0-3B by Adafactor
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,
-        "scales": Component("scales of keys, values and inner elements", "scales"),
+        "scales": Component("scales of keys, values and inner elements", "adapters"),
     }
 
     def widths(self, shape: T5Shape) -> dict[str, int]:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from compacter_cli.methods import METHODS
+from compacter_cli.paper.tables import paper_tables
 from compacter_cli.section import Count, Dimension, Section, Text
 from compacter_cli.training.run_directory import FREE
 
@@ -136,8 +136,8 @@ class Measuring(Section):
     """Memory within which each method's largest batch is found, such as 24GB."""
 
 
-def _every_method() -> list[Arm]:
-    return [Arm(name=name) for name in METHODS]
+def _the_papers() -> list[Arm]:
+    return [Arm(name=name) for name in paper_tables()["table1"]]
 
 
 class Sweep(Section):
@@ -162,7 +162,7 @@ class Sweep(Section):
     search: Search = Field(default_factory=dict)
     """Values to choose among on validation, the same for every arm."""
     axis: Axis | None = None
-    arms: Annotated[list[Arm], Field(min_length=1)] = Field(default_factory=_every_method)
+    arms: Annotated[list[Arm], Field(min_length=1)] = Field(default_factory=_the_papers)
 
     @field_validator("tasks", "seeds")
     @classmethod
