@@ -61,6 +61,11 @@ class Changes:
         self._prompt = next(iter(prompts.values()), None)
         self._makers = list(by_kind["weight"].values())
 
+    @property
+    def makes_weights(self) -> bool:
+        """Whether the backbone's weights are made anew in each pass."""
+        return bool(self._makers)
+
     def parts(
         self, weights: Mapping[str, Tensor], dtype: torch.dtype, epsilon: float, remat: bool
     ) -> Parts:

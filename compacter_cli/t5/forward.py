@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -58,11 +58,12 @@ class T5Forward:
         `mask` is true on real tokens. A prompt makes both longer by its own length.
         """
         hidden, tokens = self._source(ids, mask)
+        here = self._over(source=tokens)
         hidden = self.kernels.drop("encoder.embedding", hidden, tokens)
         scope = self._self_scope("encoder", tokens, hidden.dtype)
         for block in range(self.shape.num_layers):
-            hidden = self._run(self._encoder_block, f"encoder.{block}", hidden, scope)
-        return tokens.pad(self._normed_output("encoder", hidden, tokens)), tokens.mask
+            hidden = self._run(here._encoder_block, f"encoder.{block}", hidden, scope)
+        return tokens.pad(here._normed_output("encoder", hidden, tokens)), tokens.mask
 
     def decode(self, ids: Tensor, mask: Tensor, states: Tensor, source_mask: Tensor) -> Tensor:
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
@@ -71,15 +72,15 @@ class T5Forward:
         hidden = self.kernels.drop("decoder.embedding", hidden, tokens)
         scope = self._self_scope("decoder", tokens, hidden.dtype)
         across = self.kernels.across(tokens, self.kernels.tokens(source_mask), hidden.dtype)
+        here = self._over(source=across.keys, target=tokens)
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
-            hidden = self._run(self._decoder_block, name, hidden, scope, states, across)
-        return tokens.pad(self._normed_output("decoder", hidden, tokens))
+            hidden = self._run(here._decoder_block, name, hidden, scope, states, across)
+        return tokens.pad(here._normed_output("decoder", hidden, tokens))
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Scores over the vocabulary for decoder states: (..., k) to (..., V)."""
-        head, x = self._head(hidden)
-        return functional.linear(x, head.weight.T, head.bias)
+        return self.kernels.logits(*self._head(hidden))
 
     def loss(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> Tensor:
         """Cross-entropy of decoder states (B, T, k) against `targets` (B, T), in float32.
@@ -96,12 +97,13 @@ class T5Forward:
         `steps` is how many tokens are expected; it may decide how the source is kept.
         """
         past: list[KeysValues | None] = [None] * self.shape.num_layers
-        if self.kernels.keeps_states(steps, states.shape[1]) and not self._source_is_changed():
+        here = self._over(source=Tokens(source_mask, None))  # padding too: the bias hides it
+        if self.kernels.keeps_states(steps, states.shape[1]) and not here._source_is_changed():
             queries = Tokens(source_mask[:, :1] | True, None)  # one a row
             scope = self.kernels.across(queries, self.kernels.tokens(source_mask), states.dtype)
             return StatesCache(past, states, scope)
         source_bias = hiding(~source_mask[:, None, None, :], states.dtype)
-        cross = [self._source_keys_values(block, states) for block in range(self.shape.num_layers)]
+        cross = [here._source_keys_values(block, states) for block in range(self.shape.num_layers)]
         return KeysValuesCache(past, cross, source_bias)
 
     def step(self, ids: Tensor, cache: Cache) -> Tensor:
@@ -109,26 +111,36 @@ class T5Forward:
         hidden = self._embed(ids[:, 0])
         tokens = Tokens(torch.ones_like(ids, dtype=torch.bool), None)
         bias = self._position_bias("decoder", 1, cache.length + 1, first_query=cache.length)
+        here = self._over(target=tokens)
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
-            hidden = self._self_step(f"{name}.self_attention", hidden, bias, cache, block, tokens)
-            hidden = self._cross_step(f"{name}.cross_attention", hidden, cache, block, tokens)
-            hidden = self._feed_forward(f"{name}.feed_forward", hidden, tokens)
-        return self.kernels.norm(self.parts.norm("decoder"), hidden)[:, None]
+            hidden = here._self_step(f"{name}.self_attention", hidden, bias, cache, block, tokens)
+            hidden = here._cross_step(f"{name}.cross_attention", hidden, cache, block, tokens)
+            hidden = here._feed_forward(f"{name}.feed_forward", hidden, tokens)
+        return self.kernels.norm(here.parts.norm("decoder"), hidden)[:, None]
+
+    def _over(self, source: Tokens | None = None, target: Tokens | None = None) -> T5Forward:
+        """This step's view with the parts for these tokens of source and target."""
+        parts = self.parts.over(source, target)
+        return self if parts is self.parts else replace(self, parts=parts)
 
     def _source_is_changed(self) -> bool:
-        """Whether keys and values of the source are of changed weights, and so always built."""
-        ends = (".cross_attention.key", ".cross_attention.value")
-        return any(name.endswith(ends) for name in self.parts.deltas)
+        """Whether keys and values of the source are more than products, and so always built."""
+        blocks = range(self.shape.num_layers)
+        return any(
+            linear.added_to
+            for block in blocks
+            for linear in self._linears(f"decoder.{block}.cross_attention", "key", "value")
+        )
 
     def _source(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tokens]:
         """Embedded tokens of the source, behind the prompt where there is one."""
-        prompt = self.parts.prompt
-        if prompt is None:
+        if self.parts.prompt is None:
             tokens = self.kernels.tokens(mask)
             return self._embed(tokens.flatten(ids)), tokens
-        tokens = self.kernels.tokens(functional.pad(mask, (prompt.length, 0), value=True))
-        return tokens.flatten(prompt.call(self._embed(ids))), tokens
+        embedded, mask = self.parts.prompted(self._embed(ids), mask)
+        tokens = self.kernels.tokens(mask)
+        return tokens.flatten(embedded), tokens
 
     def _normed_output(self, stack: str, hidden: Tensor, tokens: Tokens) -> Tensor:
         hidden = self.kernels.norm(self.parts.norm(stack), hidden)
@@ -206,7 +218,7 @@ class T5Forward:
 
     def _source_keys_values(self, block: int, states: Tensor) -> KeysValues:
         linears = self._linears(f"decoder.{block}.cross_attention", "key", "value")
-        source = states.flatten(0, 1)  # padding too: the bias hides it
+        source = states.flatten(0, 1)
         keys, values = (
             self.kernels.by_head(self.kernels.linear(linear, source), len(states))
             for linear in linears

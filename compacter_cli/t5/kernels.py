@@ -9,9 +9,9 @@ too; a set of kernels decides by its `tokens`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
+Part = TypeVar("Part")
 MASKED = -1e9  # added to the scores of positions that must not be seen
 Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
 KeysValues: TypeAlias = tuple[Tensor, Tensor]  # (B, H, D, S) and (B, H, S, D)
@@ -92,6 +93,12 @@ class Kernels:
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """T5's layer norm: no mean is taken, and the variance in float32."""
+        if norm.segments:
+            return _by_segment(self.norm, norm.segments, x)
+        return self._norm(norm, x)
+
+    def _norm(self, norm: Norm, x: Tensor) -> Tensor:
+        """`norm` of one weight."""
         exact = x.float()
         scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + norm.epsilon)
         normed = norm.weight * (exact * scale)
@@ -104,10 +111,27 @@ class Kernels:
 
     def linear(self, linear: Linear, x: Tensor) -> Tensor:
         """A projection of tokens (N, inputs), with all that a method changes of it."""
-        if linear.before is not None:
-            x = x * linear.before
+        if linear.segments:
+            return self._mixed(linear, x)
+        x = linear.fed(x)
         added = None if linear.delta is None else linear.delta(x)
         return linear.with_changes(self.product(x, linear.weight, linear.bias), added)
+
+    def _mixed(self, linear: Linear, x: Tensor) -> Tensor:
+        """`linear` of which tokens have different changes: one product of all, changed in parts."""
+        sizes, each = zip(*linear.segments, strict=True)
+        if any(one.before is not None for one in each):
+            x = _by_segment(lambda one, part: one.fed(part), linear.segments, x)
+        products = self.product(x, linear.weight, None).split(sizes)
+        return torch.cat(
+            [
+                one.with_changes(
+                    product if one.bias is None else product + one.bias,
+                    None if one.delta is None else one.delta(given),
+                )
+                for one, product, given in zip(each, products, x.split(sizes), strict=True)
+            ]
+        )
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         """Several projections of the same normed hidden states, none of which scales its inputs."""
@@ -131,7 +155,7 @@ class Kernels:
     ) -> Tensor:
         """Attention of `queries` (N, H D) to encoder `states` (B, S, k): (N, H D)."""
         absorbs = self.absorbs(scope.queries.mask.shape[1], states.shape[1])
-        if key.delta or value.delta or not absorbs:
+        if key.added_to or value.added_to or not absorbs:
             source = scope.keys.flatten(states)
             keys, values = self.linear(key, source), self.linear(value, source)
             return self.attention(place, queries, keys, values, scope)
@@ -177,9 +201,15 @@ class Kernels:
         real = Tokens.of(mask)
         return real.flatten(hidden), real.flatten(targets)
 
+    def logits(self, head: Linear, x: Tensor) -> Tensor:
+        """The head's scores over the vocabulary, (..., k) to (..., V)."""
+        if head.segments:
+            return _by_segment(self.logits, head.segments, x)
+        return functional.linear(x, head.weight.T, head.bias)
+
     def loss(self, head: Linear, x: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the head over `x` (N, k), summed, in float32."""
-        logits = functional.linear(x, head.weight.T, head.bias)
+        logits = self.logits(head, x)
         return functional.cross_entropy(logits.float(), targets, reduction="sum")
 
     def by_head(self, x: Tensor, rows: int) -> Tensor:
@@ -193,6 +223,14 @@ class Kernels:
         drawn = self.dropout.factors(place, int(real.sum()), x.device)
         factors = torch.zeros(x.shape, device=x.device).masked_scatter(real, drawn)
         return (x * factors).to(x.dtype)
+
+
+def _by_segment(
+    function: Callable[[Part, Tensor], Tensor], segments: Sequence[tuple[int, Part]], x: Tensor
+) -> Tensor:
+    """`function` of each segment's part and its tokens, put together again."""
+    sizes, parts = zip(*segments, strict=True)
+    return torch.cat([function(*pair) for pair in zip(parts, x.split(sizes), strict=True)])
 
 
 def attention_weights(queries: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:

@@ -140,6 +140,7 @@ class T5Model(keras.Model):
             trained.append("head")
         added = named_variables(layers)
         self.trained = (*trained, *added)
+        self._trained_of_backbone = tuple(trained)
         self._added_layers = list(layers.values())  # Keras tracks lists, and would a dict's keys
         self.named_weights = MappingProxyType({**weights, **added})
         self._check_trainable_set()
@@ -175,6 +176,18 @@ class T5Model(keras.Model):
     def device(self) -> torch.device:
         """Where the weights are."""
         return self._tensors["embedding"].device
+
+    @property
+    def unmixable(self) -> str | None:
+        """Why rows cannot be computed together with those of other models on the backbone.
+
+        `None` where they can: what stands behind or beside the backbone's products is a row's own.
+        """
+        if self._changes.makes_weights:
+            return "it makes all of the backbone's weights anew"
+        if any(not n.endswith("layer_norm") and n != "head" for n in self._trained_of_backbone):
+            return "it trains the backbone's own weights"
+        return None
 
     @property
     def draws_globally(self) -> bool:

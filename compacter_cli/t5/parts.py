@@ -11,8 +11,10 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from compacter_cli.t5.adapters import Adapter
+from compacter_cli.t5.tokens import Tokens
 
 
 class Thin(NamedTuple):
@@ -71,6 +73,8 @@ class Linear(NamedTuple):
         delta: a method's change of the weight, or `None`.
         scale: of the outputs, (d,), or `None`.
         before: of the inputs, (k,), or `None`.
+        segments: where tokens of one batch have different changes: how many tokens after one
+            another, and what is applied to them, all of the same weight.
     """
 
     weight: Tensor
@@ -78,11 +82,22 @@ class Linear(NamedTuple):
     delta: Delta | None = None
     scale: Tensor | None = None
     before: Tensor | None = None
+    segments: tuple[tuple[int, Linear], ...] = ()
 
     @property
     def changed(self) -> bool:
         """Whether it is more than a weight and a bias."""
-        return not (self.delta is None and self.scale is None and self.before is None)
+        changes = self.delta, self.scale, self.before
+        return bool(self.segments) or any(change is not None for change in changes)
+
+    @property
+    def added_to(self) -> bool:
+        """Whether what it gives is more than one product, biased and scaled."""
+        return self.delta is not None or bool(self.segments)
+
+    def fed(self, x: Tensor) -> Tensor:
+        """What the product is taken of, for inputs (N, k)."""
+        return x if self.before is None else x * self.before
 
     def with_changes(self, y: Tensor, added: Tensor | None) -> Tensor:
         """The product `y` (N, d) with what its delta adds, (N, d) or `None`, and scaled."""
@@ -98,11 +113,13 @@ class Norm(NamedTuple):
         weight: (k,), float32.
         bias: (k,), or `None`.
         epsilon: added to the variance.
+        segments: as a `Linear` has them.
     """
 
     weight: Tensor
     bias: Tensor | None
     epsilon: float
+    segments: tuple[tuple[int, Norm], ...] = ()
 
 
 class Prompt(Protocol):
@@ -135,6 +152,16 @@ class Parts:
     deltas: Mapping[str, Delta]
     scales: Mapping[str, Tensor]
     prompt: Prompt | None = None
+
+    def over(self, source: Tokens | None = None, target: Tokens | None = None) -> Parts:
+        """The parts for a pass over these tokens: here the same whatever they are."""
+        return self
+
+    def prompted(self, embedded: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embedded sources (B, S, k) and their mask (B, S), behind the prompt if there is one."""
+        if self.prompt is None:
+            return embedded, mask
+        return self.prompt.call(embedded), pad(mask, (self.prompt.length, 0), value=True)
 
     def linear(self, name: str) -> Linear:
         """The projection of a structural name."""

@@ -3,6 +3,7 @@
 B batch, S padded length, N tokens that are computed
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -42,6 +43,12 @@ class Tokens:
         places = torch.arange(longest, device=self.mask.device)
         begin = torch.equal(self.mask, places < lengths[:, None])
         return lengths.tolist() if begin and lengths.all() else None
+
+    def counts(self, rows: Sequence[int]) -> list[int]:
+        """How many tokens are computed of each of several groups of `rows` after one another."""
+        if self.index is None:
+            return [count * self.mask.shape[1] for count in rows]
+        return [int(part.sum()) for part in self.mask.split(list(rows))]
 
     def flatten(self, padded: Tensor) -> Tensor:
         """What of `padded` (B, S, ...) is computed: (N, ...)."""

@@ -61,7 +61,7 @@ class FusedKernels(Kernels):
         scope = super().across(queries, keys, dtype)
         return Scope(queries, keys, _aligned(scope.bias))
 
-    def norm(self, norm: Norm, x: Tensor) -> Tensor:
+    def _norm(self, norm: Norm, x: Tensor) -> Tensor:
         normed = functional.rms_norm(x, x.shape[-1:], norm.weight.to(x.dtype), norm.epsilon)
         return normed if norm.bias is None else normed + norm.bias.to(x.dtype)
 

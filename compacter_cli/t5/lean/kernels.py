@@ -64,8 +64,8 @@ class LeanKernels(Kernels):
     def keeps_states(self, target: int, source: int) -> bool:
         return self.absorbs(target, source)
 
-    def norm(self, norm: Norm, x: Tensor) -> Tensor:
-        return LeanNorm.apply(x, *norm)
+    def _norm(self, norm: Norm, x: Tensor) -> Tensor:
+        return LeanNorm.apply(x, *norm[:3])
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return linear(x, weight, bias)
@@ -73,12 +73,13 @@ class LeanKernels(Kernels):
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         deltas = [each.delta for each in linears if each.delta is not None]
         thin = [delta for delta in deltas if isinstance(delta, Thin)]
-        if len(thin) < len(deltas):
+        mixed = norm.segments or any(each.segments for each in linears)
+        if mixed or len(thin) < len(deltas):
             return super().normed(norm, x, *linears)
         # A delta's first factor is one more product of the same normed tokens, which are not kept.
         pairs = [(each.weight, each.bias) for each in linears]
         pairs += [(delta.first, None) for delta in thin]
-        products = NormedLinears.apply(x, *norm, *(part for pair in pairs for part in pair))
+        products = NormedLinears.apply(x, *norm[:3], *(part for pair in pairs for part in pair))
         narrow = zip(products[len(linears) :], thin, strict=True)
         added = iter([x @ delta.second for x, delta in narrow])
         return tuple(
