@@ -1,45 +1,49 @@
-"""A trained adapter on its backbone, ready to answer: the Python side of `predict`."""
+"""Trained adapters on one backbone, ready to answer: the Python side of `predict`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, TypeVar
 
-from compacter_cli.adapters.restoring import model_with, recipe_of_manifest
-from compacter_cli.errors import UsageError
-from compacter_cli.t5.vocabulary import END
+from compacter_cli.adapters.loaded import LoadedAdapter, Shares
+from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import torch
 
     from compacter_cli.recipe.recipe import Recipe
-    from compacter_cli.t5.forward import T5Forward
+    from compacter_cli.t5.forward import Encoded, T5Forward
     from compacter_cli.t5.loading import Backbone
-    from compacter_cli.tasks.base import Row
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.tasks.base import Row, Task
 
-Shares = dict[str, float] | None  # probability by label's name, none for free text
-States = tuple["torch.Tensor", "torch.Tensor"]  # of the encoder, with what of them is real
-Encoded = tuple["torch.Tensor", "torch.Tensor", States]  # ids, mask, and what is made of them
+ONLY = ""  # the name of an adapter that was given without one
+Found = TypeVar("Found")
 
 
 class Predictor:
-    """A backbone with one adapter at a time.
+    """A backbone with one adapter, or with several by name.
+
+    Rows of one batch may be under different adapters, of different methods too: products with the
+    backbone's weights are taken of all rows at once, and the answers are those of each alone.
 
     Args:
         backbone: from `load_backbone`.
-        adapter: directory of an adapter, such as `<run>/best`.
+        adapter: directory of an adapter, such as `<run>/best`, or several by name.
         recipe: what it was trained by, with other values for its use now, as `recipe_with` makes
-            it; the adapter's own where left out.
+            it, or several by name; the adapter's own where left out.
 
     Attributes:
-        task: the `Task` that the adapter was trained on.
-        model: the `T5Model`.
-        recipe: the recipe by which it answers.
+        adapters: the `LoadedAdapter`s by name.
 
     Raises:
-        CompacterError: the adapter is damaged, or was trained on another backbone.
+        CompacterError: an adapter is damaged, or was trained on another backbone.
+        UsageError: of several, one cannot be computed together with others.
 
     Example:
         >>> backbone = load_backbone("path/to/preset")
@@ -47,125 +51,299 @@ class Predictor:
         >>> predictor.predict(["sentence1: It rains. sentence2: It is wet."])
         ['1']
         >>> predictor.swap("runs/demo/other/best")  # the backbone stays loaded
+        >>> several = Predictor(backbone, {"rte": "runs/a/best", "cb": "runs/b/best"})
+        >>> several.predict(texts, adapter=["rte", "cb", "rte"])
     """
 
     def __init__(
-        self, backbone: Backbone, adapter: Path | str, recipe: Recipe | None = None
+        self,
+        backbone: Backbone,
+        adapter: Path | str | Mapping[str, Path | str],
+        recipe: Recipe | Mapping[str, Recipe] | None = None,
     ) -> None:
         self.backbone = backbone
-        self.swap(adapter, recipe)
+        self.adapters: dict[str, LoadedAdapter] = {}
+        given = adapter if isinstance(adapter, Mapping) else {ONLY: adapter}
+        recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(given, recipe)
+        if not given:
+            raise UsageError("expected at least one adapter, got none", 'such as {"rte": DIR}')
+        for name, directory in given.items():
+            self.add(name, directory, recipes.get(name))
+
+    def add(self, name: str, adapter: Path | str, recipe: Recipe | None = None) -> None:
+        """Load an adapter under a name, beside the others, which it does not touch.
+
+        Raises:
+            CompacterError: it is damaged, or was trained on another backbone.
+            UsageError: the name is taken, or it cannot be computed together with the others.
+        """
+        if name in self.adapters:
+            raise UsageError(f'there is an adapter "{name}" already', "remove it first")
+        loaded = LoadedAdapter(self.backbone, adapter, recipe)
+        together = {**self.adapters, name: loaded}
+        _check_together(together)
+        self.adapters = together
+
+    def remove(self, name: str) -> None:
+        """Give up the adapter of a name.
+
+        Raises:
+            UsageError: there is none, or it is the only one.
+        """
+        self._named(name)
+        if len(self.adapters) == 1:
+            raise UsageError("the only adapter cannot be removed", "swap it")
+        self.adapters = {key: one for key, one in self.adapters.items() if key != name}
 
     def swap(self, adapter: Path | str, recipe: Recipe | None = None) -> None:
-        """Put another adapter onto the same backbone; the one before stays on an error."""
-        from compacter_cli.adapters.adapter_file import load_adapter
-        from compacter_cli.tasks import task_of
+        """Put another adapter in the place of the only one; the one before stays on an error."""
+        name = next(key for key, one in self.adapters.items() if one is self._only)
+        self.adapters = {name: LoadedAdapter(self.backbone, adapter, recipe)}
 
-        loaded = load_adapter(adapter)
-        recipe = recipe or recipe_of_manifest(loaded.manifest, loaded.directory)
-        model, task = model_with(self.backbone, loaded, recipe), task_of(recipe)
-        self.model, self.task, self.recipe = model, task, recipe
-        self._made: T5Forward | None = None
+    @property
+    def model(self) -> T5Model:
+        """The only adapter's `T5Model`."""
+        return self._only.model
 
-    def predict(self, texts: Iterable[str], batch_size: int = 100) -> list[str]:
+    @property
+    def task(self) -> Task:
+        """The only adapter's `Task`."""
+        return self._only.task
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe by which the only adapter answers."""
+        return self._only.recipe
+
+    @property
+    def _only(self) -> LoadedAdapter:
+        if len(self.adapters) > 1:
+            raise UsageError(
+                f"{len(self.adapters)} adapters are loaded, and it is not said which is meant",
+                f"adapter=NAME, one of {', '.join(self.adapters)}",
+            )
+        return next(iter(self.adapters.values()))
+
+    def predict(
+        self,
+        texts: Iterable[str],
+        batch_size: int = 100,
+        adapter: str | Sequence[str] | None = None,
+    ) -> list[str]:
         """The model's answer to each source text.
 
         Texts are read as they are, but for the task's name where the method puts it in front.
 
+        Args:
+            texts: source texts.
+            batch_size: how many are computed at once.
+            adapter: the name of the adapter that answers, or one for each text; it may be left
+                out where there is only one.
+
         Raises:
-            UsageError: `texts` is one text instead of a list.
+            UsageError: `texts` is one text instead of a list, no adapter has such a name, or there
+                are not as many names as texts.
         """
-        return [self.task.label_of(answer) or answer for answer in self.answers(texts, batch_size)]
+        texts = _listed(texts)
+        answers = self.answers(texts, batch_size, adapter)
+        return [
+            one.label_of(answer)
+            for one, answer in zip(self._chosen(texts, adapter), answers, strict=True)
+        ]
 
-    def predict_rows(self, rows: Iterable[Row], batch_size: int = 100) -> list[str]:
+    def predict_rows(
+        self,
+        rows: Iterable[Row],
+        batch_size: int = 100,
+        adapter: str | Sequence[str] | None = None,
+    ) -> list[str]:
         """The model's answer to each row, a dict with the task's text fields."""
-        return self.predict(self.sources(rows), batch_size)
+        return self.predict(self.sources(rows, adapter), batch_size, adapter)
 
-    def sources(self, rows: Iterable[Row]) -> list[str]:
+    def sources(self, rows: Iterable[Row], adapter: str | Sequence[str] | None = None) -> list[str]:
         """The source text of each row, a dict with the task's text fields.
 
         Raises:
             UsageError: a row lacks one of them.
         """
         rows = list(rows)
-        for number, row in enumerate(rows, 1):
-            missing = [field for field in self.task.fields if field not in row]
+        tasks = [one.task for one in self._chosen(rows, adapter)]
+        for number, (row, task) in enumerate(zip(rows, tasks, strict=True), 1):
+            missing = [field for field in task.fields if field not in row]
             if missing:
                 raise UsageError(
                     f"row {number} lacks the field {missing[0]}; "
-                    f"{self.task.name} reads {', '.join(self.task.fields)}"
+                    f"{task.name} reads {', '.join(task.fields)}"
                 )
-        return [self.task.source(row) for row in rows]
+        return [task.source(row) for row, task in zip(rows, tasks, strict=True)]
 
-    def answers(self, texts: Iterable[str], batch_size: int = 100) -> list[str]:
+    def answers(
+        self,
+        texts: Iterable[str],
+        batch_size: int = 100,
+        adapter: str | Sequence[str] | None = None,
+    ) -> list[str]:
         """The target text that the model writes for each source text, such as "1"."""
-        return [text for batch in self._encoded(texts, batch_size) for text in self._write(*batch)]
+        return self._each(texts, batch_size, adapter, _Batch.write)
 
-    def probabilities(self, texts: Iterable[str], batch_size: int = 100) -> list[Shares]:
-        """`{label's name: probability}` for each source text; `None` for each of a free-text task.
+    def probabilities(
+        self,
+        texts: Iterable[str],
+        batch_size: int = 100,
+        adapter: str | Sequence[str] | None = None,
+    ) -> list[Shares]:
+        """`{label's name: probability}` for each source text; `None` for one of a free-text task.
 
         A label's probability is that of its whole target text, end token included, divided by
         the sum over all labels.
         """
-        if not self.task.targets:
-            return [None] * len(_listed(texts))
-        return [item for batch in self._encoded(texts, batch_size) for item in self._weigh(*batch)]
+        return self._each(texts, batch_size, adapter, _Batch.weigh)
 
     def predict_with_probabilities(
-        self, texts: Iterable[str], batch_size: int = 100
+        self,
+        texts: Iterable[str],
+        batch_size: int = 100,
+        adapter: str | Sequence[str] | None = None,
     ) -> list[tuple[str, Shares]]:
         """A pair of `predict`'s and `probabilities`' answer to each source text, encoded once."""
-        found = []
-        for batch in self._encoded(texts, batch_size):
-            answers = self._write(*batch)
-            shares: list[Shares] = [None] * len(answers)
-            if self.task.targets:
-                shares = self._weigh(*batch)
-            found += zip(
-                (self.task.label_of(text) or text for text in answers), shares, strict=True
-            )
+        return self._each(texts, batch_size, adapter, _Batch.answer_and_weigh)
+
+    def _each(
+        self,
+        texts: Iterable[str],
+        batch_size: int,
+        adapter: str | Sequence[str] | None,
+        function: Callable[[_Batch], list[Found]],
+    ) -> list[Found]:
+        """`function` of each batch, of whose rows it gives as many things."""
+        texts = _listed(texts)
+        chosen = self._chosen(texts, adapter)
+        found: list[Found] = []
+        for start in range(0, len(texts), batch_size):
+            part = slice(start, start + batch_size)
+            batch = _Batch.of(texts[part], chosen[part], list(self.adapters.values()))
+            found += batch.in_order(function(batch))
         return found
 
-    def _write(self, ids: torch.Tensor, mask: torch.Tensor, encoded: States) -> list[str]:
-        from compacter_cli.data.dataset import answer_length
+    def _chosen(
+        self, texts: Sequence[object], adapter: str | Sequence[str] | None
+    ) -> list[LoadedAdapter]:
+        """The adapter of each text."""
+        if adapter is None:
+            return [self._only] * len(texts)
+        names = [adapter] * len(texts) if isinstance(adapter, str) else list(adapter)
+        if len(names) != len(texts):
+            raise UsageError(
+                f"expected an adapter for each of {len(texts)} texts, got {len(names)}",
+                "give one name for all, or one for each",
+            )
+        return [self._named(name) for name in names]
 
-        vocabulary = self.backbone.vocabulary
-        longest = answer_length(self.task, vocabulary, self.recipe.data)
-        rows = self.model.greedy(ids, mask, longest, self._forward(), encoded).tolist()
-        return [vocabulary.decode(row) for row in rows]
+    def _named(self, name: str) -> LoadedAdapter:
+        if name not in self.adapters:
+            raise UsageError(
+                f'there is no adapter "{excerpt(name)}"', nearest_or_all(name, self.adapters)
+            )
+        return self.adapters[name]
 
-    def _weigh(self, ids: torch.Tensor, mask: torch.Tensor, encoded: States) -> list[Shares]:
-        targets = self.task.targets
-        names = [self.task.label_of(target) or target for target in targets]
-        labels = [[*tokens, END] for tokens in self.backbone.vocabulary.encode(targets)]
-        scores = self.model.label_scores(ids, mask, labels, self._forward(), encoded)
-        return [dict(zip(names, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]
 
-    def _encoded(self, texts: Iterable[str], batch_size: int) -> Iterator[Encoded]:
-        """`(ids, mask, encoded)` of source texts, batch by batch, on the model's device."""
+@dataclass(frozen=True)
+class _Batch:
+    """Rows that are computed at once, those of an adapter after one another.
+
+    Attributes:
+        groups: the adapters, and how many rows are each one's.
+        order: the place of each row among the texts given.
+        ids: token ids of the sources, (B, S).
+        mask: true on real ones.
+        forward: the pass over all of them.
+        encoded: what it makes of the sources.
+    """
+
+    groups: list[tuple[LoadedAdapter, int]]
+    order: list[int]
+    ids: torch.Tensor
+    mask: torch.Tensor
+    forward: T5Forward
+    encoded: Encoded
+
+    @classmethod
+    def of(
+        cls, texts: Sequence[str], chosen: Sequence[LoadedAdapter], known: list[LoadedAdapter]
+    ) -> _Batch:
+        """Texts, each with its adapter, encoded."""
         import torch
 
-        from compacter_cli.data.dataset import encode_sources, with_prefix
         from compacter_cli.t5.batch import pad
+        from compacter_cli.t5.mixing import mixed
 
-        texts = [with_prefix(text, self.recipe.data.prefix) for text in _listed(texts)]
-        length = self.recipe.data.source_length
-        sources, _ = encode_sources(texts, self.backbone.vocabulary, length)
-        device = self.model.named_weights["embedding"].value.device
-        for start in range(0, len(sources), batch_size):
-            ids, mask = pad(sources[start : start + batch_size], device)
-            with torch.no_grad():
-                encoded = self._forward().encode(ids, mask)
-            yield ids, mask, encoded
+        order = sorted(range(len(texts)), key=lambda place: known.index(chosen[place]))
+        sources, groups = [], []
+        for one, places in groupby(order, key=lambda place: chosen[place]):
+            read = one.read([texts[place] for place in places])
+            sources += read
+            groups.append((one, len(read)))
+        ids, mask = pad(sources, chosen[0].model.device)
+        forward = mixed([one.forward for one, _ in groups], [count for _, count in groups])
+        with torch.no_grad():
+            encoded = forward.encode(ids, mask)
+        return cls(groups, order, ids, mask, forward, encoded)
 
-    def _forward(self) -> T5Forward:
-        """The forward pass with the adapter's weights, made once: some methods compute them all."""
-        import torch
+    def write(self) -> list[str]:
+        """The text that is written for each row."""
+        steps = max(one.longest for one, _ in self.groups)
+        model = self.groups[0][0].model
+        rows = model.greedy(self.ids, self.mask, steps, self.forward, self.encoded).tolist()
+        return [text for one, own in self._split() for text in one.write(rows[own])]
 
-        made = self._made
-        if made is None:
-            with torch.no_grad():
-                made = self._made = self.model.forward_pass()
-        return made
+    def weigh(self) -> list[Shares]:
+        """The labels' probabilities of each row."""
+        states, real = self.encoded
+        return [
+            shares
+            for one, own in self._split()
+            for shares in one.weigh(self.ids[own], self.mask[own], (states[own], real[own]))
+        ]
+
+    def answer_and_weigh(self) -> list[tuple[str, Shares]]:
+        """The label, or text, of each row, with the labels' probabilities."""
+        texts = self.write()
+        named = [one.label_of(text) for one, own in self._split() for text in texts[own]]
+        return list(zip(named, self.weigh(), strict=True))
+
+    def in_order(self, found: Sequence[Found]) -> list[Found]:
+        """What was found for each row, in the order of the texts."""
+        by_place = dict(zip(self.order, found, strict=True))
+        return [by_place[place] for place in range(len(by_place))]
+
+    def _split(self) -> Iterator[tuple[LoadedAdapter, slice]]:
+        """Each adapter with its rows."""
+        start = 0
+        for one, count in self.groups:
+            yield one, slice(start, start + count)
+            start += count
+
+
+def _check_together(adapters: Mapping[str, LoadedAdapter]) -> None:
+    """Refuse several adapters of which one cannot be computed together with others.
+
+    Raises:
+        UsageError: it changes the backbone's own weights, or is of another precision.
+    """
+    if len(adapters) == 1:
+        return
+    precisions = {one.recipe.backbone.precision for one in adapters.values()}
+    if len(precisions) > 1:
+        raise UsageError(
+            f"adapters are computed together in one precision, got {' and '.join(precisions)}",
+            "give all recipes the same backbone.precision",
+        )
+    for name, one in adapters.items():
+        if why := one.model.unmixable:
+            raise UsageError(
+                f'the adapter "{name}" ({one.recipe.method.name}) cannot be one of several: {why}',
+                "give it a Predictor of its own",
+            )
 
 
 def _listed(texts: Iterable[str]) -> list[str]:

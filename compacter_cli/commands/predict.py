@@ -5,24 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NotRequired, TypedDict
 
 import typer
 
 from compacter_cli.commands.options import (
     DeviceOption,
-    FormerWhichOption,
     JsonOption,
     OfflineOption,
-    RunOption,
     SplitName,
     UseOption,
     WhichOption,
 )
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from compacter_cli.adapters.predictor import Predictor
     from compacter_cli.data.sources import RowSource
@@ -30,22 +28,36 @@ if TYPE_CHECKING:
     from compacter_cli.tasks.base import Row, Task
 
 
+ONLY = ""  # the name of an adapter that is given without one
+
+
 class Answer(TypedDict):
     """An answer to a source text.
 
     `prediction` is a label's name, or the text that the model wrote where it is no label;
     `probabilities` are those of all labels by name, `None` for free text; `right` are all right
-    answers, where they are known.
+    answers, where they are known; `adapter` is the name of the one that answered, of several.
     """
 
     text: str
     prediction: str
     probabilities: dict[str, float] | None
     right: NotRequired[list[str]]
+    adapter: NotRequired[str]
 
 
 def command(
-    run: RunOption,
+    run: Annotated[
+        Path | None, typer.Option("--run", help="Run directory, as train printed it.")
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter",
+            help="NAME=RUN, instead of --run: several answer the rows of --file together, each "
+            'those whose column "adapter" is its name. Repeatable.',
+        ),
+    ] = None,
     text: Annotated[
         list[str] | None,
         typer.Option("--text", help="A source text as the task writes it. Repeatable."),
@@ -73,7 +85,6 @@ def command(
     device: DeviceOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
-    former_which: FormerWhichOption = None,
 ) -> None:
     """Answer texts with a run's adapter, with every label's probability.
 
@@ -82,29 +93,29 @@ def command(
 
     Example: compacter predict --run RUN --file pairs.jsonl --output answers.jsonl
     """
-    from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.restoring import recipe_with
     from compacter_cli.commands.answer_file import read_answers
     from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
-    from compacter_cli.training.run_directory import adapter_of_run
 
-    directory = adapter_of_run(run, which)
-    recipe = recipe_with(read_manifest(directory), directory, set_ or [])
-    task = task_of(recipe)
+    runs = runs_of(run, adapter)
+    chosen = {name: chosen_of(path, which, set_ or []) for name, path in runs.items()}
     check_inputs(text, file, split, output, resume)
-    source = find_rows(task, recipe.data, offline) if split else None
-    texts = [] if split else text or read_sources(task, file)
-    for warning in odd_texts(task, texts):
-        show_note(warning)
+    recipe = next(iter(chosen.values())).recipe
+    names, right, source = None, None, None
+    if adapter:
+        texts, names = read_mixed(chosen, text, file)
+    else:
+        source = find_rows(task_of(recipe), recipe.data, offline) if split else None
+        texts = [] if split else text or read_sources(task_of(recipe), file)
+        for warning in odd_texts(task_of(recipe), texts):
+            show_note(warning)
     check_preset(recipe.backbone.preset, offline)
     load_frameworks()
-    right = None
     if split and source:
         texts, right = texts_of_split(recipe, split, source)
-    asked = Asked(directory, recipe, texts, right, device)
+    asked = Asked(chosen, texts, names, right, device)
     if output:
         write_answers(asked, output, resume)
         err.print(f"wrote {len(texts):,} answers to {output}", soft_wrap=True)
@@ -134,55 +145,110 @@ def predict(
         UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone.
     """
-    asked = Asked(Path(adapter), recipe, texts, device=device)
+    asked = Asked({ONLY: Chosen(Path(adapter), recipe)}, texts, device=device)
     return [answer for batch in asked.batches() for answer in batch]
+
+
+class Chosen(NamedTuple):
+    """An adapter's directory, and the recipe by which it answers."""
+
+    directory: Path
+    recipe: Recipe
+
+
+def runs_of(run: Path | None, adapters: Sequence[str] | None) -> dict[str, Path]:
+    """The run directories that are asked, by the names given to them; one alone has none.
+
+    Raises:
+        UsageError: none is given, both kinds are, or one is not written as NAME=RUN.
+    """
+    if (run is None) == (not adapters):
+        got = "both" if run else "neither"
+        raise UsageError(f"expected --run or --adapter, got {got}", "such as --run RUN")
+    if run is not None:
+        return {ONLY: run}
+    found: dict[str, Path] = {}
+    for given in adapters or ():
+        name, equals, path = given.partition("=")
+        if not (name and equals and path) or name in found:
+            why = "the name is given twice" if name in found else "expected NAME=RUN"
+            hint = "such as --adapter rte=runs/...; best or last is chosen by --which"
+            raise UsageError(f"--adapter {given}: {why}", hint)
+        found[name] = Path(path)
+    return found
+
+
+def chosen_of(run: Path, which: str, overrides: Sequence[str]) -> Chosen:
+    """The adapter of a run, with the recipe by which it answers.
+
+    Raises:
+        UsageError: it is no run directory, or a value means nothing to a trained adapter.
+    """
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.training.run_directory import adapter_of_run
+
+    directory = adapter_of_run(run, which)
+    return Chosen(directory, recipe_with(read_manifest(directory), directory, overrides))
 
 
 @dataclass(frozen=True)
 class Asked:
-    """Texts that an adapter is asked.
+    """Texts that adapters are asked.
 
     Attributes:
-        adapter: directory of the adapter.
-        recipe: the one by which it answers.
+        adapters: the adapters by name.
         texts: source texts.
+        names: the adapter of each text; `None` where there is only one.
         right: all right answers to each text, where they are known.
         device: "cpu" or "cuda"; a GPU where there is one.
     """
 
-    adapter: Path
-    recipe: Recipe
+    adapters: Mapping[str, Chosen]
     texts: Sequence[str]
+    names: Sequence[str] | None = None
     right: Sequence[list[str]] | None = None
     device: str | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """How many texts are answered at once."""
+        return min(one.recipe.train.eval_batch_size for one in self.adapters.values())
 
     def batches(self, done: int = 0) -> Iterator[list[Answer]]:
         """The answers to the texts after the first `done`, a batch at a time.
 
         Raises:
-            UsageError: the recipe is another adapter's.
-            CompacterError: the adapter is damaged or not of this backbone.
+            UsageError: a recipe is another adapter's, or one cannot be asked beside others.
+            CompacterError: an adapter is damaged or not of this backbone.
         """
         from compacter_cli.adapters.manifest import read_manifest
         from compacter_cli.adapters.predictor import Predictor
         from compacter_cli.adapters.restoring import backbone_of, check_use
         from compacter_cli.t5.runtime import on_device
 
-        check_use(read_manifest(self.adapter), self.adapter, self.recipe)
-        size = self.recipe.train.eval_batch_size
+        for directory, recipe in self.adapters.values():
+            check_use(read_manifest(directory), directory, recipe)
+        first = next(iter(self.adapters.values()))
         with on_device(self.device):
-            predictor = Predictor(backbone_of(self.recipe), self.adapter, self.recipe)
-            for start in range(done, len(self.texts), size):
-                yield self._batch(predictor, slice(start, start + size))
+            predictor = Predictor(
+                backbone_of(first.recipe),
+                {name: one.directory for name, one in self.adapters.items()},
+                {name: one.recipe for name, one in self.adapters.items()},
+            )
+            for start in range(done, len(self.texts), self.batch_size):
+                yield self._batch(predictor, slice(start, start + self.batch_size))
 
     def _batch(self, predictor: Predictor, rows: slice) -> list[Answer]:
-        texts = self.texts[rows]
+        texts, names = self.texts[rows], self.names and self.names[rows]
+        pairs = predictor.predict_with_probabilities(texts, len(texts), names)
         found: list[Answer] = [
             {"text": text, "prediction": answer, "probabilities": share}
-            for text, (answer, share) in zip(
-                texts, predictor.predict_with_probabilities(texts, len(texts)), strict=True
-            )
+            for text, (answer, share) in zip(texts, pairs, strict=True)
         ]
+        if names is not None:
+            for item, name in zip(found, names, strict=True):
+                item["adapter"] = name
         if self.right is not None:
             for item, answers in zip(found, self.right[rows], strict=True):
                 item["right"] = answers
@@ -201,9 +267,12 @@ def write_answers(asked: Asked, output: Path, resume: bool = False) -> None:
     from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.commands.answer_file import AnswerFile, key_of
 
-    weights, recipe = read_manifest(asked.adapter)["sha256"], asked.recipe
-    key = key_of(weights, recipe.plain(), asked.right, texts=asked.texts)
-    file = AnswerFile(output, key, asked.texts, recipe.train.eval_batch_size)
+    of = [
+        (name, read_manifest(directory)["sha256"], recipe.plain())
+        for name, (directory, recipe) in asked.adapters.items()
+    ]
+    key = key_of(of, asked.names, asked.right, texts=asked.texts)
+    file = AnswerFile(output, key, asked.texts, asked.batch_size)
     with file.growing(resume):
         for batch in asked.batches(file.done):
             file.add(batch)
@@ -265,6 +334,44 @@ def read_sources(task: Task, file: Path | None) -> list[str]:
     return lines
 
 
+def read_mixed(
+    adapters: Mapping[str, Chosen], texts: Sequence[str] | None, file: Path | None
+) -> tuple[list[str], list[str]]:
+    """Source texts of a file of rows, and the adapter that each names in its column "adapter".
+
+    Raises:
+        UsageError: there is no such file, it cannot be read, or a row names no adapter or lacks a
+            field of its task.
+    """
+    from compacter_cli.data.text_files import check_columns, read_rows
+    from compacter_cli.tasks import task_of
+    from compacter_cli.tasks.own import FORMATS
+
+    form = file.suffix.removeprefix(".") if file else ""
+    if texts or file is None or form not in FORMATS:
+        raise UsageError(
+            'several adapters answer the rows of a file, whose column "adapter" names one',
+            f"give --file with {', '.join(f'.{known}' for known in FORMATS)}",
+        )
+    tasks = {name: task_of(one.recipe) for name, one in adapters.items()}
+    sources, names = [], []
+    try:
+        for number, row in read_rows(file, form, ("adapter",)):
+            name = str(row["adapter"])
+            if name not in tasks:
+                raise UsageError(
+                    f'{file}, line {number}: there is no adapter "{excerpt(name)}"',
+                    nearest_or_all(name, tasks),
+                )
+            task = tasks[name]
+            check_columns(file, number, row, task.fields, task.lists)
+            sources.append(_source_of(task, row, f"{file}, line {number}"))
+            names.append(name)
+    except CompacterError as error:
+        raise UsageError(str(error), error.hint) from error
+    return sources, names
+
+
 def _source_of(task: Task, row: Row, where: str) -> str:
     try:
         return task.source(row)
@@ -297,7 +404,8 @@ def show(found: Sequence[Answer]) -> None:
     """Print each text with its answer and how probable it is among the labels."""
     from compacter_cli.commands.console import out, table_of
 
-    columns = ("prediction", "probability", *(["right"] if "right" in found[0] else []), "text")
+    more = [column for column in ("right", "adapter") if column in found[0]]
+    columns = ("prediction", "probability", *more, "text")
     table = table_of(*columns, numbers=("probability",))
     for item in found:
         share = (item["probabilities"] or {}).get(item["prediction"])

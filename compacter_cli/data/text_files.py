@@ -117,22 +117,33 @@ def read_rows(
     rows = _json_rows(path) if form == "jsonl" else _table_rows(path, form)
     found = []
     for number, row in rows:
-        missing = [name for name in columns if row.get(name) is None]
-        if missing:
-            got = "null" if missing[0] in row else excerpt(", ".join(row), 300) or "none"
-            raise CompacterError(
-                f'{path}, line {number}: expected the column "{missing[0]}", got {got}',
-                f"every row needs {', '.join(columns)}",
-            )
-        for name in columns:
-            if problem := _problem_of(row[name], name in lists):
-                raise CompacterError(
-                    f'{path}, line {number}: the column "{name}" {problem}', "mend the line"
-                )
+        check_columns(path, number, row, columns, lists)
         found.append((number, row))
     if not found:
         raise CompacterError(f"{path} holds no rows", "give a file with at least one")
     return found
+
+
+def check_columns(
+    path: Path, number: int, row: Row, columns: Sequence[str], lists: Collection[str] = ()
+) -> None:
+    """Refuse a row, of line `number`, that lacks one of `columns` or holds what is no cell of it.
+
+    Raises:
+        CompacterError: it does; the line is named.
+    """
+    missing = [name for name in columns if row.get(name) is None]
+    if missing:
+        got = "null" if missing[0] in row else excerpt(", ".join(row), 300) or "none"
+        raise CompacterError(
+            f'{path}, line {number}: expected the column "{missing[0]}", got {got}',
+            f"every row needs {', '.join(columns)}",
+        )
+    for name in columns:
+        if problem := _problem_of(row[name], name in lists):
+            raise CompacterError(
+                f'{path}, line {number}: the column "{name}" {problem}', "mend the line"
+            )
 
 
 def _problem_of(value: object, is_list: bool) -> str | None:

@@ -121,7 +121,7 @@ def test_a_label_is_named_and_any_other_answer_stays_as_the_model_wrote_it(
     backbone, smoke_run, monkeypatch
 ):
     predictor = Predictor(backbone, smoke_run / "best")
-    monkeypatch.setattr(predictor, "answers", lambda texts, size: ["1", "0", "iron", ""])
+    monkeypatch.setattr(predictor, "answers", lambda *_: ["1", "0", "iron", ""])
     assert predictor.predict(TEXTS) == ["a fruit", "metals only", "iron", ""]
 
 
@@ -431,3 +431,126 @@ def test_renamed_tensors_are_named(backbone, best):
     with_renamed_tensors(best)
     with pytest.raises(CompacterError, match=r"encoder\.9\.layer_norm"):
         Predictor(backbone, best)
+
+
+# Several adapters.
+
+MIXED = {
+    "ours": {"name": "compacterpp"},
+    "lora": {"name": "lora"},
+    "ia3": {"name": "ia3"},
+    "biases": {"name": "bitfit"},
+    "prompt": {"name": "prompt_r", "length": 5},
+    "long prompt": {"name": "prompt_t", "length": 9},
+    "head": {"name": "krona", "train_output_layer": True},
+    "other task": {"name": "adapter", "task": "demo/entailment"},
+}
+
+
+@pytest.fixture
+def several(untrained):
+    """Directories of adapters by name, of weights moved away from where they start."""
+    return {
+        name: untrained(name.replace(" ", "_"), seed=number, shift=0.02 * number, **method)
+        for number, (name, method) in enumerate(MIXED.items())
+    }
+
+
+@pytest.fixture
+def asked():
+    """24 texts of different lengths, and which adapter is to answer each."""
+    names = list(MIXED)
+    texts = [f"sentence: {'iron copper ' * (n % 5)}{TEXTS[n % 4]}" for n in range(24)]
+    return texts, [names[(5 * n + n // 8) % len(names)] for n in range(24)]
+
+
+@pytest.mark.parametrize("size", [24, 7])
+def test_a_mixed_batch_answers_as_each_adapter_alone(backbone, several, asked, size):
+    texts, names = asked
+    predictor = Predictor(backbone, several)
+    found = predictor.predict_with_probabilities(texts, size, names)
+    assert set(names) == set(MIXED)
+    for name, directory in several.items():
+        own = [place for place, other in enumerate(names) if other == name]
+        alone = Predictor(backbone, directory)
+        wanted = alone.predict_with_probabilities([texts[place] for place in own])
+        for place, (answer, shares) in zip(own, wanted, strict=True):
+            assert found[place][0] == answer
+            assert found[place][1] == (shares and pytest.approx(shares, abs=1e-5))
+    assert predictor.answers(texts, size, names) != predictor.answers(texts, size, "lora")
+    assert predictor.predict(texts, size, names) == [answer for answer, _ in found]
+    assert predictor.probabilities(texts, size, names)[3] == pytest.approx(found[3][1], abs=1e-5)
+
+
+def test_loading_one_beside_others_does_not_touch_them(backbone, several):
+    predictor = Predictor(backbone, {"ours": several["ours"], "lora": several["lora"]})
+    before = predictor.adapters["ours"]
+    tensors = {n: t.clone() for n, t in before.model.trained_tensors().items()}
+    shares = predictor.probabilities(TEXTS, adapter="ours")
+    predictor.add("ia3", several["ia3"])
+    predictor.remove("lora")
+    assert list(predictor.adapters) == ["ours", "ia3"]
+    assert predictor.adapters["ours"] is before
+    assert all(torch.equal(t, tensors[n]) for n, t in before.model.trained_tensors().items())
+    assert predictor.probabilities(TEXTS, adapter="ours") == shares
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ({"name": "full"}, r"\(full\) cannot be one of several: it trains the backbone's own"),
+        ({"name": "said", "intrinsic_dim": 300}, r"\(said\) cannot be .* weights anew"),
+    ],
+)
+def test_what_changes_the_backbones_weights_is_refused_beside_others(
+    backbone, several, untrained, method, why
+):
+    predictor = Predictor(backbone, several)
+    with pytest.raises(UsageError, match=f'the adapter "own" {why}') as caught:
+        predictor.add("own", untrained("own", **method))
+    assert caught.value.hint == "give it a Predictor of its own"
+    assert list(predictor.adapters) == list(several)
+    assert Predictor(backbone, {"own": untrained("alone", **method)}).predict(TEXTS)
+
+
+def test_adapters_of_two_precisions_are_refused_together(backbone, several, untrained):
+    half = untrained("half", precision="bfloat16")
+    with pytest.raises(UsageError, match="in one precision, got "):
+        Predictor(backbone, {"ours": several["ours"], "half": half})
+
+
+def test_which_adapter_answers_must_be_said_and_be_there(backbone, several):
+    predictor = Predictor(backbone, several)
+    for ask in (predictor.predict, predictor.answers, predictor.probabilities):
+        with pytest.raises(UsageError, match="8 adapters are loaded, and it is not said which"):
+            ask(TEXTS)
+    with pytest.raises(UsageError, match='there is no adapter "lore"') as caught:
+        predictor.predict(TEXTS, adapter="lore")
+    assert "lora" in caught.value.hint
+    with pytest.raises(UsageError, match="an adapter for each of 4 texts, got 2"):
+        predictor.predict(TEXTS, adapter=["ours", "lora"])
+    with pytest.raises(UsageError, match="8 adapters are loaded"):
+        predictor.swap(several["ours"])
+    with pytest.raises(UsageError, match="at least one adapter, got none"):
+        Predictor(backbone, {})
+
+
+def test_names_are_taken_once_and_the_last_one_stays(backbone, several):
+    predictor = Predictor(backbone, {"ours": several["ours"]})
+    with pytest.raises(UsageError, match='there is an adapter "ours" already'):
+        predictor.add("ours", several["lora"])
+    with pytest.raises(UsageError, match="the only adapter cannot be removed"):
+        predictor.remove("ours")
+    predictor.swap(several["lora"])
+    assert list(predictor.adapters) == ["ours"]
+    assert predictor.recipe.method.name == "lora"
+
+
+def test_rows_are_read_by_their_own_adapters_task(backbone, several):
+    predictor = Predictor(backbone, {key: several[key] for key in ("ours", "other task")})
+    rows = [{"sentence": "iron"}, {"premise": "a", "hypothesis": "b"}]
+    first, second = predictor.sources(rows, ["ours", "other task"])
+    assert first == "sentence: iron"
+    assert "hypothesis: b" in second
+    with pytest.raises(UsageError, match="row 2 lacks the field sentence; demo/smoke reads"):
+        predictor.predict_rows(rows, adapter="ours")

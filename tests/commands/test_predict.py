@@ -6,7 +6,14 @@ from typer.testing import CliRunner
 
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.commands import predict as command
-from compacter_cli.commands.predict import Asked, odd_texts, predict, read_sources, write_answers
+from compacter_cli.commands.predict import (
+    Asked,
+    Chosen,
+    odd_texts,
+    predict,
+    read_sources,
+    write_answers,
+)
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
@@ -350,10 +357,11 @@ def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run,
     train = recipe.train.model_copy(update={"eval_batch_size": 2})
     recipe = recipe.model_copy(update={"train": train})
     texts = [f"sentence: {word} zinc" for word in ("iron", "apple", "copper", "pear", "tin")]
-    asked = Asked(smoke_run / "best", recipe, texts, device="cpu")
+    adapters = {"": Chosen(smoke_run / "best", recipe)}
+    asked = Asked(adapters, texts, device="cpu")
     write_answers(asked, whole)
     with pytest.raises(KeyboardInterrupt, match="2 of 5 answers are in"):
-        write_answers(Interrupted(smoke_run / "best", recipe, texts, device="cpu"), cut)
+        write_answers(Interrupted(adapters, texts, device="cpu"), cut)
     assert not cut.exists()
     write_answers(asked, cut, resume=True)
     assert cut.read_bytes() == whole.read_bytes()
@@ -372,3 +380,72 @@ class Interrupted(Asked):
 def test_a_resume_without_an_output_exits_2(smoke_run):
     line = assert_one_line(call("--run", smoke_run, "--text", "x", "--resume"), 2)
     assert "--resume goes on with a file of answers" in line
+
+
+# Several adapters.
+
+
+@pytest.fixture
+def rows_file(tmp_path):
+    """Writes rows for adapters: pairs of a name and a sentence."""
+
+    def write(*pairs):
+        path = tmp_path / "rows.jsonl"
+        lines = [json.dumps({"adapter": name, "sentence": text}) for name, text in pairs]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path
+
+    return write
+
+
+def test_rows_are_answered_by_the_adapters_they_name(keras, smoke_run, rows_file, tmp_path):
+    copy = shutil.copytree(smoke_run, tmp_path / "copy")
+    adapters = ("--adapter", f"a={smoke_run}", "--adapter", f"b={copy}")
+    file = rows_file(("a", "iron apple zinc"), ("b", "iron zinc"), ("a", "copper"))
+    result = call(*adapters, "--file", file, "--json")
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert [item["adapter"] for item in found] == ["a", "b", "a"]
+    texts = [part for item in found for part in ("--text", item["text"])]
+    alone = json.loads(call("--run", smoke_run, *texts, "--json").stdout)
+    for one, other in zip(found, alone, strict=True):
+        assert one["prediction"] == other["prediction"]
+        assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
+    shown = call(*adapters, "--file", file).stdout.splitlines()[0]
+    assert shown.split() == ["prediction", "probability", "adapter", "text"]
+    output = tmp_path / "answers.jsonl"
+    assert call(*adapters, "--file", file, "--output", output).exit_code == 0
+    assert [json.loads(line)["adapter"] for line in output.read_text().splitlines()] == [*"aba"]
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_row_must_name_an_adapter_and_have_its_fields(smoke_run, rows_file, tmp_path):
+    adapters = ("--adapter", f"mine={smoke_run}", "--adapter", f"other={smoke_run}")
+    line = assert_one_line(call(*adapters, "--file", rows_file(("mime", "iron"))), 2)
+    assert 'line 1: there is no adapter "mime"' in line
+    path = tmp_path / "odd.jsonl"
+    for row, said in (
+        ({"sentence": "iron"}, 'expected the column "adapter"'),
+        ({"adapter": "mine", "text": "iron"}, 'expected the column "sentence"'),
+    ):
+        path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+        assert said in assert_one_line(call(*adapters, "--file", path), 2)
+    for more in (("--text", "x"), ("--split", "test"), ("--file", tmp_path / "rows.txt")):
+        said = assert_one_line(call(*adapters, *more), 2)
+        assert 'whose column "adapter" names one' in said
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((), "expected --run or --adapter, got neither"),
+        (("--run", "x", "--adapter", "a=x"), "expected --run or --adapter, got both"),
+        (("--adapter", "x"), "--adapter x: expected NAME=RUN"),
+        (("--adapter", "=x"), "--adapter =x: expected NAME=RUN"),
+        (("--adapter", "a=x", "--adapter", "a=y"), "--adapter a=y: the name is given twice"),
+        (("--adapter", "a=x"), "x is no run directory"),
+    ],
+)
+def test_one_run_or_named_adapters_are_asked(given, said):
+    assert said in assert_one_line(call(*given, "--text", "x"), 2)
