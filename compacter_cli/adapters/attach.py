@@ -119,6 +119,11 @@ def _places(
     places = {}
     for name, layer in layers.items():
         kind = getattr(layer, "kind", None)
+        if name.endswith(".parallel_adapter"):
+            raise ValueError(
+                f"{method.name} has no place in KerasHub's own T5: an adapter beside a sub-layer "
+                "is fed what that does not give out"
+            )
         if kind == "bottleneck":
             places[name.removesuffix("adapter") + "output"] = layer, AdaptedProjection
         elif kind == "delta":

@@ -52,11 +52,18 @@ def list_command(
 
 
 def _show(found: list[Listed]) -> None:
-    """Print a line a recipe: not as a rich table, which takes longer than all the rest together."""
+    """Print a line a recipe: not as a rich table, which takes longer than all the rest together.
+
+    What is beyond the paper's methods says so, where its score would stand.
+    """
+    from compacter_cli.methods import METHODS
+    from compacter_cli.paper.tables import paper_tables
 
     rows = [("recipe", "metrics", "paper (T5-base)")]
     for item in found:
-        paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or "-"
+        beyond = item["method"] in METHODS and item["method"] not in paper_tables()["table1"]
+        missing = "beyond" if beyond else "-"
+        paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or missing
         rows.append((item["recipe"], " / ".join(item["metrics"]), paper))
     print_aligned(rows, left=2, gap=2)
 

@@ -94,8 +94,8 @@ class Method(Section):
         return {}
 
     def settings(self) -> dict[str, Any]:
-        """The fields as plain data, for manifests and for comparing two methods."""
-        return self.model_dump(mode="json")
+        """The fields that have a value as plain data, for manifests and to compare two methods."""
+        return self.plain()
 
 
 class Efficient(Method):

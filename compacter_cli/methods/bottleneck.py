@@ -22,7 +22,8 @@ Activation = Literal[
     "gelu_tanh", "gelu", "relu", "relu6", "silu", "tanh", "sigmoid", "elu", "selu",
     "leaky_relu", "softplus", "softsign", "mish", "hard_sigmoid", "hard_silu", "linear",
 ]  # fmt: skip
-After = Literal["both", "self_attention", "feed_forward"]
+After = Literal["both", "self_attention", "cross_attention", "feed_forward", "all"]
+SUBLAYERS = "self_attention", "cross_attention", "feed_forward"  # in the order of the forward pass
 SeedGenerator: TypeAlias = "keras.random.SeedGenerator"
 Rule: TypeAlias = "HypercomplexRule | None"
 
@@ -38,7 +39,11 @@ class Bottleneck(Efficient):
     activation: Activation = "gelu_tanh"
     """Activation between the two projections."""
     after: After = "both"
-    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
+    """Which sub-layers get an adapter: self_attention, feed_forward or both of them, which is the
+    paper's; cross_attention, which decoder blocks have, or all."""
+    placement: Literal["parallel"] | None = None
+    """Where it stands: behind the sub-layer by default; parallel is beside it, on the normed input
+    that the sub-layer has too (arXiv 2110.04366, section 3.3)."""
     dropped_blocks: CountFromZero = 0
     """How many of the lowest blocks of either stack get no adapter."""
     train_layer_norms: bool = True
@@ -59,7 +64,9 @@ class Bottleneck(Efficient):
     @property
     def sublayers(self) -> tuple[str, ...]:
         """The sub-layers that get an adapter, in the order of the forward pass."""
-        return ("self_attention", "feed_forward") if self.after == "both" else (self.after,)
+        if self.after == "both":
+            return "self_attention", "feed_forward"
+        return SUBLAYERS if self.after == "all" else (self.after,)
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         if self.dropped_blocks < shape.num_layers:
@@ -81,6 +88,7 @@ class Bottleneck(Efficient):
             for stack in ("encoder", "decoder")
             for block in range(self.dropped_blocks, shape.num_layers)
             for sublayer in self.sublayers
+            if stack == "decoder" or sublayer != "cross_attention"
         ]
 
     def count_added(self, shape: T5Shape) -> dict[str, int]:
@@ -115,7 +123,7 @@ class Bottleneck(Efficient):
         layers: Layers = {} if rule is None else {"rule": rule}
         activation = gelu_tanh if self.activation == "gelu_tanh" else self.activation
         for site in self.sites(shape):
-            name = f"{site}.adapter"
+            name = f"{site}.{'parallel_adapter' if self.placement else 'adapter'}"
             generator = keras.random.SeedGenerator(seed_of(seed, name))
             adapter = Adapter(
                 down=self.projection(self.bottleneck, generator, dtype, rule),

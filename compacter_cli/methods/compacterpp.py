@@ -11,7 +11,7 @@ class CompacterPP(LowRankHypercomplex):
 
     name: Literal["compacterpp"] = "compacterpp"
     after: After = "feed_forward"
-    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
+    """Which sub-layers get an adapter, as in `Bottleneck`."""
 
     title = "Compacter++"
     searched_rate = 1.6e-2

@@ -14,7 +14,7 @@ class Pfeiffer(DenseBottleneck):
 
     name: Literal["pfeiffer"] = "pfeiffer"
     after: After = "self_attention"
-    """Which sub-layers get an adapter: self_attention, feed_forward or both."""
+    """Which sub-layers get an adapter, as in `Bottleneck`."""
 
     title = "Pfeiffer-Adapter"
     searched_rate = 1e-3

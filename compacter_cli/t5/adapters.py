@@ -48,7 +48,11 @@ class Adapter:
     activation: Function
 
     def __call__(self, x: Tensor) -> Tensor:
-        return self.up(self.activation(self.down(x))) + x
+        return self.branch(x) + x
+
+    def branch(self, x: Tensor) -> Tensor:
+        """What is added to `x`."""
+        return self.up(self.activation(self.down(x)))
 
 
 class Adapters:

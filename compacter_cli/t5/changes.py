@@ -4,7 +4,8 @@ A layer says by its attribute `kind` what it is, and by its structural name wher
 
     kind         name                    what
     bias         <weight>                a vector added behind a projection, layer norm or the head
-    bottleneck   <sub-layer>.adapter     an adapter behind a sub-layer
+    bottleneck   <sub-layer>.adapter     an adapter behind a sub-layer; of the name
+                                         parallel_adapter, one beside it
     delta        <projection>.delta      a matrix added to a projection's weight
     prompt       any                     soft tokens before every source
     scale        <projection>.scale      factors on what a projection gives; of a feed-forward's
@@ -106,7 +107,8 @@ def _places(kind: str, weights: Collection[str]) -> set[str]:
     if kind == "bias":
         return projections | {n for n in weights if n.endswith("layer_norm")} | {"head"}
     if kind == "bottleneck":
-        return {name.replace(".output", ".adapter") for name in projections if ".output" in name}
+        owners = [n.removesuffix("output") for n in projections if n.endswith(".output")]
+        return {owner + kind for owner in owners for kind in ("adapter", "parallel_adapter")}
     if kind == "delta":
         return {f"{name}.delta" for name in projections}
     inner = {n.replace(".input", ".inner") for n in projections if n.endswith(".input")}

@@ -187,9 +187,9 @@ class T5Forward:
         x = self.kernels.norm(self.parts.norm(name), hidden)
         w_in, out = self._linears(name, "input", "output")
         gate = self.parts.linear(f"{name}.gate") if self.shape.gated else None
-        x = self.kernels.feed_forward(name, x, w_in, gate, out, tokens)
-        x = self.parts.adapted(name, x)
-        return self.kernels.add_dropped(f"{name}.residual", hidden, x, tokens)
+        inner = self.kernels.feed_forward(name, x, w_in, gate, out, tokens)
+        inner = self.parts.adapted(name, inner, lambda: x)
+        return self.kernels.add_dropped(f"{name}.residual", hidden, inner, tokens)
 
     def _self_step(
         self, name: str, hidden: Tensor, bias: Tensor, cache: Cache, block: int, tokens: Tokens
@@ -240,7 +240,8 @@ class T5Forward:
     def _add_context(self, name: str, hidden: Tensor, context: Tensor, tokens: Tokens) -> Tensor:
         """The context that attention gave, projected, adapted and added to the residual."""
         x = self.kernels.linear(self.parts.linear(f"{name}.output"), context)
-        x = self.parts.adapted(name, x)
+        norm = self.parts.norm(name)
+        x = self.parts.adapted(name, x, lambda: self.kernels.norm(norm, hidden))
         return self.kernels.add_dropped(f"{name}.residual", hidden, x, tokens)
 
     def _embed(self, ids: Tensor) -> Tensor:

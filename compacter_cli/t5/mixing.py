@@ -5,8 +5,9 @@ B batch, S source, k hidden
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -96,13 +97,22 @@ class MixedParts(Parts):
         heads, scales = zip(*(parts.head(hidden_dim, tied) for parts in self.each), strict=True)
         return heads[0]._replace(segments=tuple(zip(self.rows, heads, strict=True))), scales[0]
 
-    def adapted(self, owner: str, x: Tensor) -> Tensor:
-        parts = zip(self.each, x.split(self._counts(owner)), strict=True)
-        if not any(f"{owner}.adapter" in each.adapters for each in self.each):
+    def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
+        counts = self._counts(owner)
+        beside = any(f"{owner}.parallel_adapter" in parts.adapters for parts in self.each)
+        if not beside and not any(f"{owner}.adapter" in parts.adapters for parts in self.each):
             return x
-        return torch.cat([each.adapted(owner, tokens) for each, tokens in parts])
+        fed = given().split(counts) if beside else [x[:0]] * len(counts)
+        groups = zip(self.each, x.split(counts), fed, strict=True)
+        return torch.cat(
+            [parts.adapted(owner, own, partial(_same, own_fed)) for parts, own, own_fed in groups]
+        )
 
     def _counts(self, name: str) -> tuple[int, ...]:
         """How many tokens are each adapter's own, where the part of a structural name is."""
         of_source = name.startswith("encoder") or name.endswith(OF_SOURCE)
         return self.source if of_source else self.target
+
+
+def _same(x: Tensor) -> Tensor:
+    return x

@@ -5,7 +5,7 @@ k inputs, d outputs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -188,7 +188,13 @@ class Parts:
         table = self.weights.get("head", self.weights["embedding"])
         return Linear(table.T, bias), hidden_dim**-0.5
 
-    def adapted(self, owner: str, x: Tensor) -> Tensor:
-        """A sub-layer's output (N, k) behind its bottleneck adapter, where it has one."""
-        adapter = self.adapters.get(f"{owner}.adapter")
-        return x if adapter is None else adapter(x)
+    def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
+        """A sub-layer's output (N, k) with its bottleneck adapters, where it has any.
+
+        `given` makes the normed input of the sub-layer, for the one that stands beside it.
+        """
+        if adapter := self.adapters.get(f"{owner}.adapter"):
+            x = adapter(x)
+        if parallel := self.adapters.get(f"{owner}.parallel_adapter"):
+            x = x + parallel.branch(given())
+        return x
