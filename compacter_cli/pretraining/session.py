@@ -21,7 +21,8 @@ from compacter_cli.pretraining.directory import (
 )
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.t5.initial import start_at_random
-from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.loading import WEIGHTS, load_backbone
+from compacter_cli.t5.saving import write_preset
 from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold
 from compacter_cli.training.run_directory import (
@@ -204,7 +205,7 @@ class PretrainingSession:
         fresh = fresh_place(self.directory / PRESET)
         precision = self.recipe.output.precision
         try:
-            preset.write_preset(fresh, self.model.backbone, self.vocabulary, precision)
+            write_preset(fresh, self.model.backbone, self.vocabulary, precision)
             summary = self._summary(fresh)
             write_json(self.directory / SUMMARY, summary)
             preset.move_into(self.directory, fresh)
@@ -249,7 +250,7 @@ class PretrainingSession:
                 "stored": stored,
             },
             "precision": recipe.output.precision,
-            "weights_bytes": (written / preset.WEIGHTS).stat().st_size,
+            "weights_bytes": (written / WEIGHTS).stat().st_size,
             "fingerprint": fingerprint,
             "training_seconds": progress.seconds,
             "versions": {

@@ -116,13 +116,13 @@ def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = 
 def stored_in(precision: str, backbone: T5Backbone) -> tuple[T5Backbone, dict[str, Tensor]]:
     """`(backbone, exact)` of a float32 KerasHub backbone: stored in `precision`, and the float32
     layer norms where that loses digits of them."""
-    from compacter_cli.t5.placement import backbone_weights
+    from compacter_cli.t5.placement import backbone_weights, copy_of
 
     if precision == "float32":
         return backbone, {}
-    weights = backbone_weights(backbone)
-    exact = {name: v.value.detach() for name, v in weights.items() if name.endswith("norm")}
-    return _in_bfloat16(backbone, weights), exact
+    weights = {name: v.value.detach() for name, v in backbone_weights(backbone).items()}
+    exact = {name: value for name, value in weights.items() if name.endswith("norm")}
+    return copy_of(backbone, weights, dtype="bfloat16"), exact
 
 
 def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
@@ -257,13 +257,3 @@ def fingerprint_of(weights: Mapping[str, Variable]) -> str:
         digest.update(f"{name} {list(values.shape)}\n".encode())
         digest.update(np.ascontiguousarray(values, dtype="<f4").data)
     return digest.hexdigest()
-
-
-def _in_bfloat16(backbone: T5Backbone, weights: Mapping[str, Variable]) -> T5Backbone:
-    from compacter_cli.t5.placement import backbone_weights
-
-    config = {**backbone.get_config(), "dtype": "bfloat16"}
-    rounded = type(backbone).from_config(config)
-    for name, variable in backbone_weights(rounded).items():
-        variable.assign(weights[name].value)
-    return rounded

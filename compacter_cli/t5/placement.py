@@ -58,6 +58,20 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
     return weights
 
 
+def copy_of(backbone: T5Backbone, weights: Mapping[str, Tensor], **config: Any) -> T5Backbone:
+    """Another `T5Backbone` of the same config, but for what `config` says, that holds `weights`.
+
+    Args:
+        backbone: the one whose config it has.
+        weights: a value for every weight that the new one has, by structural name.
+        config: arguments of `T5Backbone` that are to be others, such as `dtype`.
+    """
+    made = type(backbone).from_config({**backbone.get_config(), **config})
+    for name, variable in backbone_weights(made).items():
+        variable.assign(weights[name])
+    return made
+
+
 def _blocks(backbone: T5Backbone, stack: str) -> list[keras.layers.Layer]:
     return getattr(backbone, f"{stack}_transformer_layers")
 
