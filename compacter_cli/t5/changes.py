@@ -42,6 +42,9 @@ class Changes:
         layers: built Keras layers by structural name.
         weights: structural names of the T5's weights.
 
+    Attributes:
+        kinds: those of `KINDS` that there are layers of.
+
     Raises:
         ValueError: a layer of no known kind, at a place that there is not, or a second prompt.
     """
@@ -50,6 +53,7 @@ class Changes:
         by_kind: dict[str, dict[str, keras.layers.Layer]] = {kind: {} for kind in KINDS}
         for name, layer in layers.items():
             by_kind[_kind_of(name, layer, weights)][name] = layer
+        self.kinds = tuple(kind for kind, there in by_kind.items() if there)
         if len(prompts := by_kind["prompt"]) > 1:
             raise ValueError(f"one prompt is all there is place for: {', '.join(prompts)}")
         biases, scales = by_kind["bias"].items(), by_kind["scale"].items()
@@ -61,11 +65,6 @@ class Changes:
         self._bottlenecks = Adapters(by_kind["bottleneck"])
         self._prompt = next(iter(prompts.values()), None)
         self._makers = list(by_kind["weight"].values())
-
-    @property
-    def makes_weights(self) -> bool:
-        """Whether the backbone's weights are made anew in each pass."""
-        return bool(self._makers)
 
     def parts(
         self, weights: Mapping[str, Tensor], dtype: torch.dtype, epsilon: float, remat: bool

@@ -183,11 +183,16 @@ class T5Model(keras.Model):
 
         `None` where they can: what stands behind or beside the backbone's products is a row's own.
         """
-        if self._changes.makes_weights:
+        if "weight" in self.kinds:
             return "it makes all of the backbone's weights anew"
         if any(not n.endswith("layer_norm") and n != "head" for n in self._trained_of_backbone):
             return "it trains the backbone's own weights"
         return None
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of change that the method's layers are: see `t5.changes`."""
+        return self._changes.kinds
 
     @property
     def draws_globally(self) -> bool:

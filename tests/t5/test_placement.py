@@ -6,12 +6,14 @@ import pytest
 
 from compacter_cli.t5.placement import (
     AdaptedProjection,
-    adapted_sites,
+    FedProjection,
+    SummedProjection,
+    adapted_projections,
     backbone_weights,
     plain,
     select,
-    unwrap_output,
-    wrap_output,
+    unwrap,
+    wrap,
 )
 
 
@@ -129,39 +131,49 @@ def owner(backbone, site):
     return layer if sublayer == "feed_forward" else getattr(layer, sublayer)
 
 
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        (AdaptedProjection, lambda projected, of_more, _: 2 * projected),
+        (SummedProjection, lambda projected, of_more, x: projected + 2 * x),
+        (FedProjection, lambda projected, of_more, _: of_more),
+    ],
+)
 @pytest.mark.parametrize("site", SITES)
-def test_wrapping_an_output_puts_the_layer_behind_it(tiny_backbone, site):
+def test_wrapping_an_output_puts_the_layer_to_it(tiny_backbone, site, how, expected):
     backbone = tiny_backbone(num_layers=1)
     named = {name: id(variable) for name, variable in backbone_weights(backbone).items()}
     projection = owner(backbone, site).output_projector
     x = np.random.default_rng(0).standard_normal((2, projection.kernel.shape[0])).astype("float32")
-    before = projection(x).detach().numpy()
+    before, of_more = (projection(value).detach().numpy() for value in (x, 2 * x))
 
     adapter = Double()
-    wrap_output(backbone, site, adapter)
+    wrap(backbone, f"{site}.output", adapter, how)
     wrapped = owner(backbone, site).output_projector
     assert isinstance(wrapped, AdaptedProjection)
     assert plain(wrapped) is projection
-    np.testing.assert_allclose(wrapped(x).detach().numpy(), 2 * before, rtol=1e-6)
+    if how is not SummedProjection or x.shape == before.shape:
+        wanted = expected(before, of_more, x)
+        np.testing.assert_allclose(wrapped(x).detach().numpy(), wanted, rtol=1e-5, atol=1e-6)
     assert len(backbone.weights) == len(named) + 1
     assert any(variable is adapter.factor for variable in backbone.trainable_variables)
     # The weights keep their names, and the adapter's own are not taken for the backbone's.
     assert {name: id(v) for name, v in backbone_weights(backbone).items()} == named
 
-    unwrap_output(backbone, site)
+    unwrap(backbone, f"{site}.output")
     assert owner(backbone, site).output_projector is projection
     assert len(backbone.weights) == len(named)
 
 
-def test_adapted_sites_are_those_with_an_adapter(tiny_backbone):
+def test_adapted_projections_are_those_with_a_layer_to_them(tiny_backbone):
     backbone = tiny_backbone(num_layers=2)
-    assert adapted_sites(backbone) == []
-    sites = ["encoder.1.self_attention", "decoder.0.feed_forward"]
-    for site in sites:
-        wrap_output(backbone, site, Double())
-    assert adapted_sites(backbone) == sites
-    unwrap_output(backbone, sites[0])
-    assert adapted_sites(backbone) == sites[1:]
+    assert adapted_projections(backbone) == []
+    names = ["encoder.1.self_attention.query", "decoder.0.feed_forward.input"]
+    for name, how in zip(names, (SummedProjection, AdaptedProjection), strict=True):
+        wrap(backbone, name, Double(), how)
+    assert adapted_projections(backbone) == names
+    unwrap(backbone, names[0])
+    assert adapted_projections(backbone) == names[1:]
 
 
 def test_plain_leaves_a_projection_as_it_is():

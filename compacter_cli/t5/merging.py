@@ -1,0 +1,85 @@
+"""A method's linear changes folded into the weights: the plain T5 that computes the same.
+
+k inputs, d outputs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import torch
+
+from compacter_cli.errors import UsageError
+from compacter_cli.t5.changes import PROJECTIONS
+from compacter_cli.t5.placement import copy_of
+
+if TYPE_CHECKING:
+    from keras_hub.models import T5Backbone
+    from torch import Tensor
+
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.parts import Linear, Parts
+    from compacter_cli.t5.shapes import T5Shape
+
+FOLDED = ("delta", "scale", "shared", "weight")  # the kinds that are linear
+_REFUSED = {
+    "bias": "biases, for which a plain T5 has no place",
+    "bottleneck": "bottleneck adapters, which are not linear",
+    "prompt": "a prompt, for which a plain T5 has no place",
+}
+
+
+def merged(model: T5Model) -> T5Backbone:
+    """A plain float32 backbone that computes what `model` computes.
+
+    It is untied where the model's head is a trained copy of a tied embedding.
+
+    Raises:
+        UsageError: the model's method adds what no weight of a T5 can hold.
+        ValueError: the model computes in another precision than float32.
+    """
+    check_foldable(model)
+    if model.compute_dtype != "float32":
+        raise ValueError(f"weights are folded in float32. Received: {model.compute_dtype}")
+    with torch.no_grad():
+        weights = folded_weights(model.forward_pass().parts, model.shape)
+    tied = "head" not in weights
+    return copy_of(model.backbone, weights, dtype="float32", tie_embedding_weights=tied)
+
+
+def check_foldable(model: T5Model) -> None:
+    """Raise `UsageError` where a kind of change in `model` is no change of a weight."""
+    kind = next((kind for kind in model.kinds if kind not in FOLDED), None)
+    if kind is None:
+        return
+    way_on = "answer with the run itself, by compacter predict"
+    if kind == "bottleneck":
+        way_on += ", or put its layers into KerasHub's model by attach"
+    what = _REFUSED.get(kind, f"layers of the kind {kind}")
+    raise UsageError(f"no plain T5 can be made of it: its method adds {what}", way_on)
+
+
+def folded_weights(parts: Parts, shape: T5Shape) -> Mapping[str, Tensor]:
+    """The weights of a plain T5 of dimensions `shape`, by structural name, that `parts` amount to.
+
+    A tied head's factor is a part of `head`, which only an untied T5 has.
+    """
+    weights = {
+        name: folded(parts.linear(name)) if name.rpartition(".")[2] in PROJECTIONS else tensor
+        for name, tensor in parts.weights.items()
+    }
+    if "head" in weights:
+        head, factor = parts.head(shape.hidden_dim, shape.tied)
+        weights["head"] = factor * folded(head)
+    return weights
+
+
+def folded(linear: Linear) -> Tensor:
+    """The weight (k, d) that alone does what a projection without a bias does."""
+    weight = linear.weight
+    if linear.delta is not None:
+        weight = weight + linear.delta.dense()
+    if linear.before is not None:
+        weight = linear.before[:, None] * weight
+    return weight if linear.scale is None else weight * linear.scale
