@@ -38,6 +38,28 @@ def beside(path: Path) -> Iterator[Path]:
         fresh.unlink(missing_ok=True)
 
 
+@contextmanager
+def new_directory(directory: Path) -> Iterator[Path]:
+    """An empty folder beside `directory`, which takes its name once the context ends well.
+
+    `directory` is not there by then, or is empty: nothing is ever replaced. What is written is
+    removed where the context fails, and is on the disk where it ends well.
+
+    Raises:
+        OSError: it cannot be written, or something is there.
+    """
+    fresh = fresh_place(directory)
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed meanwhile
+        fresh.mkdir(parents=True)
+        yield fresh
+        sync_tree(fresh)
+        fresh.rename(directory)
+        sync(directory.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
 def fresh_place(path: Path) -> Path:
     """Where this process writes what is to take the place of `path`."""
     return path.with_name(f"{path.name}{_FRESH}{os.getpid()}")

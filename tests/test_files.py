@@ -2,12 +2,14 @@
 
 import errno
 import os
+from contextlib import suppress
 
 import pytest
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.files import (
     JSON_DEPTH,
+    new_directory,
     parse_json,
     present,
     previous,
@@ -54,6 +56,34 @@ def test_a_swap_that_never_finished_left_the_old_one(directory, tmp_path):
     swap_in(directory("fresh", "new"), place)
     assert (present(place) / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_a_directory_that_is_written_takes_its_name_at_the_end(tmp_path):
+    for place in (tmp_path / "above" / "new", tmp_path / "empty"):
+        with new_directory(place) as fresh:
+            assert fresh.parent == place.parent
+            (fresh / "file").write_text("new")
+            assert not (place / "file").exists()
+        assert (place / "file").read_text() == "new"
+        assert list(place.parent.glob("*.new-*")) == []
+        (tmp_path / "empty").mkdir(exist_ok=True)
+
+
+def test_a_directory_that_was_filled_meanwhile_stays(directory, tmp_path):
+    writing = new_directory(tmp_path / "place")
+    (writing.__enter__() / "file").write_text("new")
+    place = directory("place", "mine")
+    with pytest.raises(OSError, match="not empty"):
+        writing.__exit__(None, None, None)
+    assert (place / "file").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+
+
+def test_of_a_directory_that_could_not_be_written_nothing_is_left(tmp_path):
+    with suppress(KeyboardInterrupt), new_directory(tmp_path / "place") as fresh:
+        (fresh / "file").write_text("half")
+        raise KeyboardInterrupt
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_that_is_nowhere_is_not_invented(tmp_path):

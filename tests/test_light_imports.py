@@ -126,6 +126,8 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         (*dry, "no/such_recipe"): 2,
         ("evaluate", "--run", str(tmp_path)): 2,
         ("predict", "--run", str(tmp_path), "--text", "sentence: zinc"): 2,
+        ("convert", str(tmp_path), "new"): 2,
+        ("convert", str(tmp_path), "new", "--to", "gguf"): 2,
         ("sweep", "table1", "--dry-run", "--no-estimate"): 0,
         ("sweep", "demo", "--grid", "method.m=4", "--dry-run"): 2,
         ("report", str(tmp_path)): 2,

@@ -102,7 +102,7 @@ def build_dataset(
     if section.max_train_samples:
         splits["train"] = subset(splits["train"], section.max_train_samples, seed)
     tokenised = {
-        name: _tokenise(task, name, split, vocabulary, section) for name, split in splits.items()
+        name: tokenise(task, name, split, vocabulary, section) for name, split in splits.items()
     }
     return Dataset(
         **tokenised,
@@ -146,13 +146,18 @@ def encode_sources(
     return [[*ids[: source_length - 1], END] for ids in encoded], truncated
 
 
-def _tokenise(
+def tokenise(
     task: Task,
     name: str,
     rows: list[Row],
     vocabulary: Vocabulary,
     section: ExamplesSection,
 ) -> Split:
+    """The `Split` called `name` of `rows`, by the vocabulary of the backbone that reads them.
+
+    Raises:
+        CompacterError: a target is longer than `section.target_length`.
+    """
     texts = [with_prefix(task.source(row), section.prefix) for row in rows]
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
     texts = [task.target(row) for row in rows]

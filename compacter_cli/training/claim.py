@@ -82,8 +82,8 @@ def _entries(directory: Path) -> list[Path]:
     return sorted(entry for entry in directory.iterdir() if entry.name != LOCK)
 
 
-def check_writable(place: Path) -> None:
-    """Raise `UsageError` unless a file or folder can be made at `place`, or files in it.
+def check_writable(place: Path, hint: str = "choose another --output") -> None:
+    """Raise `UsageError`, with `hint`, unless a file or folder can be made at `place`, or in it.
 
     What is tried leaves no trace: a file without a name, in the nearest folder that is there.
     """
@@ -98,8 +98,7 @@ def check_writable(place: Path) -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a NUL
         raise UsageError(
-            f"cannot write to {place}: {getattr(error, 'strerror', None) or error}",
-            "choose another --output",
+            f"cannot write to {place}: {getattr(error, 'strerror', None) or error}", hint
         ) from error
 
 
