@@ -228,7 +228,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CompacterError(
-            f"cannot write {path}: {error.strerror}",
+            f"cannot write {path}: {error.strerror or error}",  # HDF5's errors have no strerror
             f"{way_out(error)}; what was saved before is whole",
         ) from error
 

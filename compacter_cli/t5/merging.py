@@ -57,7 +57,7 @@ def check_foldable(model: T5Model) -> None:
     if kind == "bottleneck":
         way_on += ", or put its layers into KerasHub's model by attach"
     what = _REFUSED.get(kind, f"layers of the kind {kind}")
-    raise UsageError(f"no plain T5 can be made of it: its method adds {what}", way_on)
+    raise UsageError(f"no plain T5 can be made of this run: its method adds {what}", way_on)
 
 
 def folded_weights(parts: Parts, shape: T5Shape) -> Mapping[str, Tensor]:
