@@ -4,7 +4,7 @@
 
 Each side is a process of its own that builds its model once; steps are asked of them in turn, A B
 A B, so that whatever else the machine does falls on both. Shapes, random weights' dimensions,
-optimizer, clipping, dropout, threads and environment are the same, and both train all layer norms.
+optimizer, clipping, dropout, threads and environment are the same, and both train the same weights.
 """
 
 import importlib.util

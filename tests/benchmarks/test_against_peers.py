@@ -51,7 +51,7 @@ def test_lengths_by_rule_are_1_3_tokens_a_word_and_3_a_name(script):
 
 
 def test_what_is_compared_must_be_known():
-    for wrong in (["--method", "lora"], ["--rte", "folder"], ["--json", "no/folder/x.json"]):
+    for wrong in (["--method", "lowrank"], ["--rte", "folder"], ["--json", "no/folder/x.json"]):
         done = run(*wrong)
         assert done.returncode == 2
         assert done.stderr.splitlines()[-1].startswith("error: ")
@@ -71,10 +71,21 @@ def test_ours_runs_with_a_share_of_a_real_epoch(rte_folder, tmp_path):
     assert (found["ratios"] is None) == (not PEERS)
 
 
+def test_the_ranks_of_lora_are_the_settings(script):
+    lora = script["Setting"](method="lora", rank=5)
+    assert sys.modules["setting"].recipe_for(lora).method.rank == 5
+
+
+def test_a_method_without_a_peer_runs_alone(script, capsys):
+    assert script["sides_of"](script["Setting"](method="lphm")) == ("ours",)
+    assert "lphm has no peer: ours runs alone" in capsys.readouterr().err
+
+
+@pytest.mark.peers
 @pytest.mark.skipif(not PEERS, reason="adapters is not installed (the extra `peers`)")
-@pytest.mark.parametrize("method", ["compacter", "compacterpp", "adapter", "full"])
+@pytest.mark.parametrize("method", ["compacter", "compacterpp", "adapter", "full", "lora", "ia3"])
 def test_both_sides_train_the_same_number_of_parameters(method, tmp_path):
-    done = run("--method", method, "--json", str(tmp_path / "found.json"))
+    done = run("--method", method, "--rank", "3", "--json", str(tmp_path / "found.json"))
     assert done.returncode == 0, done.stderr
     (found,) = json.loads((tmp_path / "found.json").read_text())
     assert found["ours"]["trained"] == found["peer"]["trained"]
