@@ -171,8 +171,9 @@ class T5Forward:
 
     def _self_attention(self, name: str, hidden: Tensor, scope: Scope) -> Tensor:
         """Self-attention with its norm and residual, (N, k) to (N, k)."""
-        queries, keys, values = self._queries_keys_values(name, hidden)
-        context = self.kernels.attention(name, queries, keys, values, scope)
+        linears = self._linears(name, "query", "key", "value")
+        norm = self.parts.norm(name)
+        context = self.kernels.self_attention(name, norm, hidden, linears, scope)
         return self._add_context(name, hidden, context, scope.queries)
 
     def _cross_attention(self, name: str, hidden: Tensor, states: Tensor, scope: Scope) -> Tensor:
@@ -195,7 +196,8 @@ class T5Forward:
         self, name: str, hidden: Tensor, bias: Tensor, cache: Cache, block: int, tokens: Tokens
     ) -> Tensor:
         """Self-attention of one token a row to those before it, which `cache` keeps."""
-        queries, *keys_values = self._queries_keys_values(name, hidden)
+        linears = self._linears(name, "query", "key", "value")
+        queries, *keys_values = self.kernels.normed(self.parts.norm(name), hidden, *linears)
         keys, values = (self.kernels.by_head(x, len(x)) for x in keys_values)
         source = cache.append(block, keys.mT, values)
         return self._add_context(name, hidden, self._attended(queries, source, bias), tokens)
@@ -224,10 +226,6 @@ class T5Forward:
             for linear in linears
         )
         return keys.mT, values
-
-    def _queries_keys_values(self, name: str, hidden: Tensor) -> tuple[Tensor, ...]:
-        linears = self._linears(name, "query", "key", "value")
-        return self.kernels.normed(self.parts.norm(name), hidden, *linears)
 
     def _cross_queries(self, name: str, hidden: Tensor) -> Tensor:
         query = self.parts.linear(f"{name}.query")

@@ -150,6 +150,16 @@ class Kernels:
             weights = self._dropped(weights, f"{place}.shares", real)
         return (weights @ v).transpose(1, 2).flatten(2).flatten(0, 1)
 
+    def self_attention(
+        self, place: str, norm: Norm, x: Tensor, linears: Sequence[Linear], scope: Scope
+    ) -> Tensor:
+        """Attention of hidden states (N, k), normed, to themselves: (N, H D).
+
+        `linears` make queries, keys and values of the normed states.
+        """
+        queries, keys, values = self.normed(norm, x, *linears)
+        return self.attention(place, queries, keys, values, scope)
+
     def cross_attention(
         self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
     ) -> Tensor:

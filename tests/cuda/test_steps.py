@@ -16,8 +16,10 @@ import pytest
 import torch
 
 from compacter_cli.methods import METHODS
+from compacter_cli.profiling.saved import saved_tensors
 from compacter_cli.t5.batch import collate
 from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.fused.kernels import FusedKernels
 from compacter_cli.t5.model import T5Model
 from compacter_cli.training.trainer import Group, Trainer, adamw
 
@@ -196,6 +198,33 @@ def test_blocks_that_run_a_second_time_take_the_same_step(name, execution):
         for remat in (True, False)
     )
     assert_same_step(again, once)
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="a CPU has no memory-efficient attention")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", ["full", "compacter"])
+def test_queries_keys_and_values_of_self_attention_are_made_again(name, precision, monkeypatch):
+    made, by_heads = [], FusedKernels._by_heads
+
+    def spy(self, *tensors_and_scope):
+        three, scope = by_heads(self, *tensors_and_scope), tensors_and_scope[-1]
+        if scope.queries is scope.keys:
+            made.append([x.detach() for x in three])
+        return three
+
+    monkeypatch.setattr(FusedKernels, "_by_heads", spy)
+    model = model_of(name, "fused", DEVICE, dropout=0.1, compute_dtype=precision)
+    with keras.device(DEVICE):
+        with saved_tensors({}) as saved:
+            loss = model.loss_of(batch_of(DEVICE), training=True)
+        blocks = len(made)
+        storages = {x.untyped_storage().data_ptr() for three in made for x in three}
+        kept = saved.storages.keys() & storages
+        loss.backward()
+    assert not kept
+    assert len(made) == 2 * blocks > 0
+    for one, other in zip(made[:blocks], reversed(made[blocks:]), strict=True):
+        assert all(map(torch.equal, one, other))
 
 
 @pytest.mark.parametrize("name", ["full", "compacter", "bitfit"])

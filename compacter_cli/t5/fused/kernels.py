@@ -5,6 +5,7 @@ N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import keras
@@ -16,6 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.fused.cross_attention import absorbed
 from compacter_cli.t5.fused.feed_forward import ActivatedDrop, ReluDrop
+from compacter_cli.t5.fused.self_attention import Made, RemadeAttention, can_be_remade
 from compacter_cli.t5.kernels import Kernels, Projection, Scope
 from compacter_cli.t5.lean.cross_attention import absorbing_is_cheaper
 from compacter_cli.t5.parts import Linear, Norm
@@ -71,13 +73,20 @@ class FusedKernels(Kernels):
     def attention(
         self, place: str, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope
     ) -> Tensor:
-        rows = len(scope.queries.mask)
-        q, k, v = (self.by_head(x, rows) for x in (queries, keys, values))
-        assert scope.bias is not None  # as `within` and `across` give it
-        bias = scope.bias.expand(*q.shape[:3], k.shape[2])
-        with sdpa_kernel(BACKENDS):
-            context = functional.scaled_dot_product_attention(q, k, v, bias, self._rate, scale=1.0)
-        return context.transpose(1, 2).flatten(2).flatten(0, 1)
+        return self._attended(self._by_heads(queries, keys, values, scope), scope)
+
+    def self_attention(
+        self, place: str, norm: Norm, x: Tensor, linears: Sequence[Linear], scope: Scope
+    ) -> Tensor:
+        def make(x: Tensor) -> Made:
+            queries, keys, values = self.normed(norm, x, *linears)
+            return self._by_heads(queries, keys, values, scope)
+
+        made = make(x)
+        bias = _expanded(scope.bias, made)
+        if not can_be_remade(made, bias, self._rate):
+            return self._attended(made, scope)
+        return _by_token(RemadeAttention.apply(*made, bias, x.detach(), make, self._rate))
 
     def absorbs(self, target: int, source: int) -> bool:
         return absorbing_is_cheaper(target, source, self.head_size)
@@ -118,6 +127,30 @@ class FusedKernels(Kernels):
     @property
     def _rate(self) -> float:
         return self.dropout.rate if self.dropout is not None else 0.0
+
+    def _by_heads(self, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Made:
+        rows = len(scope.queries.mask)
+        return self.by_head(queries, rows), self.by_head(keys, rows), self.by_head(values, rows)
+
+    def _attended(self, made: Made, scope: Scope) -> Tensor:
+        """Attention of queries to keys and values by head, as tokens (N, H D)."""
+        q, k, v = made
+        bias = _expanded(scope.bias, made)
+        with sdpa_kernel(BACKENDS):
+            context = functional.scaled_dot_product_attention(q, k, v, bias, self._rate, scale=1.0)
+        return _by_token(context)
+
+
+def _expanded(bias: Tensor | None, made: Made) -> Tensor:
+    """A bias as that of all pairs of queries and keys, (B, H, Q, K)."""
+    assert bias is not None  # as `within` and `across` give it
+    queries, keys, _ = made
+    return bias.expand(*queries.shape[:3], keys.shape[2])
+
+
+def _by_token(context: Tensor) -> Tensor:
+    """(B, H, Q, D) to (B Q, H D)."""
+    return context.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 def _aligned(bias: Tensor | None) -> Tensor:
