@@ -41,10 +41,11 @@ class Dropout:
     @property
     def scale(self) -> float:
         """Factor on what is kept: the reciprocal of its exact share."""
-        return LEVELS / (LEVELS - self._dropped_levels)
+        return LEVELS / (LEVELS - self.dropped_levels)
 
     @property
-    def _dropped_levels(self) -> int:
+    def dropped_levels(self) -> int:
+        """Of the `LEVELS` that a draw can have, how many drop an element."""
         return min(round(self.rate * LEVELS), LEVELS - 1)
 
     def bits(self, site: str, count: int, device: str | torch.device) -> Tensor:
@@ -54,7 +55,7 @@ class Dropout:
         if stream is None:
             kind = _CpuStream if name == "cpu" else _DeviceStream
             stream = self._streams[name] = kind(self.key, device)
-        return stream.bits(site, -(-count // 8), self._dropped_levels - LEVELS // 2)
+        return stream.bits(site, -(-count // 8), self.dropped_levels - LEVELS // 2)
 
     def factors(self, site: str, count: int, device: str | torch.device) -> Tensor:
         """Factor of each of `count` elements, float32: 0 or `scale`."""

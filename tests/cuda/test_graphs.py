@@ -27,8 +27,8 @@ CHANGES = SimpleNamespace(
 KEYS = [(7, update, 0, 0) for update in range(4)]
 
 
-def model_of(name, **settings):
-    return STEPS.model_of(name, "fused", "cuda", "gated", **settings)
+def model_of(name, kind="gated", **settings):
+    return STEPS.model_of(name, "fused", "cuda", kind, **settings)
 
 
 def passes_of(model):
@@ -53,9 +53,12 @@ def computed(model, batch, key):
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("name", METHODS)
-def test_a_replayed_pass_drops_and_computes_what_one_without_a_graph_does(name, precision):
-    model = model_of(name, dropout=0.1, compute_dtype=precision)
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [*((name, "gated") for name in METHODS), ("full", "v1_0"), ("compacter", "v1_0")],
+)
+def test_a_replayed_pass_drops_and_computes_what_one_without_a_graph_does(name, kind, precision):
+    model = model_of(name, kind, dropout=0.1, compute_dtype=precision)
     passes, batch = passes_of(model), STEPS.batch_of("cuda")
     found = [replayed(passes, model, batch, key) for key in KEYS]  # as is, captured, replayed
     assert len(passes._graphs) == 1

@@ -6,6 +6,7 @@ N tokens, B batch, S source, T target, k hidden, H heads, D size of a head
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import ClassVar
 
 import keras
@@ -16,7 +17,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.fused.cross_attention import absorbed
-from compacter_cli.t5.fused.feed_forward import ActivatedDrop, ReluDrop
+from compacter_cli.t5.fused.drop import Drops
+from compacter_cli.t5.fused.feed_forward import ActivatedDrop
 from compacter_cli.t5.fused.self_attention import Made, RemadeAttention, can_be_remade
 from compacter_cli.t5.kernels import Kernels, Projection, Scope
 from compacter_cli.t5.lean.cross_attention import absorbing_is_cheaper
@@ -84,9 +86,9 @@ class FusedKernels(Kernels):
 
         made = make(x)
         bias = _expanded(scope.bias, made)
-        if not can_be_remade(made, bias, self._rate):
+        if not can_be_remade(made, bias, self._drops.rate):
             return self._attended(made, scope)
-        return _by_token(RemadeAttention.apply(*made, bias, x.detach(), make, self._rate))
+        return _by_token(RemadeAttention.apply(*made, bias, x.detach(), make, self._drops.rate))
 
     def absorbs(self, target: int, source: int) -> bool:
         return absorbing_is_cheaper(target, source, self.head_size)
@@ -102,7 +104,7 @@ class FusedKernels(Kernels):
     ) -> Tensor:
         assert scope.bias is not None  # as `across` gives it
         asked = queries.unflatten(0, (len(states), -1))
-        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._rate)
+        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._drops.rate)
         return context.flatten(0, 1)
 
     def feed_forward(
@@ -111,22 +113,25 @@ class FusedKernels(Kernels):
         before = self.linear(w_in, x)
         if self.activation is keras.activations.relu and gate is None:
             kept = out.weight.requires_grad or bool(out.delta) or out.before is not None
-            inner = ReluDrop.apply(before, self._rate, kept)
+            inner = self._drops.relu_drop(f"{place}.inner", before, kept)
         else:
             beside = None if gate is None else self.linear(gate, x)
-            inner = ActivatedDrop.apply(before, beside, self._rate, self.activation)
+            inner = ActivatedDrop.apply(before, beside, self._drops.rate, self.activation)
         return self.linear(out, inner)
 
     def drop(self, place: str, x: Tensor, tokens: Tokens) -> Tensor:
-        return functional.dropout(x, self._rate) if self._rate else x
+        return self._drops.drop(place, x)
+
+    def add_dropped(self, place: str, residual: Tensor, x: Tensor, tokens: Tokens) -> Tensor:
+        return self._drops.add_dropped(place, residual, x)
 
     def labelled(self, hidden: Tensor, targets: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         # Choosing the real ones would wait for the device, to know how many they are.
         return hidden.flatten(0, 1), targets.masked_fill(~mask, IGNORED).flatten()
 
-    @property
-    def _rate(self) -> float:
-        return self.dropout.rate if self.dropout is not None else 0.0
+    @cached_property
+    def _drops(self) -> Drops:
+        return Drops(self.dropout)
 
     def _by_heads(self, queries: Tensor, keys: Tensor, values: Tensor, scope: Scope) -> Made:
         rows = len(scope.queries.mask)
@@ -137,7 +142,9 @@ class FusedKernels(Kernels):
         q, k, v = made
         bias = _expanded(scope.bias, made)
         with sdpa_kernel(BACKENDS):
-            context = functional.scaled_dot_product_attention(q, k, v, bias, self._rate, scale=1.0)
+            context = functional.scaled_dot_product_attention(
+                q, k, v, bias, self._drops.rate, scale=1.0
+            )
         return _by_token(context)
 
 
