@@ -8,10 +8,8 @@ element's own: the backward pass draws them again. The host knows no seed, so th
 as a CUDA graph drops others in each replay.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,9 +21,15 @@ from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 triton = import_module("triton")
 tl = import_module("triton.language")
 
-Pointer: TypeAlias = Any
-Block: TypeAlias = Any
-constexpr: TypeAlias = int  # by this name of a parameter's type Triton knows what it compiles in
+# What annotates a kernel's parameters: Triton looks these names up, and knows what is compiled in
+# by the last of them.
+if TYPE_CHECKING:
+    Pointer: TypeAlias = Any
+    Block: TypeAlias = Any
+    constexpr: TypeAlias = int
+else:
+    Pointer = Block = tl.tensor
+    constexpr = tl.constexpr
 
 GROUPS = 128  # of a program
 MOST_ELEMENTS = 2**31 - 8 * GROUPS  # they are counted in 32 bits
