@@ -49,11 +49,18 @@ class Attached:
     layers: dict[str, keras.layers.Layer]
     trained: dict[str, keras.Variable]
     _originals: dict[str, tuple[keras.Variable, Any]]  # backend tensors of what was there
+    _wrapped: tuple[str, ...]  # the projections that have one of the layers
 
     def detach(self) -> None:
-        """Take the layers out again and give the backbone its own values back, all trainable."""
-        for name in adapted_projections(self.backbone):
+        """Take the layers out again and give the backbone its own values back, all trainable.
+
+        A second time it does nothing.
+        """
+        if not self._wrapped:
+            return
+        for name in self._wrapped:
             unwrap(self.backbone, name)
+        self._wrapped = ()
         for variable, value in self._originals.values():
             variable.assign(value)
         for variable in backbone_weights(self.backbone).values():
@@ -102,7 +109,7 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
         _check_fit(saved, trained)  # before anything of the backbone is changed
     for name, (layer, how) in places.items():
         wrap(backbone, name, layer, how)
-    attached = _frozen_but(backbone, weights, layers, trained)
+    attached = _frozen_but(backbone, weights, layers, trained, tuple(places))
     if saved:
         assign_all(trained, saved.tensors)
     return attached
@@ -145,6 +152,7 @@ def _frozen_but(
     weights: Mapping[str, keras.Variable],
     layers: dict[str, keras.layers.Layer],
     trained: dict[str, keras.Variable],
+    wrapped: tuple[str, ...],
 ) -> Attached:
     """The backbone, frozen but for `trained`, whose values are kept."""
     originals = {}
@@ -152,7 +160,7 @@ def _frozen_but(
         variable.trainable = name in trained
         if variable.trainable:
             originals[name] = (variable, keras.ops.copy(variable))
-    return Attached(backbone, layers, trained, originals)
+    return Attached(backbone, layers, trained, originals, wrapped)
 
 
 def _check_fit(saved: AdapterFile, trained: Mapping[str, keras.Variable]) -> None:

@@ -11,7 +11,7 @@ from compacter_cli.adapters.loaded import LoadedAdapter, Shares
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     import torch
@@ -64,9 +64,17 @@ class Predictor:
         self.backbone = backbone
         self.adapters: dict[str, LoadedAdapter] = {}
         given = adapter if isinstance(adapter, Mapping) else {ONLY: adapter}
-        recipes = recipe if isinstance(recipe, Mapping) else dict.fromkeys(given, recipe)
         if not given:
             raise UsageError("expected at least one adapter, got none", 'such as {"rte": DIR}')
+        if isinstance(adapter, Mapping) != isinstance(recipe, Mapping) and recipe is not None:
+            raise UsageError(
+                "expected one recipe for one adapter, or recipes by the names of several",
+                "leave it out where an adapter's own is meant",
+            )
+        recipes = recipe if isinstance(recipe, Mapping) else {ONLY: recipe}
+        if isinstance(recipe, Mapping):
+            for name in recipe:
+                self._check_named(name, given)
         for name, directory in given.items():
             self.add(name, directory, recipes.get(name))
 
@@ -120,7 +128,8 @@ class Predictor:
         if len(self.adapters) > 1:
             raise UsageError(
                 f"{len(self.adapters)} adapters are loaded, and it is not said which is meant",
-                f"adapter=NAME, one of {', '.join(self.adapters)}",
+                f"name one of {', '.join(map(repr, self.adapters))}: predict(..., adapter=NAME), "
+                "predictor.adapters[NAME]",
             )
         return next(iter(self.adapters.values()))
 
@@ -240,11 +249,15 @@ class Predictor:
         return [self._named(name) for name in names]
 
     def _named(self, name: str) -> LoadedAdapter:
-        if name not in self.adapters:
-            raise UsageError(
-                f'there is no adapter "{excerpt(name)}"', nearest_or_all(name, self.adapters)
-            )
+        self._check_named(name, self.adapters)
         return self.adapters[name]
+
+    @staticmethod
+    def _check_named(name: str, known: Collection[str]) -> None:
+        if name not in known:
+            alone = 'the only one has no name: leave it out, or give {"name": DIR}'
+            hint = alone if set(known) == {ONLY} else nearest_or_all(name, known)
+            raise UsageError(f'there is no adapter "{excerpt(name)}"', hint)
 
 
 @dataclass(frozen=True)
@@ -335,14 +348,15 @@ def _check_together(adapters: Mapping[str, LoadedAdapter]) -> None:
     precisions = {one.recipe.backbone.precision for one in adapters.values()}
     if len(precisions) > 1:
         raise UsageError(
-            f"adapters are computed together in one precision, got {' and '.join(precisions)}",
+            "adapters are computed together in one precision, got "
+            f"{' and '.join(sorted(precisions))}",
             "give all recipes the same backbone.precision",
         )
     for name, one in adapters.items():
         if why := one.model.unmixable:
             raise UsageError(
                 f'the adapter "{name}" ({one.recipe.method.name}) cannot be one of several: {why}',
-                "give it a Predictor of its own",
+                "ask it alone: predict --run RUN, or a Predictor of its own",
             )
 
 

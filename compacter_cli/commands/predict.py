@@ -28,15 +28,12 @@ if TYPE_CHECKING:
     from compacter_cli.tasks.base import Row, Task
 
 
-ONLY = ""  # the name of an adapter that is given without one
-
-
 class Answer(TypedDict):
     """An answer to a source text.
 
     `prediction` is a label's name, or the text that the model wrote where it is no label;
     `probabilities` are those of all labels by name, `None` for free text; `right` are all right
-    answers, where they are known; `adapter` is the name of the one that answered, of several.
+    answers, where they are known; `adapter` is the name of the one that answered, of those named.
     """
 
     text: str
@@ -145,6 +142,8 @@ def predict(
         UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone.
     """
+    from compacter_cli.adapters.predictor import ONLY
+
     asked = Asked({ONLY: Chosen(Path(adapter), recipe)}, texts, device=device)
     return [answer for batch in asked.batches() for answer in batch]
 
@@ -162,6 +161,8 @@ def runs_of(run: Path | None, adapters: Sequence[str] | None) -> dict[str, Path]
     Raises:
         UsageError: none is given, both kinds are, or one is not written as NAME=RUN.
     """
+    from compacter_cli.adapters.predictor import ONLY
+
     if (run is None) == (not adapters):
         got = "both" if run else "neither"
         raise UsageError(f"expected --run or --adapter, got {got}", "such as --run RUN")
@@ -199,7 +200,7 @@ class Asked:
     Attributes:
         adapters: the adapters by name.
         texts: source texts.
-        names: the adapter of each text; `None` where there is only one.
+        names: the adapter of each text; `None` where the only one has no name.
         right: all right answers to each text, where they are known.
         device: "cpu" or "cuda"; a GPU where there is one.
     """
@@ -267,11 +268,11 @@ def write_answers(asked: Asked, output: Path, resume: bool = False) -> None:
     from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.commands.answer_file import AnswerFile, key_of
 
-    of = [
-        (name, read_manifest(directory)["sha256"], recipe.plain())
-        for name, (directory, recipe) in asked.adapters.items()
-    ]
-    key = key_of(of, asked.names, asked.right, texts=asked.texts)
+    settings: list[object] = []
+    for name, (directory, recipe) in sorted(asked.adapters.items()):
+        settings += [read_manifest(directory)["sha256"], recipe.plain()]
+        settings += [name] if asked.names is not None else []
+    key = key_of(*settings, asked.names or asked.right, texts=asked.texts)
     file = AnswerFile(output, key, asked.texts, asked.batch_size)
     with file.growing(resume):
         for batch in asked.batches(file.done):

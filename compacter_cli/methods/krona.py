@@ -23,7 +23,7 @@ class KronA(Delta):
     """The factor s on the product."""
 
     title: ClassVar[str] = "KronA"
-    learning_rate = 4e-3  # KronA's own could not be read: what the search on the demo tasks chose
+    learning_rate = 4e-3  # KronA's own could not be read: what a search chose for dense adapters
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         found = super().problems(shape)

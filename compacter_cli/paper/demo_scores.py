@@ -1,7 +1,7 @@
 """What the demo tasks scored on the demo backbone, from the file that a benchmark writes.
 
-`compacter sweep demo` trains every method on every demo task, and `benchmarks/demo_scores.py`
-writes `demo_scores.json` out of it; nothing in it is typed by hand.
+`compacter sweep demo` trains the paper's methods on every demo task, and
+`benchmarks/demo_scores.py` writes `demo_scores.json` out of it; nothing in it is typed by hand.
 """
 
 import json

@@ -1,6 +1,6 @@
 """A method's deltas as plain tensors: those of one forward pass, made together.
 
-L deltas of one shape, n division, r rank, p parts of an input: k = n p
+L deltas of one shape, n division, r rank, n parts of p numbers of an input: k = n p
 """
 
 from __future__ import annotations

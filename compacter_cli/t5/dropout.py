@@ -23,8 +23,8 @@ class Dropout:
     A key decides one stream of draws, and every place takes the next part of it: a draw for each
     of its real elements, padding left out, in the order of rows, filled up to whole bytes of bits.
     The lean and the reference execution come to the places in the same order, so they drop the same
-    elements; the fused one draws by torch's own dropout, and reads the rate alone. A
-    place that is come to again, where a block runs a second time, has what it had.
+    elements; the fused one draws otherwise, and takes rate and scale from here. A place that is
+    come to again, where a block runs a second time, has what it had.
 
     The stream is numpy's SFC64 on a CPU and torch's generator elsewhere: see `stream_of`.
 
@@ -62,14 +62,9 @@ class Dropout:
         return factors(self.bits(site, count, device), self.scale, torch.float32, stop=count)
 
 
-def stream_of(device: str, draws_globally: bool = False) -> str:
-    """Which stream dropout is drawn from on a device: a run that goes on must draw the same one.
-
-    `draws_globally` is the execution's: whether it leaves drawing to torch's own dropout.
-    """
-    if draws_globally:
-        return "torch's own"
-    return "sfc64" if device == "cpu" else "torch"
+def stream_of(device: torch.device) -> str:
+    """Which stream `Dropout` draws from on a device: a run that goes on must draw the same one."""
+    return "sfc64" if device.type == "cpu" else "torch"
 
 
 def seed_device(device: torch.device, key: Sequence[int]) -> None:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from compacter_cli.t5.batch import Batch
-from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.dropout import Dropout, stream_of
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
@@ -61,6 +61,11 @@ class Kernels:
 
     draws_globally: ClassVar[bool] = False
     """Whether dropout is drawn from torch's global generator, and not from a stream of its own."""
+
+    @staticmethod
+    def stream(device: torch.device) -> str:
+        """Which stream dropout is drawn from on a device: one that goes on must draw the same."""
+        return stream_of(device)
 
     @staticmethod
     def sized(batch: Batch) -> Batch:

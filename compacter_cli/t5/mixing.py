@@ -20,6 +20,7 @@ from compacter_cli.t5.tokens import Tokens
 if TYPE_CHECKING:
     from compacter_cli.t5.forward import T5Forward
 
+OF_HEAD = {True: {"head", "head.bias"}, False: {"head.bias"}}  # an adapter's own, of a tied one
 OF_SOURCE = (".cross_attention.key", ".cross_attention.value")  # what the decoder has of it
 
 
@@ -95,7 +96,9 @@ class MixedParts(Parts):
 
     def head(self, hidden_dim: int, tied: bool) -> tuple[Linear, float]:
         heads, scales = zip(*(parts.head(hidden_dim, tied) for parts in self.each), strict=True)
-        return heads[0]._replace(segments=tuple(zip(self.rows, heads, strict=True))), scales[0]
+        own = any(parts.weights.keys() & OF_HEAD[tied] for parts in self.each)
+        segments = tuple(zip(self.rows, heads, strict=True)) if own else ()
+        return heads[0]._replace(segments=segments), scales[0]
 
     def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
         counts = self._counts(owner)

@@ -199,6 +199,11 @@ class T5Model(keras.Model):
         """Whether dropout is drawn from torch's global generator of the device."""
         return EXECUTIONS[self.execution].draws_globally
 
+    @property
+    def dropout_stream(self) -> str:
+        """Which stream dropout is drawn from: one that goes on must draw the same."""
+        return EXECUTIONS[self.execution].stream(self.device)
+
     def trained_tensors(self) -> dict[str, Tensor]:
         """The float32 tensor of every trained weight by structural name."""
         return {name: self.named_weights[name].value for name in self.trained}

@@ -147,10 +147,15 @@ class AdaptedProjection(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="compacter")
 class SummedProjection(AdaptedProjection):
-    """A projection with a layer beside it: `projection(x) + adapter(x)`."""
+    """A projection with a layer beside it: `activation(x W + adapter(x))`.
+
+    KerasHub's feed-forward has its activation in a projection, before which the sum is taken.
+    """
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self.projection(inputs) + self.adapter(inputs)
+        weight = keras.ops.cast(self.projection.kernel, inputs.dtype)
+        total = keras.ops.matmul(inputs, weight) + self.adapter(inputs)
+        return self.projection.activation(total)
 
 
 @keras.saving.register_keras_serializable(package="compacter")

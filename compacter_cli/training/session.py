@@ -284,14 +284,13 @@ class Session:
         import torch
 
         import compacter_cli
-        from compacter_cli.t5.dropout import stream_of
 
         return {
             "compacter": compacter_cli.__version__,
             "torch": torch.__version__,
             "device": self.device,
             "threads": torch.get_num_threads(),
-            "dropout": stream_of(self.device, self.model.draws_globally),
+            "dropout": self.model.dropout_stream,
         }
 
     def _save(self, which: str, epoch: Epoch | None = None) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from compacter_cli.errors import CompacterError, NotFiniteError, excerpt
+from compacter_cli.training.memory import is_out_of_memory
 from compacter_cli.training.passes import passes_for
 from compacter_cli.training.records import UpdateLine
 
@@ -136,15 +137,18 @@ class Trainer:
 
     def _backward(self, batches: Sequence[Batch]) -> tuple[float, float]:
         """The token-mean loss of all batches and the norm of its gradient, which is clipped."""
-        try:
-            loss = self._add_gradients(batches)
-        except torch.OutOfMemoryError:
-            if not self._passes.make_room():
-                raise
-            loss = None
-        if loss is None:  # by now nothing holds what the failed pass had
-            loss = self._add_gradients(batches)
+        while (loss := self._added_or_room(batches)) is None:
+            pass  # by now nothing holds what the failed pass had
         return loss, self._passes.clip(self.clip_norm).item()
+
+    def _added_or_room(self, batches: Sequence[Batch]) -> float | None:
+        """As `_add_gradients`; `None` where memory was lacking, and passes gave some back."""
+        try:
+            return self._add_gradients(batches)
+        except RuntimeError as error:
+            if not is_out_of_memory(error) or not self._passes.make_room():
+                raise
+        return None
 
     def _add_gradients(self, batches: Sequence[Batch]) -> float:
         """The token-mean loss of all batches, whose gradient is then the weights'."""

@@ -23,6 +23,7 @@ from compacter_cli.t5.placement import AdaptedProjection, backbone_weights
 from compacter_cli.t5.random_backbone import tiny_backbone as smoke_backbone
 
 ADAPTERS = ["adapter", "compacter", "compacterpp", "lora", "ia3", "lphm", "krona"]
+EVERYWHERE = ["query", "key", "value", "output", "feed_forward.input", "feed_forward.output"]
 
 
 _MADE = {}
@@ -114,6 +115,21 @@ def test_logits_and_gradients_are_those_of_the_model(
         assert (variable.value.grad is None) == (weight not in model.trained), weight
 
 
+@pytest.mark.parametrize("kind", ["v1_0", "gated"])
+@pytest.mark.parametrize("name", ["lora", "krona"])
+def test_a_delta_stands_before_the_activation_of_its_projection(
+    tiny_backbone, untouched, token_batch, name, kind
+):
+    gate = ["feed_forward.gate"] if kind == "gated" else []
+    method = METHODS[name](projections=[*EVERYWHERE, *gate])
+    backbone, batch = tiny_backbone(kind, num_layers=1), token_batch()
+    attached, model = attach(backbone, method), T5Model(untouched(kind), method)
+    values = values_for(attached.trained)
+    assign(attached, values)
+    model.assign(values)
+    assert_near(real(lm_on(backbone)(batch), batch), real(model(batch), batch), 3e-5)
+
+
 def test_untrained_layers_follow_the_seed_as_the_model_s_do(tiny_backbone):
     backbone = tiny_backbone(num_layers=1)
     attached = attach(backbone, settings("compacter"), seed=5)
@@ -142,6 +158,18 @@ def test_detach_gives_the_backbone_back(tiny_backbone, token_batch, name):
     for weight, value in snapshot(backbone).items():
         assert np.array_equal(value, weights[weight]), weight
     assert not any(isinstance(layer, AdaptedProjection) for layer in backbone._flatten_layers())
+
+
+def test_detaching_twice_leaves_what_was_attached_since(tiny_backbone):
+    backbone = tiny_backbone(num_layers=1)
+    first = attach(backbone, settings("compacterpp"))
+    first.detach()
+    second = attach(backbone, settings("lora"))
+    trainable = {id(variable) for variable in backbone.trainable_variables}
+    first.detach()
+    assert {id(variable) for variable in backbone.trainable_variables} == trainable
+    assert sum(isinstance(x, AdaptedProjection) for x in backbone._flatten_layers()) == 6
+    second.detach()
 
 
 def test_another_method_can_be_attached_after_detaching(tiny_backbone, untouched, token_batch):

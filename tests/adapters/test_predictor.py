@@ -508,7 +508,7 @@ def test_what_changes_the_backbones_weights_is_refused_beside_others(
     predictor = Predictor(backbone, several)
     with pytest.raises(UsageError, match=f'the adapter "own" {why}') as caught:
         predictor.add("own", untrained("own", **method))
-    assert caught.value.hint == "give it a Predictor of its own"
+    assert caught.value.hint == "ask it alone: predict --run RUN, or a Predictor of its own"
     assert list(predictor.adapters) == list(several)
     assert Predictor(backbone, {"own": untrained("alone", **method)}).predict(TEXTS)
 
@@ -533,6 +533,20 @@ def test_which_adapter_answers_must_be_said_and_be_there(backbone, several):
         predictor.swap(several["ours"])
     with pytest.raises(UsageError, match="at least one adapter, got none"):
         Predictor(backbone, {})
+    with pytest.raises(UsageError, match='there is no adapter "lora"') as caught:
+        Predictor(backbone, several["ours"]).predict(TEXTS, adapter="lora")
+    assert "the only one has no name" in caught.value.hint
+
+
+def test_recipes_go_by_the_names_of_the_adapters(backbone, several):
+    recipe = Predictor(backbone, several["ours"]).recipe
+    pair = {name: several[name] for name in ("ours", "lora")}
+    for wrong in (recipe, {"": recipe}, {"lore": recipe}):
+        with pytest.raises(UsageError, match=r"recipes by the names of several|no adapter"):
+            Predictor(backbone, pair, wrong)
+    predictor = Predictor(backbone, pair, {"ours": recipe})
+    assert predictor.adapters["ours"].recipe is recipe
+    assert predictor.adapters["lora"].recipe.method.name == "lora"
 
 
 def test_names_are_taken_once_and_the_last_one_stays(backbone, several):

@@ -81,11 +81,12 @@ class GraphedPasses:
         lengths = (len(batch), batch.source_ids.shape[1], batch.target_ids.shape[1])
         if lengths in self._seen and lengths not in self._graphs:
             self._try_to_capture(batch, lengths)
-        self._seen.add(lengths)
         if graph := self._graphs.get(lengths):
             return self._replay(graph, batch, key, tokens)
         with self._capturing_stream():
-            return self._pass(batch, tokens, key)
+            loss = self._pass(batch, tokens, key)
+        self._seen.add(lengths)
+        return loss
 
     def release(self) -> None:
         """Give back the graphs and their memory; lengths are captured anew when they come again."""

@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.fused.cross_attention import absorbed
-from compacter_cli.t5.fused.drop import Drops
+from compacter_cli.t5.fused.drop import Drops, triton_works
 from compacter_cli.t5.fused.feed_forward import ActivatedDrop
 from compacter_cli.t5.fused.self_attention import Made, RemadeAttention, can_be_remade
 from compacter_cli.t5.kernels import Kernels, Projection, Scope
@@ -42,6 +42,10 @@ class FusedKernels(Kernels):
     """
 
     draws_globally: ClassVar[bool] = True
+
+    @staticmethod
+    def stream(device: torch.device) -> str:
+        return "triton" if device.type == "cuda" and triton_works(device) else "torch's own"
 
     @staticmethod
     def sized(batch: Batch) -> Batch:
