@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compacter_cli.t5.forward import Encoded, T5Forward
     from compacter_cli.t5.loading import Backbone
 
+Labels = tuple[tuple[str, str], ...]  # target texts with the names of what they mean
 Shares = dict[str, float] | None  # probability by label's name, none for free text
 
 
@@ -64,6 +65,11 @@ class LoadedAdapter:
 
         return answer_length(self.task, self._vocabulary, self.recipe.data)
 
+    @property
+    def labels(self) -> Labels:
+        """The labels' target texts with their names; none of a free-text task."""
+        return tuple((target, self.label_of(target)) for target in self.task.targets)
+
     def read(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of source texts, behind the task's name where the method puts it there."""
         from compacter_cli.data.dataset import encode_sources, with_prefix
@@ -79,12 +85,16 @@ class LoadedAdapter:
         """The name of the label that an answer is, or the answer itself."""
         return self.task.label_of(answer) or answer
 
-    def weigh(self, ids: torch.Tensor, mask: torch.Tensor, encoded: Encoded) -> list[Shares]:
-        """`{label's name: probability}` of each source; `None` for each of a free-text task."""
-        targets = self.task.targets
-        if not targets:
+    def weigh(
+        self, ids: torch.Tensor, mask: torch.Tensor, encoded: Encoded, forward: T5Forward
+    ) -> list[Shares]:
+        """`{label's name: probability}` of each source; `None` for each of a free-text task.
+
+        `forward` is the pass over these rows, which may be other adapters' of the same labels too.
+        """
+        if not self.labels:
             return [None] * len(ids)
-        names = [self.label_of(target) for target in targets]
+        targets, names = zip(*self.labels, strict=True)
         labels = [[*tokens, END] for tokens in self._vocabulary.encode(targets)]
-        scores = self.model.label_scores(ids, mask, labels, self.forward, encoded)
+        scores = self.model.label_scores(ids, mask, labels, forward, encoded)
         return [dict(zip(names, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
-from compacter_cli.adapters.loaded import LoadedAdapter, Shares
+from compacter_cli.adapters.loaded import Labels, LoadedAdapter, Shares
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
@@ -310,13 +311,25 @@ class _Batch:
         return [text for one, own in self._split() for text in one.write(rows[own])]
 
     def weigh(self) -> list[Shares]:
-        """The labels' probabilities of each row."""
+        """The labels' probabilities of each row; those of the same labels are weighed together."""
+        from compacter_cli.t5.mixing import mixed
+
+        alike: dict[Labels, list[tuple[LoadedAdapter, slice]]] = defaultdict(list)
+        for one, own in self._split():
+            alike[one.labels].append((one, own))
         states, real = self.encoded
-        return [
-            shares
-            for one, own in self._split()
-            for shares in one.weigh(self.ids[own], self.mask[own], (states[own], real[own]))
-        ]
+        found: list[Shares] = [None] * len(self.ids)
+        for members in alike.values():
+            places = [place for _, own in members for place in range(own.start, own.stop)]
+            forward = mixed(
+                [one.forward for one, _ in members], [own.stop - own.start for _, own in members]
+            )
+            encoded = states[places], real[places]
+            first, _ = members[0]
+            shares = first.weigh(self.ids[places], self.mask[places], encoded, forward)
+            for place, share in zip(places, shares, strict=True):
+                found[place] = share
+        return found
 
     def answer_and_weigh(self) -> list[tuple[str, Shares]]:
         """The label, or text, of each row, with the labels' probabilities."""

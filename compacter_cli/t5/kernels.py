@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,7 +22,6 @@ from compacter_cli.t5.dropout import Dropout, stream_of
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
-Part = TypeVar("Part")
 MASKED = -1e9  # added to the scores of positions that must not be seen
 Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
 KeysValues: TypeAlias = tuple[Tensor, Tensor]  # (B, H, D, S) and (B, H, S, D)
@@ -98,9 +97,10 @@ class Kernels:
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """T5's layer norm: no mean is taken, and the variance in float32."""
-        if norm.segments:
-            return _by_segment(self.norm, norm.segments, x)
-        return self._norm(norm, x)
+        y = self._norm(norm, x)
+        for first, end, own in norm.segments:
+            y[first:end] = self._norm(own, x[first:end])
+        return y
 
     def _norm(self, norm: Norm, x: Tensor) -> Tensor:
         """`norm` of one weight."""
@@ -123,20 +123,17 @@ class Kernels:
         return linear.with_changes(self.product(x, linear.weight, linear.bias), added)
 
     def _mixed(self, linear: Linear, x: Tensor) -> Tensor:
-        """`linear` of which tokens have different changes: one product of all, changed in parts."""
-        sizes, each = zip(*linear.segments, strict=True)
-        if any(one.before is not None for one in each):
-            x = _by_segment(lambda one, part: one.fed(part), linear.segments, x)
-        products = self.product(x, linear.weight, None).split(sizes)
-        return torch.cat(
-            [
-                one.with_changes(
-                    product if one.bias is None else product + one.bias,
-                    None if one.delta is None else one.delta(given),
-                )
-                for one, product, given in zip(each, products, x.split(sizes), strict=True)
-            ]
-        )
+        """`linear` where some tokens have changes of their own: one product, changed in parts."""
+        if any(own.before is not None for *_, own in linear.segments):
+            x = x.clone()
+            for first, end, own in linear.segments:
+                x[first:end] = own.fed(x[first:end])
+        y = self.product(x, linear.weight, None)
+        for first, end, own in linear.segments:
+            part, added = y[first:end], own.delta and own.delta(x[first:end])
+            part = part if own.bias is None else part + own.bias
+            y[first:end] = own.with_changes(part, added)
+        return y
 
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         """Several projections of the same normed hidden states, none of which scales its inputs."""
@@ -218,9 +215,10 @@ class Kernels:
 
     def logits(self, head: Linear, x: Tensor) -> Tensor:
         """The head's scores over the vocabulary, (..., k) to (..., V)."""
-        if head.segments:
-            return _by_segment(self.logits, head.segments, x)
-        return functional.linear(x, head.weight.T, head.bias)
+        y = functional.linear(x, head.weight.T, head.bias)
+        for first, end, own in head.segments:
+            y[first:end] = functional.linear(x[first:end], own.weight.T, own.bias)
+        return y
 
     def loss(self, head: Linear, x: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the head over `x` (N, k), summed, in float32."""
@@ -238,14 +236,6 @@ class Kernels:
         drawn = self.dropout.factors(place, int(real.sum()), x.device)
         factors = torch.zeros(x.shape, device=x.device).masked_scatter(real, drawn)
         return (x * factors).to(x.dtype)
-
-
-def _by_segment(
-    function: Callable[[Part, Tensor], Tensor], segments: Sequence[tuple[int, Part]], x: Tensor
-) -> Tensor:
-    """`function` of each segment's part and its tokens, put together again."""
-    sizes, parts = zip(*segments, strict=True)
-    return torch.cat([function(*pair) for pair in zip(parts, x.split(sizes), strict=True)])
 
 
 def attention_weights(queries: Tensor, keys: Tensor, bias: Tensor | None) -> Tensor:

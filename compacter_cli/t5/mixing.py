@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from compacter_cli.t5.tokens import Tokens
 if TYPE_CHECKING:
     from compacter_cli.t5.forward import T5Forward
 
-OF_HEAD = {True: {"head", "head.bias"}, False: {"head.bias"}}  # an adapter's own, of a tied one
+Part = TypeVar("Part")
 OF_SOURCE = (".cross_attention.key", ".cross_attention.value")  # what the decoder has of it
 
 
@@ -82,34 +83,41 @@ class MixedParts(Parts):
 
     def linear(self, name: str) -> Linear:
         each = [parts.linear(name) for parts in self.each]
-        plain = [one.bias is None and not one.changed for one in each]
-        if all(plain):
-            return each[0]
-        return Linear(each[0].weight, segments=tuple(zip(self._counts(name), each, strict=True)))
+        changed = [one.bias is not None or one.changed for one in each]
+        return Linear(each[0].weight, segments=self._segments(name, each, changed))
 
     def norm(self, owner: str) -> Norm:
         each = [parts.norm(owner) for parts in self.each]
-        first = each[0]
-        if all(one.weight is first.weight and one.bias is None for one in each):
-            return first
-        return first._replace(segments=tuple(zip(self._counts(owner), each, strict=True)))
+        usual = _most_shared([one.weight for one in each])
+        plain = next(one for one in each if one.weight is usual)
+        changed = [one.weight is not usual or one.bias is not None for one in each]
+        return plain._replace(bias=None, segments=self._segments(owner, each, changed))
 
     def head(self, hidden_dim: int, tied: bool) -> tuple[Linear, float]:
         heads, scales = zip(*(parts.head(hidden_dim, tied) for parts in self.each), strict=True)
-        own = any(parts.weights.keys() & OF_HEAD[tied] for parts in self.each)
-        segments = tuple(zip(self.rows, heads, strict=True)) if own else ()
-        return heads[0]._replace(segments=segments), scales[0]
+        tables = [parts.weights.get("head", parts.weights["embedding"]) for parts in self.each]
+        usual = _most_shared(tables)
+        changed = [
+            table is not usual or head.bias is not None
+            for table, head in zip(tables, heads, strict=True)
+        ]
+        plain = next(head for head, table in zip(heads, tables, strict=True) if table is usual)
+        segments = _segments(self.rows, heads, changed)
+        return plain._replace(bias=None, segments=segments), scales[0]
 
     def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
-        counts = self._counts(owner)
-        beside = any(f"{owner}.parallel_adapter" in parts.adapters for parts in self.each)
-        if not beside and not any(f"{owner}.adapter" in parts.adapters for parts in self.each):
-            return x
-        fed = given().split(counts) if beside else [x[:0]] * len(counts)
-        groups = zip(self.each, x.split(counts), fed, strict=True)
-        return torch.cat(
-            [parts.adapted(owner, own, partial(_same, own_fed)) for parts, own, own_fed in groups]
-        )
+        names = {f"{owner}.adapter", f"{owner}.parallel_adapter"}
+        changed = [bool(parts.adapters.keys() & names) for parts in self.each]
+        given = lru_cache(given)
+        for first, end, parts in self._segments(owner, self.each, changed):
+            own = slice(first, end)
+            x[own] = parts.adapted(owner, x[own], lambda own=own: given()[own])
+        return x
+
+    def _segments(
+        self, name: str, each: Sequence[Part], changed: Sequence[bool]
+    ) -> tuple[tuple[int, int, Part], ...]:
+        return _segments(self._counts(name), each, changed)
 
     def _counts(self, name: str) -> tuple[int, ...]:
         """How many tokens are each adapter's own, where the part of a structural name is."""
@@ -117,5 +125,17 @@ class MixedParts(Parts):
         return self.source if of_source else self.target
 
 
-def _same(x: Tensor) -> Tensor:
-    return x
+def _most_shared(tensors: Sequence[Tensor]) -> Tensor:
+    """The one that is there most often."""
+    return max(tensors, key=lambda tensor: sum(other is tensor for other in tensors))
+
+
+def _segments(
+    counts: Sequence[int], each: Sequence[Part], changed: Sequence[bool]
+) -> tuple[tuple[int, int, Part], ...]:
+    """Those of `each` that are `changed`, with the first and the end of their tokens."""
+    if not any(changed):
+        return ()
+    ends = [*accumulate(counts)]
+    groups = zip([0, *ends[:-1]], ends, each, changed, strict=True)
+    return tuple((first, end, part) for first, end, part, own in groups if own and first < end)

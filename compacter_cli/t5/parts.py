@@ -73,8 +73,8 @@ class Linear(NamedTuple):
         delta: a method's change of the weight, or `None`.
         scale: of the outputs, (d,), or `None`.
         before: of the inputs, (k,), or `None`.
-        segments: where tokens of one batch have different changes: how many tokens after one
-            another, and what is applied to them, all of the same weight.
+        segments: of one batch, the tokens that have changes of their own: the first, the one
+            behind the last, and what is applied to them, of the same weight.
     """
 
     weight: Tensor
@@ -82,7 +82,7 @@ class Linear(NamedTuple):
     delta: Delta | None = None
     scale: Tensor | None = None
     before: Tensor | None = None
-    segments: tuple[tuple[int, Linear], ...] = ()
+    segments: tuple[tuple[int, int, Linear], ...] = ()
 
     @property
     def changed(self) -> bool:
@@ -113,13 +113,13 @@ class Norm(NamedTuple):
         weight: (k,), float32.
         bias: (k,), or `None`.
         epsilon: added to the variance.
-        segments: as a `Linear` has them.
+        segments: as a `Linear` has them; weights may differ.
     """
 
     weight: Tensor
     bias: Tensor | None
     epsilon: float
-    segments: tuple[tuple[int, Norm], ...] = ()
+    segments: tuple[tuple[int, int, Norm], ...] = ()
 
 
 class Prompt(Protocol):
