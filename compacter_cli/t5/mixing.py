@@ -6,10 +6,10 @@ B batch, S source, k hidden
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from compacter_cli.t5.forward import T5Forward
 
 Part = TypeVar("Part")
+Looked = TypeVar("Looked", bound=tuple[Any, Sequence[Any], Sequence[bool]])
 OF_SOURCE = (".cross_attention.key", ".cross_attention.value")  # what the decoder has of it
 
 
@@ -50,12 +51,16 @@ class MixedParts(Parts):
         rows: of each, how many rows after one another are its own.
         source: of each, how many tokens of the source are computed.
         target: the same of the target.
+        found: what was asked of all adapters before, by kind and name: it is the same in each step.
     """
 
     each: tuple[Parts, ...] = ()
     rows: tuple[int, ...] = ()
     source: tuple[int, ...] = ()
     target: tuple[int, ...] = ()
+    found: dict[tuple[str, str], tuple[Any, Sequence[Any], Sequence[bool]]] = field(
+        default_factory=dict
+    )
 
     @classmethod
     def of(cls, each: tuple[Parts, ...], rows: tuple[int, ...]) -> MixedParts:
@@ -82,16 +87,24 @@ class MixedParts(Parts):
         return torch.cat(states), torch.cat(masks)
 
     def linear(self, name: str) -> Linear:
-        each = [parts.linear(name) for parts in self.each]
-        changed = [one.bias is not None or one.changed for one in each]
-        return Linear(each[0].weight, segments=self._segments(name, each, changed))
+        def look() -> tuple[Linear, list[Linear], list[bool]]:
+            each = [parts.linear(name) for parts in self.each]
+            changed = [one.bias is not None or one.changed for one in each]
+            return Linear(each[0].weight), each, changed
+
+        plain, each, changed = self._once("linear", name, look)
+        return plain._replace(segments=_segments(self._counts(name), each, changed))
 
     def norm(self, owner: str) -> Norm:
-        each = [parts.norm(owner) for parts in self.each]
-        usual = _most_shared([one.weight for one in each])
-        plain = next(one for one in each if one.weight is usual)
-        changed = [one.weight is not usual or one.bias is not None for one in each]
-        return plain._replace(bias=None, segments=self._segments(owner, each, changed))
+        def look() -> tuple[Norm, list[Norm], list[bool]]:
+            each = [parts.norm(owner) for parts in self.each]
+            usual = _most_shared([one.weight for one in each])
+            plain = next(one for one in each if one.weight is usual)
+            changed = [one.weight is not usual or one.bias is not None for one in each]
+            return plain._replace(bias=None), each, changed
+
+        plain, each, changed = self._once("norm", owner, look)
+        return plain._replace(segments=_segments(self._counts(owner), each, changed))
 
     def head(self, hidden_dim: int, tied: bool) -> tuple[Linear, float]:
         heads, scales = zip(*(parts.head(hidden_dim, tied) for parts in self.each), strict=True)
@@ -106,18 +119,23 @@ class MixedParts(Parts):
         return plain._replace(bias=None, segments=segments), scales[0]
 
     def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
-        names = {f"{owner}.adapter", f"{owner}.parallel_adapter"}
-        changed = [bool(parts.adapters.keys() & names) for parts in self.each]
+        def look() -> tuple[None, tuple[Parts, ...], list[bool]]:
+            names = {f"{owner}.adapter", f"{owner}.parallel_adapter"}
+            return None, self.each, [bool(parts.adapters.keys() & names) for parts in self.each]
+
+        _, each, changed = self._once("adapters", owner, look)
         given = lru_cache(given)
-        for first, end, parts in self._segments(owner, self.each, changed):
+        for first, end, parts in _segments(self._counts(owner), each, changed):
             own = slice(first, end)
             x[own] = parts.adapted(owner, x[own], lambda own=own: given()[own])
         return x
 
-    def _segments(
-        self, name: str, each: Sequence[Part], changed: Sequence[bool]
-    ) -> tuple[tuple[int, int, Part], ...]:
-        return _segments(self._counts(name), each, changed)
+    def _once(self, kind: str, name: str, look: Callable[[], Looked]) -> Looked:
+        """What `look` finds, which is looked for once."""
+        found = self.found.get((kind, name))
+        if found is None:
+            found = self.found[kind, name] = look()
+        return cast("Looked", found)
 
     def _counts(self, name: str) -> tuple[int, ...]:
         """How many tokens are each adapter's own, where the part of a structural name is."""
