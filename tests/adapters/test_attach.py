@@ -22,7 +22,9 @@ from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import AdaptedProjection, backbone_weights
 from compacter_cli.t5.random_backbone import tiny_backbone as smoke_backbone
 
-ADAPTERS = ["adapter", "compacter", "compacterpp", "lora", "ia3", "lphm", "krona"]
+SLOW = pytest.mark.slow
+ADAPTERS = ["adapter", "compacter", pytest.param("compacterpp", marks=SLOW), "lora", "ia3"]
+ADAPTERS += [pytest.param(name, marks=SLOW) for name in ("lphm", "krona")]
 EVERYWHERE = ["query", "key", "value", "output", "feed_forward.input", "feed_forward.output"]
 
 

@@ -10,6 +10,7 @@ import pytest
 CURVES = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("curves.py"))))
 EXPECTED = json.loads(CURVES.FILE.read_text(encoding="utf-8"))
 TOLERANCE = 1e-5  # relative
+SLOW = pytest.mark.slow
 # Attention weights do not change with a bias of all keys: their gradient is rounding alone, which
 # AdamW blows up to updates of the size of the rate. Two threads round otherwise than one.
 ROUNDING_ALONE = "cross_attention.key.bias", "self_attention.key.bias"
@@ -38,7 +39,12 @@ def test_there_is_a_curve_of_every_method():
     assert set(EXPECTED["train"]) == set(CURVES.cases())
 
 
-@pytest.mark.parametrize("execution", CURVES.EXECUTIONS)
+# What is quick is the execution that trains; the oracle's own curves, and those that hold without a
+# stream of dropout, are asked for once in a while.
+BY_EXECUTION = [e if e == "lean" else pytest.param(e, marks=SLOW) for e in CURVES.EXECUTIONS]
+
+
+@pytest.mark.parametrize("execution", BY_EXECUTION)
 @pytest.mark.parametrize("name", EXPECTED["train"])
 def test_the_curve_is_the_golden_one(name, execution):
     found, noise = without_rounding(CURVES.curve(name, execution))
@@ -50,6 +56,7 @@ def test_the_curve_is_the_golden_one(name, execution):
     assert all(0 <= norm < 12 * 1e-2 * 32**0.5 for norm in noise.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPECTED["without dropout"])
 def test_the_curve_without_dropout_is_the_golden_one(name):
     found, _ = without_rounding(CURVES.curve_without_dropout(name))

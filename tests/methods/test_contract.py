@@ -309,6 +309,7 @@ def test_the_output_layer_trains_where_asked(shared_backbone, batch, name, kind)
     assert not np.array_equal(model.named_weights["head"].numpy(), head)
 
 
+@pytest.mark.slow
 def test_every_saved_adapter_gives_the_same_logits_in_a_fresh_process(
     tmp_path, tiny_backbone, token_batch, disturbed
 ):

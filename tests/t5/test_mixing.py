@@ -84,7 +84,10 @@ def compare(made, rows, share=1e-5):
     return found, forwards, source
 
 
-@every_execution
+@pytest.mark.parametrize(
+    "execution",
+    [e if e == "lean" else pytest.param(e, marks=pytest.mark.slow) for e in EXECUTIONS],
+)
 @pytest.mark.parametrize("name", EVERY)
 def test_two_of_a_method_beside_another(models, name, execution):
     made = models(name, "compacter" if name != "compacter" else "lora", name, execution=execution)

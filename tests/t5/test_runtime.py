@@ -34,6 +34,7 @@ def in_a_new_process(code, **environment):
 # Backends.
 
 
+@pytest.mark.slow
 def test_keras_is_torch_and_float32_whatever_its_surroundings_say(tmp_path):
     settings = {"backend": "tensorflow", "floatx": "float16", "image_data_format": "channels_first"}
     (tmp_path / "keras.json").write_text(json.dumps(settings))

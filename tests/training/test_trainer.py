@@ -26,6 +26,10 @@ from compacter_cli.training.trainer import (
 SEEDS = (42, 7)
 UPDATES, UNTIL = 5, 2  # of a whole run, and before its state is taken: in the first epoch
 SMALL = {"bottleneck": 8, "intrinsic_dim": 500, "length": 5}  # where a method has such a setting
+BEYOND = ("lora", "ia3", "lphm", "krona")  # kinds of change that others have, too
+EVERY_METHOD = [(name, "adamw") for name in METHODS if name not in BEYOND]
+EVERY_METHOD += [pytest.param(name, "adamw", marks=pytest.mark.slow) for name in BEYOND]
+EVERY_METHOD += [("full", "adafactor")]
 OPTIMIZERS = {
     "adamw": adamw,
     "adafactor": functools.partial(torch.optim.Adafactor, weight_decay=0.0),
@@ -144,9 +148,7 @@ def test_an_update_that_finds_no_memory_where_none_is_kept_fails(trainer_of):
 # Going on.
 
 
-@pytest.mark.parametrize(
-    ("method", "optimizer"), [*((name, "adamw") for name in METHODS), ("full", "adafactor")]
-)
+@pytest.mark.parametrize(("method", "optimizer"), EVERY_METHOD)
 def test_a_new_trainer_goes_on_from_a_state_bit_for_bit(trainer_of, tmp_path, method, optimizer):
     first = trainer_of(method, optimizer)
     steps_of(first, UNTIL)

@@ -5,32 +5,16 @@ from __future__ import annotations
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from compacter_cli.t5.dropout import Dropout
+from compacter_cli.t5.fused.draw import Draw
 from compacter_cli.t5.fused.feed_forward import ReluDrop
 
 SEEDS = 1 << 62
-
-
-class Draw(NamedTuple):
-    """What decides the dropout of one place.
-
-    Attributes:
-        seed: of the pass, int64 (), on the device.
-        place: number of the place in the pass.
-        dropped: of `LEVELS` that can be drawn, how many become 0.
-        scale: of what is kept.
-    """
-
-    seed: Tensor
-    place: int
-    dropped: int
-    scale: float
 
 
 class Drops:

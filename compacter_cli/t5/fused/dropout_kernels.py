@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.fused.drop import Draw
+from compacter_cli.t5.fused.draw import Draw
 from compacter_cli.t5.lean.function import FunctionContext, once_differentiable
 
 # By name: it comes with torch for a GPU alone, and types of it are nowhere needed.
