@@ -36,7 +36,10 @@ def test_the_sites_of_each_place(after, sites):
     assert len(cross) == (12 if after in ("all", "cross_attention") else 0)
 
 
-@pytest.mark.parametrize("execution", EXECUTIONS)
+@pytest.mark.parametrize(
+    "execution",
+    [e if e == "lean" else pytest.param(e, marks=pytest.mark.slow) for e in EXECUTIONS],
+)
 @pytest.mark.parametrize("placement", [None, "parallel"])
 def test_every_place_is_used_and_every_execution_agrees(
     tiny_backbone, token_batch, placement, execution

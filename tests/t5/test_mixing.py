@@ -12,7 +12,10 @@ from compacter_cli.t5.model import EXECUTIONS, T5Model
 SMALL = {"bottleneck": 8, "length": 4, "intrinsic_dim": 300}
 EVERY = [name for name in METHODS if name not in ("full", "said")]
 ROWS = [2, 1, 3]
-every_execution = pytest.mark.parametrize("execution", EXECUTIONS)
+every_execution = pytest.mark.parametrize(
+    "execution",
+    [e if e == "lean" else pytest.param(e, marks=pytest.mark.slow) for e in EXECUTIONS],
+)
 _MADE = {}
 
 
@@ -84,10 +87,7 @@ def compare(made, rows, share=1e-5):
     return found, forwards, source
 
 
-@pytest.mark.parametrize(
-    "execution",
-    [e if e == "lean" else pytest.param(e, marks=pytest.mark.slow) for e in EXECUTIONS],
-)
+@every_execution
 @pytest.mark.parametrize("name", EVERY)
 def test_two_of_a_method_beside_another(models, name, execution):
     made = models(name, "compacter" if name != "compacter" else "lora", name, execution=execution)
