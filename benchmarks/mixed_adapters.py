@@ -29,26 +29,7 @@ METHODS = {  # eight adapters of five methods
     "bitfit 2": {"name": "bitfit"},
 }
 TASK = "demo/sentiment"
-WORDS = [
-    "the",
-    "old",
-    "dog",
-    "that",
-    "saw",
-    "a",
-    "bird",
-    "was",
-    "very",
-    "happy",
-    "in",
-    "the",
-    "small",
-    "green",
-    "house",
-    "by",
-    "the",
-    "river",
-]
+TEXT = "the old dog that saw a bird was very happy in the small green house by the river"
 
 
 def main(
@@ -74,7 +55,8 @@ def main(
 
 def texts_of(rows):
     """As many texts, of 4 to 17 words."""
-    return [" ".join((WORDS * 2)[n % 7 : n % 7 + 4 + n % 14]) for n in range(rows)]
+    words = 2 * TEXT.split()
+    return [" ".join(words[n % 7 : n % 7 + 4 + n % 14]) for n in range(rows)]
 
 
 def saved(backbone, folder, label, seed, method):

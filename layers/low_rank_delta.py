@@ -53,11 +53,7 @@ class LowRankDelta(keras.layers.Layer):
         self.units = units
         self.rank = rank
         self.scaling = scaling
-        # Kaiming's with a = sqrt(5), as the released code has it: variance 1 / (3 k).
-        self.initializer = keras.initializers.get(
-            initializer
-            or keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
-        )
+        self.initializer = keras.initializers.get(initializer or lora_initializer())
 
     def build(self, input_shape: Shape) -> None:
         k, r, d = input_shape[-1], self.rank, self.units
@@ -90,3 +86,10 @@ class LowRankDelta(keras.layers.Layer):
             }
         )
         return config
+
+
+def lora_initializer(seed: int | None = None) -> keras.initializers.Initializer:
+    """Uniform within 1 / sqrt(k): Kaiming's with a = sqrt(5), as LoRA's released code has it."""
+    return keras.initializers.VarianceScaling(
+        1 / 3, mode="fan_in", distribution="uniform", seed=seed
+    )

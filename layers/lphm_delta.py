@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import keras
 from compacter_layers.checks import check_divisible, check_positive
 from compacter_layers.hypercomplex_rule import HypercomplexRule, resolve_rule, serialize_rule
+from compacter_layers.lphm_dense import mixed_factor
 from compacter_layers.phm_dense import kronecker_sum
 from compacter_layers.signatures import InitializerLike, Shape, Tensor
 from compacter_layers.slice_glorot_uniform import SliceGlorotUniform
@@ -22,7 +23,8 @@ class LPHMDelta(keras.layers.Layer):
         units: Output dimension d, divisible by `n`.
         n: The hypercomplex division.
         rank: Rank r of each s_i t_i.
-        rule: What gives A, of the same n; `None` for one of the layer's own, as `delta_rule`.
+        rule: What gives A, of the same n; `None` for one of the layer's own (normal, standard
+            deviation 1 / n).
         factor_initializer: Initializer of `s`. Default: `SliceGlorotUniform()`.
 
     Attributes:
@@ -90,11 +92,7 @@ class LPHMDelta(keras.layers.Layer):
         n, r = self.n, self.rank
         p = self.s.shape[1]
         first = ops.einsum("ab,ipr->apbir", ops.eye(n, dtype=self.s.dtype), self.s)
-        second = ops.einsum("iac,irq->aircq", self.rule.A, self.t)
-        return (
-            ops.reshape(first, (n * p, n * n * r)),
-            ops.reshape(second, (n * n * r, self.units)),
-        )
+        return ops.reshape(first, (n * p, n * n * r)), mixed_factor(self.rule.A, self.t)
 
     def call(self, inputs: Tensor) -> Tensor:
         first, second = (ops.cast(factor, inputs.dtype) for factor in self.factors())

@@ -123,8 +123,7 @@ class LPHMDense(keras.layers.Layer):
         # product is taken over all i and r at once; A and t merge into one small matrix.
         n, p, r = self.n, inputs.shape[-1] // self.n, self.rank
         s = ops.reshape(ops.transpose(ops.cast(self.s, inputs.dtype), (1, 0, 2)), (p, n * r))
-        mixed = ops.einsum("iac,irq->aircq", self.rule.A, self.t)
-        mixed = ops.cast(ops.reshape(mixed, (n * n * r, self.units)), inputs.dtype)
+        mixed = ops.cast(mixed_factor(self.rule.A, self.t), inputs.dtype)
         parts = ops.matmul(ops.reshape(inputs, (-1, p)), s)  # (batch * n, n r)
         outputs = ops.matmul(ops.reshape(parts, (-1, n * n * r)), mixed)
         shape = ops.shape(inputs)[:-1]  # pyright: ignore[reportOptionalSubscript]  # never None
@@ -148,3 +147,12 @@ class LPHMDense(keras.layers.Layer):
             }
         )
         return config
+
+
+def mixed_factor(a: Tensor, t: Tensor) -> Tensor:
+    """A mixed into every t_i, for `a` (n, n, n) and `t` (n, r, q): shape (n n r, n q).
+
+    Its rows are by the part of an input, i and r.
+    """
+    n, r, q = t.shape
+    return ops.reshape(ops.einsum("iac,irq->aircq", a, t), (n * n * r, n * q))

@@ -30,6 +30,7 @@ from compacter_cli.t5.shapes import T5Shape
 
 _NO_PLACE = {
     "bias": "biases stand behind layer norms and the head too",
+    "bottleneck": "an adapter beside a sub-layer is fed what that does not give out",
     "prompt": "a prompt stands before every source",
     "weight": "it makes all weights anew in each pass",
 }
@@ -126,12 +127,7 @@ def _places(
     places = {}
     for name, layer in layers.items():
         kind = getattr(layer, "kind", None)
-        if name.endswith(".parallel_adapter"):
-            raise ValueError(
-                f"{method.name} has no place in KerasHub's own T5: an adapter beside a sub-layer "
-                "is fed what that does not give out"
-            )
-        if kind == "bottleneck":
+        if kind == "bottleneck" and name.endswith(".adapter"):
             places[name.removesuffix("adapter") + "output"] = layer, AdaptedProjection
         elif kind == "delta":
             places[name.removesuffix(".delta")] = layer, SummedProjection

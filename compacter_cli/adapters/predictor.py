@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
-from compacter_cli.adapters.loaded import Labels, LoadedAdapter, Shares
+from compacter_cli.adapters.loaded import LoadedAdapter, Shares
+from compacter_cli.adapters.mixed_batch import MixedBatch
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from pathlib import Path
 
-    import torch
-
     from compacter_cli.recipe.recipe import Recipe
-    from compacter_cli.t5.forward import Encoded, T5Forward
     from compacter_cli.t5.loading import Backbone
     from compacter_cli.t5.model import T5Model
     from compacter_cli.tasks.base import Row, Task
@@ -194,7 +189,7 @@ class Predictor:
         adapter: str | Sequence[str] | None = None,
     ) -> list[str]:
         """The target text that the model writes for each source text, such as "1"."""
-        return self._each(texts, batch_size, adapter, _Batch.write)
+        return self._each(texts, batch_size, adapter, MixedBatch.write)
 
     def probabilities(
         self,
@@ -207,7 +202,7 @@ class Predictor:
         A label's probability is that of its whole target text, end token included, divided by
         the sum over all labels.
         """
-        return self._each(texts, batch_size, adapter, _Batch.weigh)
+        return self._each(texts, batch_size, adapter, MixedBatch.weigh)
 
     def predict_with_probabilities(
         self,
@@ -216,14 +211,14 @@ class Predictor:
         adapter: str | Sequence[str] | None = None,
     ) -> list[tuple[str, Shares]]:
         """A pair of `predict`'s and `probabilities`' answer to each source text, encoded once."""
-        return self._each(texts, batch_size, adapter, _Batch.answer_and_weigh)
+        return self._each(texts, batch_size, adapter, MixedBatch.answer_and_weigh)
 
     def _each(
         self,
         texts: Iterable[str],
         batch_size: int,
         adapter: str | Sequence[str] | None,
-        function: Callable[[_Batch], list[Found]],
+        function: Callable[[MixedBatch], list[Found]],
     ) -> list[Found]:
         """`function` of each batch, of whose rows it gives as many things."""
         texts = _listed(texts)
@@ -231,7 +226,7 @@ class Predictor:
         found: list[Found] = []
         for start in range(0, len(texts), batch_size):
             part = slice(start, start + batch_size)
-            batch = _Batch.of(texts[part], chosen[part], list(self.adapters.values()))
+            batch = MixedBatch.of(texts[part], chosen[part], list(self.adapters.values()))
             found += batch.in_order(function(batch))
         return found
 
@@ -259,95 +254,6 @@ class Predictor:
             alone = 'the only one has no name: leave it out, or give {"name": DIR}'
             hint = alone if set(known) == {ONLY} else nearest_or_all(name, known)
             raise UsageError(f'there is no adapter "{excerpt(name)}"', hint)
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Rows that are computed at once, those of an adapter after one another.
-
-    Attributes:
-        groups: the adapters, and how many rows are each one's.
-        order: the place of each row among the texts given.
-        ids: token ids of the sources, (B, S).
-        mask: true on real ones.
-        forward: the pass over all of them.
-        encoded: what it makes of the sources.
-    """
-
-    groups: list[tuple[LoadedAdapter, int]]
-    order: list[int]
-    ids: torch.Tensor
-    mask: torch.Tensor
-    forward: T5Forward
-    encoded: Encoded
-
-    @classmethod
-    def of(
-        cls, texts: Sequence[str], chosen: Sequence[LoadedAdapter], known: list[LoadedAdapter]
-    ) -> _Batch:
-        """Texts, each with its adapter, encoded."""
-        import torch
-
-        from compacter_cli.t5.batch import pad
-        from compacter_cli.t5.mixing import mixed
-
-        order = sorted(range(len(texts)), key=lambda place: known.index(chosen[place]))
-        sources, groups = [], []
-        for one, places in groupby(order, key=lambda place: chosen[place]):
-            read = one.read([texts[place] for place in places])
-            sources += read
-            groups.append((one, len(read)))
-        ids, mask = pad(sources, chosen[0].model.device)
-        forward = mixed([one.forward for one, _ in groups], [count for _, count in groups])
-        with torch.no_grad():
-            encoded = forward.encode(ids, mask)
-        return cls(groups, order, ids, mask, forward, encoded)
-
-    def write(self) -> list[str]:
-        """The text that is written for each row."""
-        steps = max(one.longest for one, _ in self.groups)
-        model = self.groups[0][0].model
-        rows = model.greedy(self.ids, self.mask, steps, self.forward, self.encoded).tolist()
-        return [text for one, own in self._split() for text in one.write(rows[own])]
-
-    def weigh(self) -> list[Shares]:
-        """The labels' probabilities of each row; those of the same labels are weighed together."""
-        from compacter_cli.t5.mixing import mixed
-
-        alike: dict[Labels, list[tuple[LoadedAdapter, slice]]] = defaultdict(list)
-        for one, own in self._split():
-            alike[one.labels].append((one, own))
-        states, real = self.encoded
-        found: list[Shares] = [None] * len(self.ids)
-        for members in alike.values():
-            places = [place for _, own in members for place in range(own.start, own.stop)]
-            forward = mixed(
-                [one.forward for one, _ in members], [own.stop - own.start for _, own in members]
-            )
-            encoded = states[places], real[places]
-            first, _ = members[0]
-            shares = first.weigh(self.ids[places], self.mask[places], encoded, forward)
-            for place, share in zip(places, shares, strict=True):
-                found[place] = share
-        return found
-
-    def answer_and_weigh(self) -> list[tuple[str, Shares]]:
-        """The label, or text, of each row, with the labels' probabilities."""
-        texts = self.write()
-        named = [one.label_of(text) for one, own in self._split() for text in texts[own]]
-        return list(zip(named, self.weigh(), strict=True))
-
-    def in_order(self, found: Sequence[Found]) -> list[Found]:
-        """What was found for each row, in the order of the texts."""
-        by_place = dict(zip(self.order, found, strict=True))
-        return [by_place[place] for place in range(len(by_place))]
-
-    def _split(self) -> Iterator[tuple[LoadedAdapter, slice]]:
-        """Each adapter with its rows."""
-        start = 0
-        for one, count in self.groups:
-            yield one, slice(start, start + count)
-            start += count
 
 
 def _check_together(adapters: Mapping[str, LoadedAdapter]) -> None:

@@ -48,6 +48,10 @@ class Delta(Efficient):
             if _called(name) in self.projections
         }
 
+    def sizes(self, shape: T5Shape) -> dict[int, str]:
+        """Every number of inputs or outputs of what is changed, and a projection that has it."""
+        return {size: name for name, pair in self.sites(shape).items() for size in pair}
+
     def problems(self, shape: T5Shape) -> list[Problem]:
         if shape.gated or "feed_forward.gate" not in self.projections:
             return []

@@ -27,7 +27,6 @@ class KronA(Delta):
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         found = super().problems(shape)
-        sizes = {size: name for name, pair in self.sites(shape).items() for size in pair}
         return found + [
             Problem(
                 "method.factor",
@@ -36,7 +35,7 @@ class KronA(Delta):
                 "leave it out",
                 short=f"{size} % {self.factor}",
             )
-            for size, name in sizes.items()
+            for size, name in self.sizes(shape).items()
             if self.factor and size % self.factor
         ]
 

@@ -33,11 +33,7 @@ class LoRA(Delta):
         return self.rank * (k + d)
 
     def delta(self, k: int, d: int, seed: int, dtype: str, rule: Rule) -> Layer:
-        import keras
         from compacter_layers import LowRankDelta
+        from compacter_layers.low_rank_delta import lora_initializer
 
-        # Uniform within 1 / sqrt(k), as LoRA's code has it: variance 1 / (3 k).
-        initializer = keras.initializers.VarianceScaling(
-            1 / 3, mode="fan_in", distribution="uniform", seed=seed
-        )
-        return LowRankDelta(d, self.rank, self.scaling, initializer, dtype=dtype)
+        return LowRankDelta(d, self.rank, self.scaling, lora_initializer(seed), dtype=dtype)

@@ -27,8 +27,10 @@ class LPHM(Delta):
     learning_rate = 3e-3  # as the paper's for its adapters of the same factors
 
     def problems(self, shape: T5Shape) -> list[Problem]:
-        sizes = {size: name for name, pair in self.sites(shape).items() for size in pair}
-        divided = [("method.n", f"the inputs and outputs of {at}", n) for n, at in sizes.items()]
+        divided = [
+            ("method.n", f"the inputs and outputs of {name}", size)
+            for size, name in self.sizes(shape).items()
+        ]
         return [*super().problems(shape), *indivisible(self.n, divided)]
 
     def delta_weights(self, k: int, d: int) -> int:
