@@ -72,7 +72,7 @@ class T5Forward:
         hidden = self.kernels.drop("decoder.embedding", hidden, tokens)
         scope = self._self_scope("decoder", tokens, hidden.dtype)
         across = self.kernels.across(tokens, self.kernels.tokens(source_mask), hidden.dtype)
-        here = self._over(source=across.keys, target=tokens)
+        here = self._over(source=self.kernels.projected(across), target=tokens)
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
             hidden = self._run(here._decoder_block, name, hidden, scope, states, across)
@@ -97,12 +97,12 @@ class T5Forward:
         `steps` is how many tokens are expected; it may decide how the source is kept.
         """
         past: list[KeysValues | None] = [None] * self.shape.num_layers
-        here = self._over(source=Tokens(source_mask, None))  # padding too: the bias hides it
-        if self.kernels.keeps_states(steps, states.shape[1]) and not here._source_is_changed():
+        if self.kernels.keeps_states(steps, states.shape[1]):
             queries = Tokens(source_mask[:, :1] | True, None)  # one a row
             scope = self.kernels.across(queries, self.kernels.tokens(source_mask), states.dtype)
             return StatesCache(past, states, scope)
         source_bias = hiding(~source_mask[:, None, None, :], states.dtype)
+        here = self._over(source=Tokens(source_mask, None))  # padding too: the bias hides it
         cross = [here._source_keys_values(block, states) for block in range(self.shape.num_layers)]
         return KeysValuesCache(past, cross, source_bias)
 
@@ -111,7 +111,7 @@ class T5Forward:
         hidden = self._embed(ids[:, 0])
         tokens = Tokens(torch.ones_like(ids, dtype=torch.bool), None)
         bias = self._position_bias("decoder", 1, cache.length + 1, first_query=cache.length)
-        here = self._over(target=tokens)
+        here = self._over(source=tokens, target=tokens)  # of the source: see `projected`
         for block in range(self.shape.num_layers):
             name = f"decoder.{block}"
             hidden = here._self_step(f"{name}.self_attention", hidden, bias, cache, block, tokens)
@@ -123,15 +123,6 @@ class T5Forward:
         """This step's view with the parts for these tokens of source and target."""
         parts = self.parts.over(source, target)
         return self if parts is self.parts else replace(self, parts=parts)
-
-    def _source_is_changed(self) -> bool:
-        """Whether keys and values of the source are more than products, and so always built."""
-        blocks = range(self.shape.num_layers)
-        return any(
-            linear.added_to
-            for block in blocks
-            for linear in self._linears(f"decoder.{block}.cross_attention", "key", "value")
-        )
 
     def _source(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tokens]:
         """Embedded tokens of the source, behind the prompt where there is one."""

@@ -11,19 +11,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from compacter_cli.t5.absorbing import absorbed
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout, stream_of
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
 MASKED = -1e9  # added to the scores of positions that must not be seen
-Projection: TypeAlias = tuple[Tensor, Tensor | None]  # weight and bias
 KeysValues: TypeAlias = tuple[Tensor, Tensor]  # (B, H, D, S) and (B, H, S, D)
 
 
@@ -90,6 +91,13 @@ class Kernels:
     def absorbs(self, target: int, source: int) -> bool:
         """Whether `target` queries are taken to `source` states, and no keys of them built."""
         return False
+
+    def projected(self, scope: Scope) -> Tokens:
+        """The tokens that the key and value projections of cross-attention are applied to."""
+        queries = scope.queries.mask
+        if self.absorbs(queries.shape[1], scope.keys.mask.shape[1]):
+            return Tokens(queries, None)  # those of all places: see `absorbed`
+        return scope.keys
 
     def keeps_states(self, target: int, source: int) -> bool:
         """Whether to decode `target` tokens over a source's states, or its keys and values."""
@@ -166,27 +174,22 @@ class Kernels:
         self, place: str, queries: Tensor, states: Tensor, key: Linear, value: Linear, scope: Scope
     ) -> Tensor:
         """Attention of `queries` (N, H D) to encoder `states` (B, S, k): (N, H D)."""
-        absorbs = self.absorbs(scope.queries.mask.shape[1], states.shape[1])
-        if key.added_to or value.added_to or not absorbs:
-            source = scope.keys.flatten(states)
-            keys, values = self.linear(key, source), self.linear(value, source)
-            return self.attention(place, queries, keys, values, scope)
-        if key.scale is not None:  # of each number that is multiplied with a query's
-            queries = queries * key.scale
-        plain = (key.weight, key.bias), (value.weight, value.bias)
-        context = self.absorbed(place, queries, states, *plain, scope)
-        return context if value.scale is None else context * value.scale
+        if self.absorbs(scope.queries.mask.shape[1], states.shape[1]):
+            mix = partial(self.mix, place, states, scope)
+            return absorbed(queries, key, value, scope.queries, self.heads, mix)
+        source = scope.keys.flatten(states)
+        keys, values = self.linear(key, source), self.linear(value, source)
+        return self.attention(place, queries, keys, values, scope)
 
-    def absorbed(
-        self,
-        place: str,
-        queries: Tensor,
-        states: Tensor,
-        key: Projection,
-        value: Projection,
-        scope: Scope,
-    ) -> Tensor:
-        """`cross_attention` without keys and values built, where these kernels have it."""
+    def mix(
+        self, place: str, states: Tensor, scope: Scope, taken: Tensor, constant: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Attention to encoder `states` (B, S, k) themselves, where these kernels have it.
+
+        Of queries `taken` to the states, (H, B T, k), with a `constant` (H, B T, 1) on their
+        scores: what they mix of the states, (H, B T, k), and the sums of the attention weights,
+        (H, B T, 1).
+        """
         raise NotImplementedError
 
     def feed_forward(

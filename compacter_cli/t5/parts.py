@@ -1,6 +1,6 @@
 """What one forward pass computes with: the T5's parts by structural name, as plain tensors.
 
-k inputs, d outputs
+k inputs, d outputs, H heads, D size of a head, M tokens of each head
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from compacter_cli.t5.adapters import Adapter
 from compacter_cli.t5.tokens import Tokens
 
 
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """The columns of `x` (M, H D) by heads: (H, M, D)."""
+    return x.view(len(x), heads, -1).transpose(0, 1)
+
+
 class Thin(NamedTuple):
     """A delta of two thin factors, `x @ first @ second`.
 
@@ -30,6 +35,14 @@ class Thin(NamedTuple):
 
     def __call__(self, x: Tensor) -> Tensor:
         return x @ self.first @ self.second
+
+    def of_heads(self, x: Tensor) -> Tensor:
+        """What is added for each head's own inputs, (H, M, k), to its outputs: (H, M, D)."""
+        return torch.bmm(x @ self.first, by_head(self.second, len(x)))
+
+    def back(self, y: Tensor) -> Tensor:
+        """Each head's vectors of outputs (H, M, D) through the delta transposed: (H, M, k)."""
+        return torch.bmm(y, by_head(self.second, len(y)).mT) @ self.first.T
 
     def dense(self) -> Tensor:
         """As one matrix, (k, d)."""
@@ -51,6 +64,18 @@ class Kronecker(NamedTuple):
         (a, _), (b, _) = self.left.shape, self.right.shape
         by_right = (x.reshape(-1, b) @ self.right).view(len(x), a, -1)
         return (by_right.mT @ self.left).mT.flatten(1)
+
+    def of_heads(self, x: Tensor) -> Tensor:
+        """What is added for each head's own inputs, (H, M, k), to its outputs: (H, M, D)."""
+        heads, tokens, _ = x.shape
+        of_all = self(x.flatten(0, 1)).view(heads, tokens, heads, -1)
+        return of_all.diagonal(dim1=0, dim2=2).permute(2, 0, 1)
+
+    def back(self, y: Tensor) -> Tensor:
+        """Each head's vectors of outputs (H, M, D) through the delta transposed: (H, M, k)."""
+        among_zeros = torch.diag_embed(y.permute(1, 2, 0)).permute(2, 0, 3, 1)  # (H, M, H, D)
+        transposed = Kronecker(self.left.T, self.right.T)
+        return transposed(among_zeros.reshape(len(y) * y.shape[1], -1)).view(len(y), y.shape[1], -1)
 
     def dense(self) -> Tensor:
         """As one matrix, (k, d)."""
@@ -89,11 +114,6 @@ class Linear(NamedTuple):
         """Whether it is more than a weight and a bias."""
         changes = self.delta, self.scale, self.before
         return bool(self.segments) or any(change is not None for change in changes)
-
-    @property
-    def added_to(self) -> bool:
-        """Whether what it gives is more than one product, biased and scaled."""
-        return self.delta is not None or bool(self.segments)
 
     def fed(self, x: Tensor) -> Tensor:
         """What the product is taken of, for inputs (N, k)."""

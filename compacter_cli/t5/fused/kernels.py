@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from compacter_cli.t5.absorbing import absorbing_is_cheaper
 from compacter_cli.t5.batch import Batch
-from compacter_cli.t5.fused.cross_attention import absorbed
+from compacter_cli.t5.fused.cross_attention import mixed
 from compacter_cli.t5.fused.drop import Drops, triton_works
 from compacter_cli.t5.fused.feed_forward import ActivatedDrop
 from compacter_cli.t5.fused.self_attention import Made, RemadeAttention, can_be_remade
-from compacter_cli.t5.kernels import Kernels, Projection, Scope
-from compacter_cli.t5.lean.cross_attention import absorbing_is_cheaper
+from compacter_cli.t5.kernels import Kernels, Scope
 from compacter_cli.t5.parts import Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 from compacter_cli.t5.vocabulary import PAD
@@ -97,19 +97,11 @@ class FusedKernels(Kernels):
     def absorbs(self, target: int, source: int) -> bool:
         return absorbing_is_cheaper(target, source, self.head_size)
 
-    def absorbed(
-        self,
-        place: str,
-        queries: Tensor,
-        states: Tensor,
-        key: Projection,
-        value: Projection,
-        scope: Scope,
-    ) -> Tensor:
+    def mix(
+        self, place: str, states: Tensor, scope: Scope, taken: Tensor, constant: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         assert scope.bias is not None  # as `across` gives it
-        asked = queries.unflatten(0, (len(states), -1))
-        context = absorbed(asked, states, key, value, scope.bias, self.heads, self._drops.rate)
-        return context.flatten(0, 1)
+        return mixed(taken, constant, states, scope.bias[:, 0], self._drops.rate)
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens

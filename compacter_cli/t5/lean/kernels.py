@@ -12,9 +12,10 @@ import keras
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.kernels import MASKED, Kernels, Projection, Scope
+from compacter_cli.t5.absorbing import absorbing_is_cheaper
+from compacter_cli.t5.kernels import MASKED, Kernels, Scope
 from compacter_cli.t5.lean.attention import Attention
-from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
+from compacter_cli.t5.lean.cross_attention import Mixed
 from compacter_cli.t5.lean.drop import add_dropped, drop
 from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward, linear
 from compacter_cli.t5.lean.loss import FrozenHeadLoss
@@ -94,18 +95,12 @@ class LeanKernels(Kernels):
         keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
         return Attention.apply(queries, keys, values, scope.bias, keep_mask, self._scale, pairs)
 
-    def absorbed(
-        self,
-        place: str,
-        queries: Tensor,
-        states: Tensor,
-        key: Projection,
-        value: Projection,
-        scope: Scope,
-    ) -> Tensor:
+    def mix(
+        self, place: str, states: Tensor, scope: Scope, taken: Tensor, constant: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
         pairs = _pairs(scope)
         keep_mask = pairs.keep_mask(self.dropout, f"{place}.shares")
-        return absorbed(queries, states, key, value, pairs, keep_mask, self._scale)
+        return Mixed.apply(taken, constant, states, keep_mask, self._scale, pairs)
 
     def feed_forward(
         self, place: str, x: Tensor, w_in: Linear, gate: Linear | None, out: Linear, tokens: Tokens

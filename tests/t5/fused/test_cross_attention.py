@@ -6,7 +6,10 @@ B batch, T target, S source, k hidden, H heads, D size of a head
 import pytest
 import torch
 
-from compacter_cli.t5.fused.cross_attention import absorbed
+from compacter_cli.t5.absorbing import absorbed
+from compacter_cli.t5.fused.cross_attention import mixed
+from compacter_cli.t5.parts import Linear
+from compacter_cli.t5.tokens import Tokens
 
 HEADS, HEAD, HIDDEN = 2, 3, 7
 WIDTH = HEADS * HEAD
@@ -35,7 +38,12 @@ def hidden():
 
 
 def fused(queries, states, key, key_bias, value, value_bias, rate=0.0):
-    return absorbed(queries, states, (key, key_bias), (value, value_bias), hidden(), HEADS, rate)
+    def mix(taken, constant):
+        return mixed(taken, constant, states, hidden()[:, 0], rate)
+
+    tokens = Tokens(torch.ones(ROWS, TARGET).bool(), None)
+    both = Linear(key, key_bias), Linear(value, value_bias)
+    return absorbed(queries.flatten(0, 1), *both, tokens, HEADS, mix).view(ROWS, TARGET, WIDTH)
 
 
 def built(queries, states, key, key_bias, value, value_bias):

@@ -16,7 +16,7 @@ from torch.nn import functional
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
 from compacter_cli.t5.fused import kernels
-from compacter_cli.t5.fused.cross_attention import absorbed
+from compacter_cli.t5.fused.cross_attention import mixed
 from compacter_cli.t5.fused.kernels import ALIGNED, FusedKernels
 from compacter_cli.t5.model import T5Model, execution_on
 
@@ -47,14 +47,16 @@ def calls(monkeypatch):
 
     def spy(*given):
         found.append(given[0].shape)
-        return absorbed(*given)
+        return mixed(*given)
 
-    monkeypatch.setattr(kernels, "absorbed", spy)
+    monkeypatch.setattr(kernels, "mixed", spy)
     return found
 
 
 @pytest.mark.parametrize(("target", "absorbs"), [(3, True), (12, True), (20, False)])
-@pytest.mark.parametrize("name", ["full", "compacter", "bitfit", "prompt_r"])
+@pytest.mark.parametrize(
+    "name", ["full", "compacter", "bitfit", "prompt_r", "lora", "ia3", "lphm", "krona"]
+)
 def test_few_targets_are_taken_to_the_states_of_the_source(
     shared_backbone, calls, name, target, absorbs
 ):

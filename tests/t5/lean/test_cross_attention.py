@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch.nn import functional
 
+from compacter_cli.t5.absorbing import absorbed as through_states
 from compacter_cli.t5.bits import pack
 from compacter_cli.t5.dropout import Dropout
-from compacter_cli.t5.lean.cross_attention import absorbed, absorbing_is_cheaper
+from compacter_cli.t5.lean.cross_attention import Mixed
 from compacter_cli.t5.lean.pairs import Pairs
+from compacter_cli.t5.parts import Linear
 from compacter_cli.t5.tokens import Tokens
 
 DROPOUT = Dropout(0.3, 2)
@@ -50,6 +52,15 @@ def inputs(lengths, bias=True):
     biases = (drawn(WIDTH), drawn(WIDTH, seed=9)) if bias else ()
     queries, states = drawn(sum(targets), WIDTH), drawn(len(sources), max(sources), HIDDEN)
     return queries, states, drawn(HIDDEN, WIDTH), drawn(HIDDEN, WIDTH, seed=3), *biases
+
+
+def absorbed(queries, states, key, value, pairs, keep_mask=None, scale=1.0):
+    """Attention of flat queries, by `(weight, bias)` of both projections."""
+
+    def mix(taken, constant):
+        return Mixed.apply(taken, constant, states, keep_mask, scale, pairs)
+
+    return through_states(queries, Linear(*key), Linear(*value), pairs.queries, pairs.heads, mix)
 
 
 def lean(lengths, dropout=None):
@@ -238,15 +249,3 @@ def test_bfloat16_takes_its_softmax_in_float32():
     assert found.dtype == torch.bfloat16
     wanted = built(lengths)(*(tensor.double() for tensor in rounded))
     assert (found.double() - wanted).norm() <= 0.02 * wanted.norm()
-
-
-def test_absorbing_pays_below_the_point_where_both_cost_the_same():
-    # 128 * 64 / (128 + 64) = 42.7
-    assert absorbing_is_cheaper(42, 128, 64)
-    assert not absorbing_is_cheaper(43, 128, 64)
-
-
-def test_where_both_cost_the_same_keys_and_values_are_built():
-    assert absorbing_is_cheaper(5, 12, 12)
-    assert not absorbing_is_cheaper(6, 12, 12)
-    assert not absorbing_is_cheaper(1, 1, 1)  # one query, one state
