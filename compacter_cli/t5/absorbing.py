@@ -15,7 +15,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from compacter_cli.t5.parts import Linear, by_head
+from compacter_cli.t5.parts import Delta, Linear, by_head
 from compacter_cli.t5.tokens import Tokens
 
 Mix: TypeAlias = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor]]
@@ -41,53 +41,56 @@ def absorbed(
 
 
 def _to_states(key: Linear, queries: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Queries (H, M, D) taken to the states, (H, M, k), and what a bias adds to their scores."""
-    queries = _in_parts(key, _scaled, queries)
+    """Queries (H, M, D) taken to the states, (H, M, k), and what a bias adds to their scores.
+
+    That is the same for all keys, and so of no consequence: where segments have one it is left out.
+    """
+    queries = _in_parts("scale", _scaled, key, queries)
     taken = torch.bmm(queries, by_head(key.weight, len(queries)).mT)
-    constant = None
-    if any(own.bias is not None for own in _each(key)):
-        constant = _in_parts(key, _with_constant, queries.new_zeros(*queries.shape[:2], 1), queries)
-    return _in_parts(key, _with_delta, taken, queries), constant
+    constant = None if key.bias is None else (queries * _row(key.bias, queries)).sum(-1, True)
+    return _in_parts("delta", _with_delta_back, key, taken, queries), constant
 
 
 def _from_states(value: Linear, mixed: Tensor, mass: Tensor) -> Tensor:
     """The context (H, M, D) of what was mixed of the states by shares that sum to `mass`."""
     context = torch.bmm(mixed, by_head(value.weight, len(mixed)))
-    return _in_parts(value, _changed, context, mixed, mass)
+    context = _in_parts("bias", _biased, value, context, mass)
+    context = _in_parts("delta", _with_delta, value, context, mixed)
+    return _in_parts("scale", _scaled, value, context)
 
 
-def _each(linear: Linear) -> list[Linear]:
-    return [own for *_, own in linear.segments] or [linear]
-
-
-def _in_parts(linear: Linear, change: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
-    """`change(linear, x, *others)`, for each segment of tokens by its own."""
+def _in_parts(
+    field: str, change: Callable[..., Tensor], linear: Linear, x: Tensor, *others: Tensor
+) -> Tensor:
+    """`change(value, x, *others)` by the `field` of the projection, or by those of its segments."""
     if not linear.segments:
-        return change(linear, x, *others)
-    y = x.clone()
-    for first, end, own in linear.segments:
-        y[:, first:end] = change(own, *(each[:, first:end] for each in (x, *others)))
+        own = getattr(linear, field)
+        return x if own is None else change(own, x, *others)
+    each = [(slice(first, end), getattr(own, field)) for first, end, own in linear.segments]
+    there = [(part, own) for part, own in each if own is not None]
+    y = x.clone() if there else x
+    for part, own in there:
+        y[:, part] = change(own, *(tensor[:, part] for tensor in (x, *others)))
     return y
 
 
-def _scaled(key: Linear, queries: Tensor) -> Tensor:
-    # The scale of each number of a key is that of the number of a query it is multiplied with.
-    return queries if key.scale is None else queries * by_head(key.scale[None], len(queries))
+def _row(vector: Tensor, x: Tensor) -> Tensor:
+    """A projection's numbers (H D,) as those of each token of `x` (H, M, D): (H, 1, D)."""
+    return by_head(vector[None], len(x))
 
 
-def _with_constant(key: Linear, constant: Tensor, queries: Tensor) -> Tensor:
-    if key.bias is None:
-        return constant
-    return (queries * by_head(key.bias[None], len(queries))).sum(-1, keepdim=True)
+def _scaled(scale: Tensor, x: Tensor) -> Tensor:
+    # Of a key's number it may as well be the query's that it is multiplied with.
+    return x * _row(scale, x)
 
 
-def _with_delta(key: Linear, taken: Tensor, queries: Tensor) -> Tensor:
-    return taken if key.delta is None else taken + key.delta.back(queries)
+def _biased(bias: Tensor, context: Tensor, mass: Tensor) -> Tensor:
+    return torch.addcmul(context, mass, _row(bias, context))
 
 
-def _changed(value: Linear, context: Tensor, mixed: Tensor, mass: Tensor) -> Tensor:
-    if value.bias is not None:
-        context = torch.addcmul(context, mass, by_head(value.bias[None], len(context)))
-    if value.delta is not None:
-        context = context + value.delta.of_heads(mixed)
-    return context if value.scale is None else context * by_head(value.scale[None], len(context))
+def _with_delta(delta: Delta, context: Tensor, mixed: Tensor) -> Tensor:
+    return context + delta.of_heads(mixed)
+
+
+def _with_delta_back(delta: Delta, taken: Tensor, queries: Tensor) -> Tensor:
+    return taken + delta.back(queries)

@@ -120,7 +120,7 @@ class T5Forward:
         return self.kernels.norm(here.parts.norm("decoder"), hidden)[:, None]
 
     def _over(self, source: Tokens | None = None, target: Tokens | None = None) -> T5Forward:
-        """This step's view with the parts for these tokens of source and target."""
+        """This step's view, its parts for what of source and target they are applied to."""
         parts = self.parts.over(source, target)
         return self if parts is self.parts else replace(self, parts=parts)
 

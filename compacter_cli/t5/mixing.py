@@ -49,8 +49,9 @@ class MixedParts(Parts):
     Attributes:
         each: the adapters' own parts.
         rows: of each, how many rows after one another are its own.
-        source: of each, how many tokens of the source are computed.
-        target: the same of the target.
+        source: of each, to how many tokens what is of the source is applied: those of it that are
+            computed, or the target's that are taken to it (`Kernels.projected`).
+        target: of each, how many tokens of the target are computed.
         found: what was asked of all adapters before, by kind and name: it is the same in each step.
     """
 

@@ -3,11 +3,15 @@
 N target tokens, B rows of T targets and S states, k hidden, H heads, D size of a head
 """
 
+from functools import partial
+
 import pytest
 import torch
 
 from compacter_cli.t5.absorbing import absorbed, absorbing_is_cheaper
 from compacter_cli.t5.fused.cross_attention import mixed
+from compacter_cli.t5.lean.cross_attention import Mixed
+from compacter_cli.t5.lean.pairs import Pairs
 from compacter_cli.t5.parts import Kronecker, Linear, Thin
 from compacter_cli.t5.tokens import Tokens
 
@@ -44,11 +48,22 @@ def tensors_of(linear):
     return [x for x in (linear.weight, linear.bias, linear.scale, *delta) if x is not None]
 
 
-def found(queries, states, key, value):
-    def mix(taken, constant):
-        return mixed(taken, constant, states, torch.zeros(ROWS, 1, SOURCE), 0.0)
+def lean(taken, constant, states):
+    source = Tokens.of(torch.ones(ROWS, SOURCE).bool())
+    pairs = Pairs(Tokens.of(MASK), source, HEADS)
+    return Mixed.apply(taken, constant, states, None, 1.0, pairs)
 
+
+def fused(taken, constant, states):
+    return mixed(taken, constant, states, torch.zeros(ROWS, 1, SOURCE), 0.0)
+
+
+def found(queries, states, key, value, kernel):
+    mix = partial(kernel, states=states)
     return absorbed(queries, key, value, Tokens.of(MASK), HEADS, mix)
+
+
+every_kernel = pytest.mark.parametrize("kernel", [lean, fused])
 
 
 def dense(linear, x):
@@ -74,19 +89,18 @@ def inputs():
     return drawn(int(MASK.sum()), WIDTH), drawn(ROWS, SOURCE, HIDDEN)
 
 
+@every_kernel
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("role", ["key", "value", "both"])
-def test_a_changed_projection_gives_what_its_dense_one_does(kind, role):
+def test_a_changed_projection_gives_what_its_dense_one_does(kind, role, kernel):
     queries, states = inputs()
     key, value = (
         Linear(drawn(HIDDEN, WIDTH, seed=seed), **(changes(kind, seed) if role != other else {}))
         for seed, other in ((1, "value"), (2, "key"))
     )
     given = [queries, states, *tensors_of(key), *tensors_of(value)]
-    ours, wanted = (
-        found(queries, states, key, value),
-        built(queries, states, [key] * 3, [value] * 3),
-    )
+    ours = found(queries, states, key, value, kernel)
+    wanted = built(queries, states, [key] * ROWS, [value] * ROWS)
     torch.testing.assert_close(ours, wanted)
     weights = torch.linspace(1, 2, ours.numel(), dtype=torch.float64).view_as(ours)
     gradients = [
@@ -96,8 +110,9 @@ def test_a_changed_projection_gives_what_its_dense_one_does(kind, role):
         torch.testing.assert_close(one, other)
 
 
+@every_kernel
 @pytest.mark.parametrize("kinds", [("thin", "bias"), ("kronecker", "all"), ("scale", "scale")])
-def test_rows_of_one_batch_have_projections_of_their_own(kinds):
+def test_rows_of_one_batch_have_projections_of_their_own(kinds, kernel):
     """The first row and the last are changed, each by an adapter; the one between is not."""
     queries, states = inputs()
     weights = drawn(HIDDEN, WIDTH, seed=1), drawn(HIDDEN, WIDTH, seed=2)
@@ -109,7 +124,7 @@ def test_rows_of_one_batch_have_projections_of_their_own(kinds):
         mixed_ones = [Linear(w, segments=own) for w, own in zip(weights, segments, strict=True)]
         plain = [[one, Linear(w), last] for w, (one, last) in zip(weights, each, strict=True)]
         torch.testing.assert_close(
-            found(queries, states, *mixed_ones), built(queries, states, *plain)
+            found(queries, states, *mixed_ones, kernel), built(queries, states, *plain)
         )
 
 

@@ -27,7 +27,8 @@ class Mixed(torch.autograd.Function):
     `apply(taken, constant, states, keep_mask, scale, pairs)`: queries `taken` to the states,
     (H, B T, k); `constant` (H, B T, 1) on the scores of each, or `None`; `states` (B, S, k);
     dropout's packed `keep_mask`, as `pairs.keep_mask` gives it, or `None`, and its `scale`;
-    `Pairs` of target and source, padded. The backward pass keeps queries and attention weights.
+    `Pairs` of target and source, padded. The backward pass keeps queries, attention
+    weights and what it was given of states and dropout.
     """
 
     @staticmethod

@@ -68,7 +68,7 @@ def test_few_targets_are_taken_to_the_states_of_the_source(
     STEPS.assert_same_step(*found, share=2e-5)
 
 
-@pytest.mark.parametrize("name", ["full", "compacter", "bitfit"])
+@pytest.mark.parametrize("name", ["full", "compacter", "bitfit", "lora", "krona", "ia3"])
 def test_targets_taken_to_the_states_are_as_near_in_bfloat16(shared_backbone, calls, name):
     backbone, method = shared_backbone("v1_0", key_value_dim=32), STEPS.method_of(name)
     errors = [0.0, 0.0]
@@ -98,7 +98,7 @@ def test_a_mask_with_holes_is_the_references(shared_backbone):
     STEPS.assert_same_step(*found, share=1e-5)
 
 
-@pytest.mark.parametrize("name", ["full", "compacter", "prompt_r"])
+@pytest.mark.parametrize("name", ["full", "compacter", "prompt_r", "lora"])
 def test_remat_is_the_same_step_and_drops_the_same(shared_backbone, name):
     again, once = (
         STEPS.step_of(shared_backbone("v1_0"), STEPS.method_of(name), "fused",
