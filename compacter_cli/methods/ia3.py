@@ -16,6 +16,7 @@ class IA3(Efficient):
 
     title: ClassVar[str] = "IA3"
     learning_rate = 3e-3  # IA3's own paper, T0-3B by Adafactor
+    searched_rate = 6.4e-2
     components: ClassVar[dict[str, Component]] = {
         **Efficient.components,
         "scales": Component("scales of keys, values and inner elements", "adapters"),

@@ -24,6 +24,7 @@ class KronA(Delta):
 
     title: ClassVar[str] = "KronA"
     learning_rate = 4e-3  # KronA's own could not be read: what a search chose for dense adapters
+    searched_rate = 1.6e-2
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         found = super().problems(shape)

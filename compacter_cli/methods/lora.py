@@ -23,6 +23,7 @@ class LoRA(Delta):
 
     title: ClassVar[str] = "LoRA"
     learning_rate = 5e-4  # LoRA's own paper on RTE, RoBERTa-base (its Table 9)
+    searched_rate = 4e-3
 
     @property
     def scaling(self) -> float:

@@ -25,6 +25,7 @@ class LPHM(Delta):
 
     title: ClassVar[str] = "LPHM on weights"
     learning_rate = 3e-3  # as the paper's for its adapters of the same factors
+    searched_rate = 4e-3
 
     def problems(self, shape: T5Shape) -> list[Problem]:
         divided = [
