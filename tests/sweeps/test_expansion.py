@@ -56,8 +56,8 @@ def test_what_the_paper_prints_is_run_by_its_own_recipes():
         ("appendix_output_layer", 8 * 11 * 2),
         ("t5_small", 8 * (1 + 4 * 3 + 4 + 3 * 3 * 2)),
         ("table3", 12),
-        ("demo", 4 * 13 * 3),
-        ("demo_search", 4 * 13 * 4),
+        ("demo", 4 * 17 * 3),
+        ("demo_search", 4 * 17 * 4),
         ("demo_figure4", 2 * 3 * 2 * 3),
     ],
 )
