@@ -38,6 +38,18 @@ class UsageError(CompacterError):
     exit_code = 2
 
 
+class ToldElsewhereError(CompacterError):
+    """A failure of several processes that another one of them tells: this one ends without a word.
+
+    Args:
+        exit_code: the other's.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("another process has failed, and tells why")
+        self.exit_code = exit_code
+
+
 class MissingResourceError(CompacterError):
     """Data or weights that are neither here nor to be had offline. Exit code 3."""
 

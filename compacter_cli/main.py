@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from compacter_cli.commands.streams import guard_streams, visible
-from compacter_cli.errors import CompacterError, Interrupted, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, ToldElsewhereError, UsageError
 
 # What a machine refuses whoever asks, and no fault of the program: one line wherever it comes.
 REFUSALS = (
@@ -78,7 +78,13 @@ class Commands(TyperGroup):
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return load_command(cmd_name) if cmd_name in COMMANDS else None
+        if cmd_name not in COMMANDS:
+            return None
+        if cmd_name != "train" and "WORLD_SIZE" in os.environ:
+            from compacter_cli.training.processes import check_alone
+
+            check_alone(cmd_name)
+        return load_command(cmd_name)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Commands"):
@@ -114,7 +120,8 @@ def _said_in_a_line() -> Iterator[None]:
 def _ended(error: CompacterError) -> typer.Exit:
     from compacter_cli.commands.console import show_error
 
-    show_error(error)
+    if not isinstance(error, ToldElsewhereError):
+        show_error(error)
     return typer.Exit(error.exit_code)
 
 

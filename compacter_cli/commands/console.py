@@ -101,24 +101,27 @@ def _can_encode(text: str) -> bool:
     return True
 
 
-def start_frameworks(quiet: bool = False) -> None:
-    """Hide TensorFlow and start Keras for a command that goes on to train, which says so."""
-    if not quiet:
+def start_frameworks(quiet: bool = False, silent: bool = False) -> None:
+    """Hide TensorFlow and start Keras for a command that goes on to train, which says so.
+
+    `silent` leaves the telling to another process, of a signal too.
+    """
+    if not quiet and not silent:
         err.print("loading torch and keras ...", style="dim")
-    load_frameworks()
+    load_frameworks(silent)
 
 
-def load_frameworks() -> None:
-    """Hide TensorFlow and start Keras; Ctrl-C meanwhile ends the process."""
+def load_frameworks(silent: bool = False) -> None:
+    """Hide TensorFlow and start Keras; Ctrl-C meanwhile ends the process, which tells of it."""
     from compacter_cli.t5.runtime import hide_tensorflow, start_keras
 
-    with signals_end_the_process():
+    with signals_end_the_process(silent):
         hide_tensorflow()
         start_keras()
 
 
 @contextmanager
-def signals_end_the_process() -> Iterator[None]:
+def signals_end_the_process(silent: bool = False) -> Iterator[None]:
     """Ctrl-C inside exits 130 on the spot, SIGTERM 143, for where nothing is at stake yet.
 
     A KeyboardInterrupt in the midst of an import is turned into other errors by C extensions, or
@@ -129,8 +132,9 @@ def signals_end_the_process() -> Iterator[None]:
     told = os.dup(2)  # stderr is silenced while the frameworks load
 
     def end(signum: int, _frame: FrameType | None) -> None:
-        with suppress(OSError):
-            os.write(told, f"{Interrupted(signum=signum)}\n".encode())
+        if not silent:
+            with suppress(OSError):
+                os.write(told, f"{Interrupted(signum=signum)}\n".encode())
         os._exit(128 + signum)
 
     try:

@@ -17,6 +17,7 @@ from compacter_cli.commands.options import (
 
 if TYPE_CHECKING:
     from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.training.processes import Processes
     from compacter_cli.training.records import Result
     from compacter_cli.training.run_state import Standing
 
@@ -67,40 +68,66 @@ def command(
 
     Example: compacter train --recipe glue/rte_compacterpp.toml --set data.folder=my_glue
     """
-    from compacter_cli.commands.console import print_json, show_note, start_frameworks
-    from compacter_cli.commands.progress import display_for
+    from compacter_cli.commands.console import print_json
     from compacter_cli.recipe.recipe import load_recipe
-    from compacter_cli.training.run import check_before_training, check_options, finished, train
+    from compacter_cli.training.processes import joined
+    from compacter_cli.training.run import check_options
     from compacter_cli.training.run_directory import run_directory, wrote_recipe
 
-    check_options(resume, strict, overwrite)
-    overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
-    resolved = load_recipe(recipe, overrides, of_run=wrote_recipe(recipe))
-    directory = run_directory(resolved, output)
-    if dry_run:
-        found = plan(
-            recipe=resolved, directory=directory, device=device, offline=offline, resume=resume
+    with joined(device) as processes:
+        check_options(resume, strict, overwrite)
+        overrides = [*(set_ or []), *([f"seed={seed}"] if seed is not None else [])]
+        resolved = load_recipe(recipe, overrides, of_run=wrote_recipe(recipe))
+        directory = run_directory(resolved, output)
+        if dry_run:
+            planned = plan(
+                recipe=resolved, directory=directory, device=device, offline=offline, resume=resume
+            )
+            if processes.main:
+                print_json(planned) if json_ else show_plan(planned)
+            return
+        result = _trained(
+            resolved, directory, device, offline, overwrite, resume, strict, json_, processes
         )
-        print_json(found) if json_ else show_plan(found)
-        return
-    if resume and (result := finished(resolved, directory)) is not None:
-        show_note(f"{directory} is finished: there is nothing to go on with")
-        print_json(result) if json_ else show_result(result)
-        return
-    source = check_before_training(resolved, directory, offline, overwrite, resume)
-    start_frameworks(quiet=json_)
-    result = train(
-        recipe=resolved,
+        if processes.main:
+            print_json(result) if json_ else show_result(result)
+
+
+def _trained(
+    recipe: Recipe,
+    directory: Path,
+    device: str | None,
+    offline: bool,
+    overwrite: bool,
+    resume: bool,
+    strict: bool,
+    quiet: bool,
+    processes: Processes,
+) -> Result:
+    """The result of a run, trained now or found finished; the main process tells how it goes."""
+    from compacter_cli.commands.console import show_note, start_frameworks
+    from compacter_cli.commands.progress import display_for
+    from compacter_cli.training.run import check_before_training, check_share, finished, train
+
+    check_share(recipe, processes)
+    if resume and (result := finished(recipe, directory, processes)) is not None:
+        if processes.main:
+            show_note(f"{directory} is finished: there is nothing to go on with")
+        return result
+    source = check_before_training(recipe, directory, offline, overwrite, resume)
+    start_frameworks(quiet, silent=not processes.main)
+    return train(
+        recipe=recipe,
         directory=directory,
         device=device,
         offline=offline,
         overwrite=overwrite,
         resume=resume,
         strict=strict,
-        display=display_for(json_),
+        display=display_for(quiet),
         source=source,
+        processes=processes,
     )
-    print_json(result) if json_ else show_result(result)
 
 
 def plan(

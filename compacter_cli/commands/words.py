@@ -26,7 +26,8 @@ def opening_lines(opening: Opening) -> list[str]:
     sizes = ", ".join(f"{size:,} {split}" for split, size in opening.sizes.items())
     return [
         f"{recipe.method.title} on {recipe.task}, {recipe.backbone.preset} "
-        f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {opening.device}",
+        f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {opening.device}"
+        + (f", by {opening.processes} processes" if opening.processes > 1 else ""),
         *method_lines(recipe.method, shape),
         f"{sizes} examples; {_cut(opening.truncated, recipe.data.source_length)}"
         + _lost(opening.unwritable),

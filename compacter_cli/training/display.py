@@ -29,6 +29,7 @@ class Opening:
         device: torch device name.
         directory: the run directory.
         unwritable: training targets of free text that the vocabulary cannot write as they are.
+        processes: how many train together.
     """
 
     recipe: Recipe
@@ -39,6 +40,7 @@ class Opening:
     device: str
     directory: Path
     unwritable: int = 0
+    processes: int = 1
 
 
 class Display:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.dataset import collated, shuffled_order
+from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import EpochLine, ProgressRecord
 from compacter_cli.training.scoring import Scores, evaluate
 from compacter_cli.training.signals import StoppedError
@@ -96,13 +97,21 @@ class ShuffledBatches:
         section: the recipe's train section.
         seeds: (data seed, seed), which with the epoch decide the order.
         device: torch device name.
+        processes: among whom the rows of every batch are dealt out; how many they are changes
+            nothing of the batches.
     """
 
     def __init__(
-        self, split: Split, section: TrainSection, seeds: tuple[int, int], device: str
+        self,
+        split: Split,
+        section: TrainSection,
+        seeds: tuple[int, int],
+        device: str,
+        processes: Processes = ALONE,
     ) -> None:
         self.per_epoch = section.updates_per_epoch(len(split))
         self._split, self._section, self._seeds, self._device = split, section, seeds, device
+        self._processes = processes
         self._drawn: tuple[int, list[int]] = (0, [])  # the latest epoch and its order
 
     def __call__(self, update: int) -> Group:
@@ -111,8 +120,10 @@ class ShuffledBatches:
         whole = size * self._section.accumulate
         examples = self._order(epoch + 1)[place * whole : (place + 1) * whole]
         parts = [examples[start : start + size] for start in range(0, len(examples), size)]
-        batches = [collated(self._split, part, self._device) for part in parts]
-        return Group(batches, epoch + 1, examples)
+        own = filter(None, map(self._processes.share, parts))  # of a last one, there may be none
+        batches = [collated(self._split, part, self._device) for part in own]
+        tokens = sum(len(self._split.targets[example]) for example in examples)
+        return Group(batches, epoch + 1, examples, tokens)
 
     def _order(self, epoch: int) -> list[int]:
         if self._drawn[0] != epoch:
@@ -131,6 +142,7 @@ class FineTuning:
         section: the recipe's train section, resolved.
         seeds: (data seed, seed), which decide the composition of the batches; the latter dropout.
         device: torch device name.
+        processes: those that train together.
 
     Attributes:
         trainer: what makes the updates.
@@ -147,8 +159,9 @@ class FineTuning:
         section: TrainSection,
         seeds: tuple[int, int],
         device: str,
+        processes: Processes = ALONE,
     ) -> None:
-        batches = ShuffledBatches(dataset.train, section, seeds, device)
+        batches = ShuffledBatches(dataset.train, section, seeds, device, processes)
         self.updates, self.per_epoch = batches.per_epoch * section.epochs, batches.per_epoch
         self.progress = Progress()
         self.trainer = Trainer(
@@ -158,10 +171,11 @@ class FineTuning:
             batches,
             seed=seeds[1],
             clip_norm=section.clip_norm,
+            processes=processes,
             skip=section.not_finite == "skip",
         )
         self._scored = model, vocabulary, task, dataset
-        self._section, self._device = section, device
+        self._section, self._device, self._processes = section, device, processes
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Update | Epoch]:
         """Train to the end, yielding every `Update`, and an `Epoch` after every epoch.
@@ -192,7 +206,8 @@ class FineTuning:
         """Score the epoch that is done, and begin the next."""
         gc.collect()
         size = self._section.eval_batch_size
-        scores, _ = evaluate(*self._scored, "validation", size, self._device, stop)
+        how = size, self._device, stop, self._processes
+        scores, _ = evaluate(*self._scored, "validation", *how)
         done = self.progress
         improved = scores.mean > done.best  # a tie keeps the earlier epoch
         number = done.epochs + 1

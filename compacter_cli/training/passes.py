@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -22,6 +22,10 @@ class Passes(Protocol):
 
     def run(self, batch: Batch, key: Sequence[int], tokens: int) -> Tensor:
         """The batch's summed loss over `tokens`, its gradient added; `key` decides dropout."""
+        ...
+
+    def combine(self, sum_: Callable[[Tensor], None]) -> None:
+        """Have `sum_` put into the whole gradient, as one flat tensor, what others add to it."""
         ...
 
     def clip(self, largest: float) -> Tensor:
@@ -57,6 +61,16 @@ class PlainPasses:
         loss.backward()
         return loss.detach()
 
+    def combine(self, sum_: Callable[[Tensor], None]) -> None:
+        import torch
+
+        parts = [_gradient_of(parameter).reshape(-1) for parameter in self._parameters]
+        flat = torch.cat(parts)
+        sum_(flat)
+        sizes = [part.numel() for part in parts]
+        for parameter, part in zip(self._parameters, flat.split(sizes), strict=True):
+            parameter.grad = part.view_as(parameter)
+
     def clip(self, largest: float) -> Tensor:
         from torch.nn.utils import clip_grad_norm_
 
@@ -67,6 +81,11 @@ class PlainPasses:
 
     def release(self) -> None:
         pass
+
+
+def _gradient_of(parameter: Tensor) -> Tensor:
+    """Its gradient, which is 0 where no row of a batch was this process's."""
+    return parameter.new_zeros(parameter.shape) if parameter.grad is None else parameter.grad
 
 
 def passes_for(model: T5Model, parameters: Sequence[Tensor]) -> Passes:

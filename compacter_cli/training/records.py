@@ -89,7 +89,10 @@ class ProgressRecord(TypedDict):
 
 
 class Environment(TypedDict):
-    """environment.json: versions, machine and command; after which updates it was gone on with."""
+    """environment.json: versions, machine and command; after which updates it was gone on with.
+
+    `processes` is how many trained it, where they were several.
+    """
 
     compacter: str
     python: str
@@ -100,3 +103,4 @@ class Environment(TypedDict):
     threads: int
     command: list[str]
     resumed: NotRequired[list[int]]
+    processes: NotRequired[int]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import UsageError
+from compacter_cli.training.processes import ALONE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.training.display import Display
+    from compacter_cli.training.processes import Processes
     from compacter_cli.training.records import Result
 
 
@@ -22,12 +27,26 @@ def check_options(resume: bool, strict: bool, overwrite: bool) -> None:
         raise UsageError("--strict is of --resume", "give both, or leave it out")
 
 
-def finished(recipe: Recipe, directory: Path) -> Result | None:
+def check_share(recipe: Recipe, processes: Processes) -> None:
+    """Raise `UsageError` for processes that would have nothing to do."""
+    size = recipe.train.batch_size
+    if processes.count > size:
+        raise UsageError(
+            f"{processes.count} processes share batches of {size} (train.batch_size)",
+            f"start {size} at most; or --set train.batch_size={processes.count}",
+        )
+
+
+def finished(recipe: Recipe, directory: Path, processes: Processes = ALONE) -> Result | None:
     """The result of the run of `recipe` in `directory`, `None` where it is not finished.
 
     Raises:
         UsageError: `directory` holds something else, or the run is not to be gone on with.
     """
+    return processes.of_main(lambda: _finished(recipe, directory))
+
+
+def _finished(recipe: Recipe, directory: Path) -> Result | None:
     from compacter_cli.training.run_directory import read_result, remove_states
     from compacter_cli.training.run_state import standing
 
@@ -77,6 +96,7 @@ def train(
     strict: bool = False,
     display: Display | None = None,
     source: RowSource | None = None,
+    processes: Processes = ALONE,
 ) -> Result:
     """Train a recipe into a run directory.
 
@@ -91,6 +111,8 @@ def train(
         display: what is told while it goes on; silent by default.
         source: what `check_before_training` found, to save looking again; it tells that `finished`
             was asked, too.
+        processes: those that train the run together, as `joined` gives them; the main one writes
+            and tells.
 
     Returns:
         The result, as in the run's `result.json`.
@@ -100,22 +122,36 @@ def train(
         Interrupted: Ctrl-C, SIGTERM or SIGHUP; the run can be resumed.
     """
     from compacter_cli.training.claim import is_vacant
-    from compacter_cli.training.display import Display
     from compacter_cli.training.memory import memory_advice
     from compacter_cli.training.session import Session
-    from compacter_cli.training.watching import Watching
 
     directory = Path(directory)
     check_options(resume, strict, overwrite)
-    if resume and source is None and (result := finished(recipe, directory)) is not None:
+    check_share(recipe, processes)
+    if resume and source is None and (result := finished(recipe, directory, processes)) is not None:
         return result
     source = source or check_before_training(recipe, directory, offline, overwrite, resume)
-    begun = resume and not is_vacant(directory)
+    begun = processes.of_main(lambda: resume and not is_vacant(directory))
     with (
         memory_advice(recipe.train, directory),
-        Watching(display or Display(), recipe, directory, offline) as watching,
-        Session(recipe, directory, device, source, watching) as session,
+        _watching(display, recipe, directory, offline, processes) as watching,
+        Session(recipe, directory, device, source, watching, processes) as session,
     ):
         session.resume(strict) if begun else session.start(overwrite)
         session.train()
         return session.finish()
+
+
+@contextmanager
+def _watching(
+    display: Display | None, recipe: Recipe, directory: Path, offline: bool, processes: Processes
+) -> Iterator[Display]:
+    """The display of the main process, watched as the recipe says; the others show nothing."""
+    from compacter_cli.training.display import Display
+    from compacter_cli.training.watching import Watching
+
+    if not processes.main:
+        yield Display()
+        return
+    with Watching(display or Display(), recipe, directory, offline) as watching:
+        yield watching

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, cast
 
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -33,13 +33,17 @@ class Fingerprints(TypedDict):
 
 
 class Computed(TypedDict):
-    """What a result is bit-identical under: another may round otherwise, or draw otherwise."""
+    """What a result is bit-identical under: another may round otherwise, or draw otherwise.
+
+    Earlier versions did not write `processes` down: there was one.
+    """
 
     compacter: str
     torch: str
     device: str
     threads: int
     dropout: str
+    processes: NotRequired[int]
 
 
 class RunRecord(TypedDict):
@@ -129,20 +133,31 @@ def check_record(
 
 def changes(before: Computed, now: Computed) -> list[str]:
     """What is computed with otherwise than before, a sentence each."""
-    differing = [name for name in Computed.__annotations__ if before[name] != now[name]]
+    then, here = ({"processes": 1, **computed} for computed in (before, now))
+    differing = [name for name in Computed.__annotations__ if then[name] != here[name]]
     return [
-        "another device draws another dropout: what comes differs from one run through"
-        if name == "dropout"
-        else f"{name} was {before[name]} and is {now[name]}: the last digits may differ"
+        _OTHERWISE.get(name, "{name} was {then} and is {here}: the last digits may differ").format(
+            name=name, then=then[name], here=here[name]
+        )
         for name in differing
     ]
 
 
-def resume_command(directory: Path, device: str | None = None) -> str:
-    """The command that goes on with the run in `directory`, on `device` if it was asked for."""
+_OTHERWISE = {
+    "dropout": "another device draws another dropout: what comes differs from one run through",
+    "processes": "the run was computed by {then} at a time and is by {here}: the last digits may "
+    "differ, and dropout, where there is any, is another",
+}
+
+
+def resume_command(directory: Path, device: str | None = None, program: str = "compacter") -> str:
+    """The command that goes on with the run in `directory`, on `device` if it was asked for.
+
+    `program` is how it is started.
+    """
     recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
     asked = f" --device {device}" if device else ""
-    return f"compacter train --recipe {recipe} --output {output}{asked} --resume"
+    return f"{program} train --recipe {recipe} --output {output}{asked} --resume"
 
 
 @contextmanager

@@ -42,16 +42,22 @@ class RunWriter:
         directory: run directory.
         device: the one that was asked for, if any, for the command that goes on.
         display: what is told.
+        program: how the run is started, for that command.
 
     Attributes:
         saved: update and epochs of the latest state.
     """
 
     def __init__(
-        self, recipe: Recipe, directory: Path, device: str | None, display: Display
+        self,
+        recipe: Recipe,
+        directory: Path,
+        device: str | None,
+        display: Display,
+        program: str = "compacter",
     ) -> None:
         self.directory = directory
-        self.command = resume_command(directory, device)
+        self.command = resume_command(directory, device, program)
         self.saved: tuple[int, int] | None = None
         self._recipe, self._display = recipe, display
         self._lock: Lock | None = None
@@ -239,6 +245,57 @@ class RunWriter:
         with self._writing():
             write_predictions(self.directory, task, rows, predicted)
             write_json(self.directory / runs.RESULT, result)
+
+    def remove_states(self) -> None:
+        """Remove the states of a run that is finished."""
+        runs.remove_states(self.directory)
+
+
+class Onlooker(RunWriter):
+    """What a process has instead of a `RunWriter` whose run another process writes: it does not."""
+
+    def claim(self, environment: Environment, overwrite: bool) -> None:
+        pass
+
+    def hold(self) -> None:
+        pass
+
+    def tell_of_no_lock(self) -> None:
+        pass
+
+    def check_space(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        pass
+
+    def note_resumed(self, environment: Environment, update: int, damaged: Iterable[str]) -> None:
+        pass
+
+    def log(self, entry: Mapping[str, Any]) -> None:
+        pass
+
+    def cut_metrics(self, update: int, epochs: int) -> None:
+        pass
+
+    def is_due(self, update: int) -> bool:
+        return False
+
+    def save_state(self, state: State, record: RunRecord, scored: bool) -> None:
+        pass
+
+    def save_adapter(
+        self, which: str, update: int, tensors: dict[str, torch.Tensor], manifest: Unsigned
+    ) -> None:
+        pass
+
+    def check_best(self, best: EpochLine, epochs: int) -> None:
+        pass
+
+    def write_result(
+        self, result: Result, task: Task, rows: list[Row], predicted: list[str]
+    ) -> None:
+        pass
+
+    def remove_states(self) -> None:
+        pass
 
 
 def _check_finite(tensors: Mapping[str, torch.Tensor], update: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from compacter_cli.tasks.metrics import METRICS, Answers
+from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import ScoresRecord
 from compacter_cli.training.signals import StoppedError
 
@@ -96,25 +97,32 @@ def answer(
     max_tokens: int,
     device: str,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> list[str]:
     """The model's greedy answers to a split, as text, in the split's order.
+
+    Every one of several processes answers a share of the rows, and has all answers in the end.
 
     Raises:
         StoppedError: `stop()` is true after a batch.
     """
     import torch
 
-    from compacter_cli.data.dataset import batches
+    from compacter_cli.data.dataset import collated
 
     answers = []
     with torch.no_grad():
         forward = model.forward_pass()  # once: some methods compute every weight
-    for batch in batches(split, batch_size, device):
-        ids = model.greedy(batch.source_ids, batch.source_mask, max_tokens, forward)
-        answers += [vocabulary.decode(row) for row in ids.tolist()]
+    own = processes.share(range(len(split)))
+    largest = -(-len(split) // processes.count)
+    for start in range(0, largest, batch_size):
+        if chosen := own[start : start + batch_size]:
+            batch = collated(split, chosen, device)
+            ids = model.greedy(batch.source_ids, batch.source_mask, max_tokens, forward)
+            answers += [vocabulary.decode(row) for row in ids.tolist()]
         if stop():
             raise StoppedError
-    return answers
+    return processes.in_order(answers)
 
 
 def evaluate(
@@ -126,8 +134,9 @@ def evaluate(
     batch_size: int,
     device: str,
     stop: Callable[[], bool] = lambda: False,
+    processes: Processes = ALONE,
 ) -> tuple[Scores, list[str]]:
-    """`(Scores, predicted texts)` of a model on one split of a dataset; `stop` as for `answer`."""
-    split = dataset.split(split_name)
-    predicted = answer(model, vocabulary, split, batch_size, dataset.answer_length, device, stop)
+    """`(Scores, predicted texts)` of a model on one split of a dataset, as `answer` has them."""
+    split, longest = dataset.split(split_name), dataset.answer_length
+    predicted = answer(model, vocabulary, split, batch_size, longest, device, stop, processes)
     return score(task, split.rows, predicted), predicted

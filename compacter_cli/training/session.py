@@ -9,6 +9,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
+from compacter_cli.adapters.manifest import hash_of
 from compacter_cli.adapters.restoring import backbone_of
 from compacter_cli.errors import CompacterError
 from compacter_cli.paper.demo_scores import measured_scores
@@ -17,6 +18,7 @@ from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.display import Display, Opening
+from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.run_state import (
     Computed,
     Fingerprints,
@@ -25,7 +27,7 @@ from compacter_cli.training.run_state import (
     check_record,
     telling_how_to_go_on,
 )
-from compacter_cli.training.run_writer import RunWriter
+from compacter_cli.training.run_writer import Onlooker, RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +39,9 @@ if TYPE_CHECKING:
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.model import T5Model
-    from compacter_cli.training.checkpoints import Checkpoint
+    from compacter_cli.training.checkpoints import Checkpoint, Found
     from compacter_cli.training.loop import Epoch
-    from compacter_cli.training.records import EpochLine, Result, ScoresRecord
+    from compacter_cli.training.records import Environment, EpochLine, Result, ScoresRecord
     from compacter_cli.training.scoring import Scores
     from compacter_cli.training.signals import Stop
     from compacter_cli.training.trainer import Update
@@ -60,6 +62,7 @@ class Session:
         device: "cpu" or "cuda"; a GPU where there is one.
         source: where the rows are.
         display: what is told while it goes on.
+        processes: those that train together, each in a session of its own; the main one writes.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Session:
         device: str | None,
         source: RowSource,
         display: Display | None = None,
+        processes: Processes = ALONE,
     ) -> None:
         self.recipe, self.directory = recipe, directory
         self.display = display or Display()
@@ -76,7 +80,9 @@ class Session:
         self.best: EpochLine | None = None
         self.before: ScoresRecord | None = None
         self._device_name, self._source = device, source
-        self._writer = RunWriter(recipe, directory, device, self.display)
+        self._processes = processes
+        writer = RunWriter if processes.main else Onlooker
+        self._writer = writer(recipe, directory, device, self.display, processes.program)
         self._stack = ExitStack()
         self._seconds = 0.0
 
@@ -94,15 +100,11 @@ class Session:
         self._stack.__exit__(*error)
 
     def _load(self) -> None:
-        from compacter_cli.data.dataset import build_dataset
         from compacter_cli.training.loop import FineTuning
 
         recipe = self.recipe
-        rows = self._source.load()  # first: a bad line is told in seconds
-        self.backbone = backbone_of(recipe)
-        self.dataset = build_dataset(
-            self.task, rows, self.backbone.vocabulary, recipe.data, recipe.seed
-        )
+        with self._processes.one_first():  # it may have to fetch them, and keeps their tokens
+            self._load_data()
         self.model = model_of(self.backbone.keras, self.backbone.exact, recipe)
         self.tuning = FineTuning(
             self.model,
@@ -112,11 +114,34 @@ class Session:
             recipe.train,
             (recipe.data.seed, recipe.seed),
             self.device,
+            self._processes,
         )
         self._fingerprints: Fingerprints = {
             "backbone": self.backbone.fingerprint,
             "data": self.dataset.fingerprint(),
         }
+        self._check_alike()
+
+    def _load_data(self) -> None:
+        from compacter_cli.data.dataset import build_dataset
+
+        recipe = self.recipe
+        rows = self._source.load()  # first: a bad line is told in seconds
+        self.backbone = backbone_of(recipe)
+        self.dataset = build_dataset(
+            self.task, rows, self.backbone.vocabulary, recipe.data, recipe.seed
+        )
+
+    def _check_alike(self) -> None:
+        """Make sure that all processes have the same recipe, rows and backbone."""
+        own = {"recipe": hash_of(self.recipe.plain()), **self._fingerprints}
+        main = self._processes.of_main(lambda: own)
+        if other := [what for what, found in own.items() if found != main[what]]:
+            raise CompacterError(
+                f"process {self._processes.rank} has another {' and another '.join(other)} than "
+                "the main one",
+                "give all processes the same recipe, rows and backbone",
+            )
 
     def start(self, overwrite: bool) -> None:
         """Claim the run directory, say what the run is, and score the untrained model.
@@ -125,7 +150,7 @@ class Session:
             CompacterError: the directory is taken, or has no room for what is saved.
         """
         self._check_space()  # before a run that is to be replaced is gone
-        self._writer.claim(runs.environment(self.device), overwrite)
+        self._writer.claim(self._environment(), overwrite)
         self.display.opening(self._opening())
         self._writer.tell_of_no_lock()
         if self.recipe.train.score_before:
@@ -143,11 +168,9 @@ class Session:
         Raises:
             CompacterError: no state is whole, or it is of something else.
         """
-        from compacter_cli.training.checkpoints import newest
-
         self._writer.hold()
         self._writer.tell_of_no_lock()
-        found = newest(self.directory)
+        found = self._newest()
         if found.damaged and (strict or found.checkpoint is None):
             reasons = "; ".join(f"{name}: {why}" for name, why in found.damaged.items())
             raise CompacterError(
@@ -157,11 +180,24 @@ class Session:
                 else "begin again with --overwrite",
             )
         if found.checkpoint is None:
-            runs.check_nothing_to_lose(self.directory)
+            if self._processes.main:
+                runs.check_nothing_to_lose(self.directory)
             self.display.line("nothing was saved yet: the run begins again")
             self.start(overwrite=True)
         else:
             self._go_on_from(found.checkpoint, found.damaged)
+
+    def _newest(self) -> Found:
+        """The newest whole state, as the main process reads it."""
+        from compacter_cli.training.checkpoints import Checkpoint, Found, newest
+        from compacter_cli.training.trainer import State
+
+        processes = self._processes
+        found = newest(self.directory) if processes.main else Found(None, {})
+        (update, tensors), record = found.checkpoint or Checkpoint(State(0, {}), {})
+        update, record, damaged = processes.of_main(lambda: (update, record, found.damaged))
+        state = State(update, processes.tensors_of_main(lambda: tensors))
+        return Found(Checkpoint(state, record) if record else None, damaged)
 
     def _go_on_from(self, checkpoint: Checkpoint, damaged: Mapping[str, str]) -> None:
         self._restore(checkpoint)
@@ -171,7 +207,7 @@ class Session:
             self.display.line(f"the saved state {name} is damaged and left out: {reason}")
         self.display.line(f"going on after update {update:,} of {self.tuning.updates:,}")
         self._writer.cut_metrics(update, epochs)
-        self._writer.note_resumed(runs.environment(self.device), update, damaged)
+        self._writer.note_resumed(self._environment(), update, damaged)
         self._check_space()
 
     def _restore(self, checkpoint: Checkpoint) -> None:
@@ -192,6 +228,10 @@ class Session:
     def _check_space(self) -> None:
         self._writer.check_space(self.model.trained_tensors())
 
+    def _environment(self) -> Environment:
+        found, count = runs.environment(self.device), self._processes.count
+        return {**found, "processes": count} if count > 1 else found
+
     def _opening(self) -> Opening:
         splits = (self.dataset.train, self.dataset.validation, self.dataset.test)
         return Opening(
@@ -203,6 +243,7 @@ class Session:
             device=self.device,
             directory=self.directory,
             unwritable=self.dataset.unwritable,
+            processes=self._processes.count,
         )
 
     def train(self) -> None:
@@ -216,7 +257,8 @@ class Session:
         self.display.start(self.tuning.updates, self.tuning.trainer.update)
         self._began = time.perf_counter()
         self._writer.start_clock()
-        with deferred_signals() as stop:
+        with deferred_signals() as own:
+            stop = self._processes.agreed(own)
             with telling_how_to_go_on(self._writer.command, AT_ONCE):
                 self._follow(stop)
                 self._seconds += time.perf_counter() - self._began
@@ -224,6 +266,7 @@ class Session:
                     self._began = time.perf_counter()
                     self._save_state()
                     self._save("last")
+                    self._processes.wait()  # once one has left, its launcher ends the others
             if stop():
                 self._leave(stop)
 
@@ -291,6 +334,7 @@ class Session:
             "device": self.device,
             "threads": torch.get_num_threads(),
             "dropout": self.model.dropout_stream,
+            "processes": self._processes.count,
         }
 
     def _save(self, which: str, epoch: Epoch | None = None) -> None:
@@ -318,12 +362,14 @@ class Session:
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
-        self.model.assign(load_adapter(self.directory / "best").tensors)
+        best = self.directory / "best"
+        self.model.assign(self._processes.tensors_of_main(lambda: load_adapter(best).tensors))
         with telling_how_to_go_on(self._writer.command, "after the last update, saved whole"):
             scores, predicted = self._answer_test()
-            result = self._result(self.best, scores)
+            epoch = self.best
+            result = self._processes.of_main(lambda: self._result(epoch, scores))
             self._writer.write_result(result, self.task, self.dataset.test.rows, predicted)
-        runs.remove_states(self.directory)
+        self._writer.remove_states()
         self.display.finished(result)
         return result
 
@@ -361,9 +407,9 @@ class Session:
     def _answer_test(self) -> tuple[Scores, list[str]]:
         from compacter_cli.training.scoring import evaluate
 
+        what = self.model, self.backbone.vocabulary, self.task, self.dataset, "test"
         size = self.recipe.train.eval_batch_size
-        vocabulary = self.backbone.vocabulary
-        return evaluate(self.model, vocabulary, self.task, self.dataset, "test", size, self.device)
+        return evaluate(*what, size, self.device, processes=self._processes)
 
 
 def model_of(keras_backbone: T5Backbone, exact: dict[str, torch.Tensor], recipe: Recipe) -> T5Model:

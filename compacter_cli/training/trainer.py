@@ -11,6 +11,7 @@ import torch
 from compacter_cli.errors import CompacterError, NotFiniteError, excerpt
 from compacter_cli.training.memory import is_out_of_memory
 from compacter_cli.training.passes import passes_for
+from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import UpdateLine
 
 if TYPE_CHECKING:
@@ -30,14 +31,23 @@ class Group:
     """What one update is taken over.
 
     Attributes:
-        batches: of one forward pass each, their gradients summed.
+        batches: of one forward pass each, their gradients summed; this process's part of them.
         epoch: which time the examples are gone through, from 1.
-        examples: their places in the training split, where that is known.
+        examples: their places in the training split, where that is known; all processes'.
+        tokens: real target tokens of all processes' batches; those of `batches` if left out.
     """
 
     batches: Sequence[Batch]
     epoch: int = 1
     examples: Sequence[int] = ()
+    tokens: int | None = None
+
+    @property
+    def target_tokens(self) -> int:
+        """Real target tokens, all processes': what the loss is the mean over."""
+        if self.tokens is not None:
+            return self.tokens
+        return sum(batch.target_tokens for batch in self.batches)
 
 
 @dataclass(frozen=True)
@@ -95,7 +105,7 @@ class Trainer:
         batches: the `Group` of an update, 0 the first.
         seed: of dropout.
         clip_norm: largest norm of an update's gradient.
-        rank: which of several processes this is, each with examples of its own.
+        processes: of which this is one, each with examples of its own; dropout hangs on which.
         skip: whether an update that is not finite is left out, instead of an error.
 
     Attributes:
@@ -108,7 +118,7 @@ class Trainer:
     batches: Callable[[int], Group]
     seed: int
     clip_norm: float
-    rank: int = 0
+    processes: Processes = ALONE
     skip: bool = False
     update: int = field(default=0, init=False)
 
@@ -126,7 +136,7 @@ class Trainer:
         """
         group = group or self.batches(self.update)
         rate = self.schedule(self.update)
-        loss, norm = self._backward(group.batches)
+        loss, norm = self._backward(group)
         finite = math.isfinite(loss) and math.isfinite(norm)
         if finite:
             self._move(rate)
@@ -135,28 +145,30 @@ class Trainer:
         self.update += 1
         return Update(self.update, group.epoch, loss, rate, norm, skipped=not finite)
 
-    def _backward(self, batches: Sequence[Batch]) -> tuple[float, float]:
+    def _backward(self, group: Group) -> tuple[float, float]:
         """The token-mean loss of all batches and the norm of its gradient, which is clipped."""
-        while (loss := self._added_or_room(batches)) is None:
+        while (loss := self._added_or_room(group)) is None:
             pass  # by now nothing holds what the failed pass had
+        if self.processes.count > 1:
+            self._passes.combine(self.processes.sum_)
+            loss = self.processes.total(loss)
         return loss, self._passes.clip(self.clip_norm).item()
 
-    def _added_or_room(self, batches: Sequence[Batch]) -> float | None:
+    def _added_or_room(self, group: Group) -> float | None:
         """As `_add_gradients`; `None` where memory was lacking, and passes gave some back."""
         try:
-            return self._add_gradients(batches)
+            return self._add_gradients(group)
         except RuntimeError as error:
             if not is_out_of_memory(error) or not self._passes.make_room():
                 raise
         return None
 
-    def _add_gradients(self, batches: Sequence[Batch]) -> float:
-        """The token-mean loss of all batches, whose gradient is then the weights'."""
+    def _add_gradients(self, group: Group) -> float:
+        """This process's part of the token-mean loss; its gradient is then the weights'."""
         self._passes.clear()
-        tokens = sum(batch.target_tokens for batch in batches)
-        total = 0.0
-        for place, batch in enumerate(batches):
-            key = (self.seed, self.update, place, self.rank)
+        tokens, total = group.target_tokens, 0.0
+        for place, batch in enumerate(group.batches):
+            key = (self.seed, self.update, place, self.processes.rank)
             total += self._passes.run(batch, key, tokens).item()
         return total
 

@@ -456,7 +456,7 @@ def test_the_best_epoch_is_chosen_by_the_mean_of_the_metrics(tiny_model, monkeyp
 def test_the_epoch_is_scored_on_the_validation_split_after_its_updates(tiny_model, monkeypatch):
     seen = []
 
-    def evaluate(model, vocabulary, task, dataset, split, size, device, stop):
+    def evaluate(model, vocabulary, task, dataset, split, size, device, stop, processes):
         seen.append((split, size, device, digest_of(model)))
         return Scores({"accuracy": 1.0}, {}, 3, 0), []
 

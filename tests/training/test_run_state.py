@@ -281,6 +281,7 @@ def test_nothing_that_changed_is_nothing_said():
         ("device", "cuda", "device was cpu and is cuda: "),
         ("threads", 8, "threads was 2 and is 8: "),
         ("dropout", "torch", "another device draws another dropout: "),
+        ("processes", 2, "the run was computed by 1 at a time and is by 2: "),
     ],
 )
 def test_another_version_machine_or_stream_is_said(key, value, said):

@@ -156,7 +156,7 @@ def test_the_score_before_is_of_the_test_split_and_taken_before_the_first_update
 ):
     scored, watching = [], Watching()
 
-    def evaluate(model, vocabulary, task, dataset, split, size, device):
+    def evaluate(model, vocabulary, task, dataset, split, size, device, processes):
         scored.append((split, list(watching.seen)))
         return Scores({"accuracy": 12.0}, {"accuracy": 54.0}, 100, 99), []
 
@@ -238,7 +238,7 @@ def test_the_test_is_taken_with_the_best_adapter_from_its_file(tmp_path, monkeyp
                 tensor.fill_(7.0)
         seen = {}
 
-        def evaluate(model, vocabulary, task, dataset, split, size, device):
+        def evaluate(model, vocabulary, task, dataset, split, size, device, processes):
             seen[split] = same(tmp_path / "run" / "best", model.trained_tensors())
             return Scores({"accuracy": 33.0}, {"accuracy": 54.0}, 100, 1), ["1"] * 100
 

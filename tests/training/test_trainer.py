@@ -13,6 +13,7 @@ from compacter_cli.recipe.sections import TrainSection
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.training import checkpoints
 from compacter_cli.training.loop import ShuffledBatches
+from compacter_cli.training.processes import Processes
 from compacter_cli.training.trainer import (
     Group,
     State,
@@ -286,6 +287,13 @@ def first_loss(trainer, update=0):
     return trainer.step(Group(parts)).loss
 
 
+def second_of_two():
+    """The other of two processes, which exchanges nothing."""
+    processes = Processes()
+    processes.rank = 1
+    return processes
+
+
 def test_dropout_hangs_on_seed_update_and_rank_alone(trainer_of):
     loss = first_loss(trainer_of())
     disturb()
@@ -293,7 +301,7 @@ def test_dropout_hangs_on_seed_update_and_rank_alone(trainer_of):
     others = [
         first_loss(trainer_of(seed=8)),
         first_loss(trainer_of(), update=1),
-        first_loss(trainer_of(rank=1)),
+        first_loss(trainer_of(processes=second_of_two())),
     ]
     assert len({loss, *others}) == 4
     still = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -65,6 +65,10 @@ class GraphedPasses:
         self._flat.zero_()
         for parameter, gradient in zip(self._parameters, self._gradients, strict=True):
             parameter.grad = gradient.view_as(parameter)
+
+    def combine(self, sum_: Callable[[Tensor], None]) -> None:
+        """Have `sum_` put into the whole gradient, as one flat tensor, what others add to it."""
+        sum_(self._flat)
 
     def clip(self, largest: float) -> Tensor:
         """The norm of the whole gradient, which is scaled down to `largest` where it is longer."""

@@ -1,0 +1,333 @@
+"""The processes that train one run together, by torch.distributed: which this is, what they share.
+
+They are started by torchrun, which sets RANK, WORLD_SIZE and the like, and meet over gloo; on GPUs
+gradients go over nccl. Weights and optimizer are every process's own, and stay the same bits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from compacter_cli.errors import CompacterError, ToldElsewhereError, UsageError
+from compacter_cli.training.signals import Stop, handled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from torch import Tensor
+    from torch.distributed.distributed_c10d import Store
+
+T = TypeVar("T")
+
+_SILENT = timedelta(minutes=30)  # after which a process that is waited for counts as gone
+_ENDED = "compacter/ended"  # in the store: rank and exit code of the first to end before the run
+_LAUNCH = "start them by: torchrun --nproc-per-node N -m compacter_cli train ..."
+
+
+class Processes:
+    """The processes of a run, seen from one of them; by itself, one alone.
+
+    What all of them do is done by all, in the same order: everything but `share`.
+
+    Attributes:
+        rank: which of them this is; 0 is the main one, which writes and tells.
+        count: how many there are.
+        program: the words that start them.
+    """
+
+    rank, count = 0, 1
+    program = "compacter"
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that writes and tells."""
+        return self.rank == 0
+
+    def share(self, places: Sequence[T]) -> Sequence[T]:
+        """What of `places` is this process's: all are dealt out, one after another."""
+        return places[self.rank :: self.count]
+
+    def in_order(self, own: list[T]) -> list[T]:
+        """What all have made of their shares, in the order in which they were dealt out."""
+        return own
+
+    def sum_(self, tensor: Tensor) -> None:
+        """Put the sum of all processes' tensors into each, on whatever device they are."""
+
+    def total(self, number: float) -> float:
+        """The sum of all processes' numbers."""
+        return number
+
+    def most(self, number: int) -> int:
+        """The largest of all processes' numbers."""
+        return number
+
+    def of_main(self, make: Callable[[], T]) -> T:
+        """What `make` gives the main process; the others do not call it."""
+        return make()
+
+    def tensors_of_main(self, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """As `of_main`, of tensors on the CPU, which may be large."""
+        return make()
+
+    def agreed(self, stop: Stop) -> Stop:
+        """A `Stop` that is true for all as soon as one of them was told to."""
+        return stop
+
+    def wait(self) -> None:
+        """Wait until all are here."""
+
+    @contextmanager
+    def one_first(self) -> Iterator[None]:
+        """What one process of every machine does before its others do: they find it done."""
+        yield
+
+
+ALONE = Processes()
+
+
+class Several(Processes):
+    """The processes of a run that are more than one.
+
+    Args:
+        store: by which they have found each other.
+        rank, count: as torchrun has them.
+        device: the one that was asked for, if any.
+
+    Raises:
+        UsageError: not everyone can have a GPU.
+    """
+
+    def __init__(self, store: Store, rank: int, count: int, device: str | None) -> None:
+        import torch
+        from torch import distributed
+
+        self.rank, self.count = rank, count
+        self._here = int(os.environ.get("LOCAL_RANK", rank))
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
+        nodes = f"--nnodes {count // here} " if count > here else ""
+        self.program = f"torchrun {nodes}--nproc-per-node {here} -m compacter_cli"
+        gpus = device != "cpu" and torch.cuda.is_available()
+        if gpus:
+            _take_gpu(self._here, here, device)
+        distributed.init_process_group(
+            "cpu:gloo,cuda:nccl" if gpus else "gloo",
+            store=store,
+            rank=rank,
+            world_size=count,
+            timeout=_SILENT,
+        )
+
+    def in_order(self, own: list[T]) -> list[T]:
+        from torch import distributed
+
+        shares: list[Any] = [None] * self.count
+        with _reaching_all():
+            distributed.all_gather_object(shares, own)
+        places = range(sum(map(len, shares)))
+        return [shares[place % self.count][place // self.count] for place in places]
+
+    def sum_(self, tensor: Tensor) -> None:
+        from torch import distributed
+
+        with _reaching_all():
+            distributed.all_reduce(tensor)
+
+    def total(self, number: float) -> float:
+        import torch
+
+        sum_ = torch.tensor(number, dtype=torch.float64)
+        self.sum_(sum_)
+        return sum_.item()
+
+    def most(self, number: int) -> int:
+        import torch
+        from torch import distributed
+
+        largest = torch.tensor(number)
+        with _reaching_all():
+            distributed.all_reduce(largest, distributed.ReduceOp.MAX)
+        return int(largest)
+
+    def of_main(self, make: Callable[[], T]) -> T:
+        from torch import distributed
+
+        told: list[Any] = [make() if self.main else None]
+        with _reaching_all():
+            distributed.broadcast_object_list(told, src=0)
+        return told[0]
+
+    def tensors_of_main(self, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        import torch
+        from torch import distributed
+
+        own = make() if self.main else {}
+        found = self.of_main(lambda: {name: (t.shape, t.dtype) for name, t in own.items()})
+        for name, (shape, dtype) in found.items():
+            tensor = own.setdefault(name, torch.empty(shape, dtype=dtype))
+            with _reaching_all():
+                distributed.broadcast(tensor, src=0)
+        return own
+
+    def agreed(self, stop: Stop) -> Stop:
+        return _AgreedStop(stop, self)
+
+    @contextmanager
+    def one_first(self) -> Iterator[None]:
+        if self._here > 0:
+            self.wait()
+        yield
+        if self._here == 0:
+            self.wait()
+
+    def wait(self) -> None:
+        self.most(0)
+
+
+class _AgreedStop(Stop):
+    """A `Stop` that is asked for in all processes at once, and tells all the same.
+
+    Args:
+        own: whether, and by which signal, this process was told to stop.
+        processes: all of them.
+    """
+
+    def __init__(self, own: Stop, processes: Processes) -> None:
+        super().__init__()
+        self._own, self._processes = own, processes
+
+    def __call__(self) -> bool:
+        if self.signum is None:
+            self.signum = self._processes.most(self._own.signum or 0) or None
+        return super().__call__()
+
+
+@contextmanager
+def _reaching_all() -> Iterator[None]:
+    """Say in a line that another process is gone, which torch says in many."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise CompacterError(
+            "another process of this run has ended, or is silent for half an hour: so this one "
+            "ends; what was saved last is whole",
+            "start the same command again with --resume in the place of --overwrite",
+        ) from error
+
+
+def _take_gpu(place: int, here: int, device: str | None) -> None:
+    """Make the GPU of this process's own the one that is called "cuda"."""
+    import torch
+
+    gpus = torch.cuda.device_count()
+    if device not in (None, "cuda"):
+        raise UsageError(
+            f"--device {device} is one GPU, and {here} processes take one each",
+            "leave --device out, or give --device cuda",
+        )
+    if here > gpus:
+        raise UsageError(
+            f"{here} processes take a GPU each, and {gpus} are here",
+            f"start {gpus} on each machine, or give --device cpu",
+        )
+    torch.cuda.set_device(place)
+
+
+def launched() -> int:
+    """How many processes were started to work together: 1 where nothing says so.
+
+    Raises:
+        UsageError: what says so is no number.
+    """
+    found = os.environ.get("WORLD_SIZE", "1")
+    if not found.isascii() or not found.isdigit() or int(found) < 1:
+        raise UsageError(f"WORLD_SIZE={found}: expected the number of processes", _LAUNCH)
+    return int(found)
+
+
+def check_alone(command: str) -> None:
+    """Refuse a command that is not for several processes; the main one says so.
+
+    Raises:
+        UsageError: several were started.
+    """
+    count = launched()
+    if count > 1 and os.environ.get("RANK", "0") != "0":
+        raise ToldElsewhereError(UsageError.exit_code)
+    if count > 1:
+        raise UsageError(
+            f"{count} processes were started for compacter {command}, which is for one: only "
+            "train is for several",
+            "start it without torchrun; unset WORLD_SIZE if it is there for another program",
+        )
+
+
+@contextmanager
+def joined(device: str | None = None) -> Iterator[Processes]:
+    """The processes that were started together: inside, all of them are there.
+
+    Where one ends before its time, all do, with its exit code, and it alone tells why.
+
+    Args:
+        device: "cpu" or "cuda"; GPUs where there are any.
+
+    Raises:
+        CompacterError: they do not find each other, or one is lost.
+        ToldElsewhereError: another has failed, or was interrupted, and has told.
+    """
+    count = launched()
+    if count == 1:
+        yield ALONE
+        return
+    with handled(signal.SIG_DFL):  # nothing is at stake, and who waits for others is deaf
+        import torch  # noqa: F401
+
+        store = _met()
+    try:
+        with handled(signal.SIG_DFL):
+            found = Several(store, int(os.environ["RANK"]), count, device)
+        yield found
+        found.wait()
+    except BaseException as error:
+        _leave_the_telling(store, getattr(error, "exit_code", 1))
+        raise
+    from torch import distributed
+
+    distributed.destroy_process_group()
+
+
+def _met() -> Store:
+    """The store by which the processes know of each other."""
+    from torch.distributed.rendezvous import rendezvous
+
+    try:
+        store, _, _ = next(iter(rendezvous("env://", timeout=_SILENT)))
+    except (ValueError, RuntimeError) as error:
+        raise CompacterError(
+            f"the processes of this run do not find each other: {error}", _LAUNCH
+        ) from error
+    return store
+
+
+def _leave_the_telling(store: Store, code: int) -> None:
+    """Return where this process is the first to end, and so the one that tells why.
+
+    The launcher ends whoever is left when one has ended: that must not cut the telling short.
+
+    Raises:
+        ToldElsewhereError: another one was first.
+    """
+    own = f"{os.environ['RANK']} {code}"
+    try:
+        first = store.compare_set(_ENDED, "", own).decode()
+    except RuntimeError:  # its process is gone
+        first = own
+    if first != own:
+        raise ToldElsewhereError(int(first.split()[1])) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
