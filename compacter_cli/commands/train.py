@@ -67,6 +67,8 @@ def command(
     """Train an adapter from a recipe, keep the best epoch, and test it.
 
     Example: compacter train --recipe glue/rte_compacterpp.toml --set data.folder=my_glue
+
+    In several processes: torchrun --nproc-per-node N -m compacter_cli train --recipe ...
     """
     from compacter_cli.commands.console import print_json
     from compacter_cli.recipe.recipe import load_recipe

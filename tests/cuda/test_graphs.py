@@ -157,6 +157,15 @@ def test_gradients_of_several_batches_are_summed_and_begin_anew():
             torch.testing.assert_close(tensor.grad.cpu(), 3 * once[name], rtol=1e-4, atol=1e-6)
 
 
+def test_what_other_processes_add_reaches_every_gradient():
+    model = model_of("compacter")
+    passes, batch = passes_of(model), STEPS.batch_of("cuda")
+    _, wanted = replayed(passes, model, batch, KEYS[0])
+    passes.combine(lambda flat: flat.mul_(3.0))
+    for name, tensor in model.trained_tensors().items():
+        torch.testing.assert_close(tensor.grad.cpu(), 3 * wanted[name])
+
+
 def test_beyond_the_most_graphs_passes_are_computed_without(monkeypatch):
     monkeypatch.setattr(graphs, "MOST_GRAPHS", 1)
     model = model_of("compacter", dropout=0.0)
