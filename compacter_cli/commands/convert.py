@@ -1,9 +1,8 @@
-"""`compacter convert`: a run for other programs, such as a plain preset without an adapter."""
+"""`compacter convert`: a T5, or a trained adapter, in the format of another program."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,61 +17,75 @@ from compacter_cli.commands.options import (
 )
 from compacter_cli.errors import UsageError
 from compacter_cli.exchange.formats import FORMATS, format_named
-from compacter_cli.exchange.trained import Written
 
 if TYPE_CHECKING:
+    from compacter_cli.exchange.formats import Format
+    from compacter_cli.exchange.trained import Converted, ConvertedBackbone, Trained, Written
     from compacter_cli.recipe.recipe import Recipe
 
 _FORMATS = "; ".join(f"{name}: {form.words}" for name, form in FORMATS.items())
 
 
-class Converted(Written):
-    """What was made of which adapter, and where."""
-
-    to: str
-    directory: str
-    adapter: str
-    task: str
-    method: str
-    prefix: str | None
-
-
 def command(
-    run: Annotated[
-        Path, typer.Argument(help="Run directory, as train printed it.", show_default=False)
+    from_: Annotated[
+        str,
+        typer.Argument(
+            metavar="FROM",
+            help="Run directory, as train printed it; an adapter's directory; or a T5: a "
+            "directory or a KerasHub name.",
+            show_default=False,
+        ),
     ],
     directory: Annotated[
-        Path, typer.Argument(help="Directory to write: a new or an empty one.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="TO", help="Directory to write: a new or an empty one.", show_default=False
+        ),
     ],
-    to: Annotated[str, typer.Option("--to", help=f"The format. {_FORMATS}.")] = "keras-hub",
+    to: Annotated[
+        str | None, typer.Option("--to", help=f"The format. {_FORMATS}.", show_default=False)
+    ] = None,
     which: WhichOption = "best",
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Of another program's adapter: the recipe of its task and backbone.",
+        ),
+    ] = None,
     set_: UseOption = None,
     device: DeviceOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
 ) -> None:
-    """Fold a run's adapter into a plain KerasHub preset, in float32.
+    """Write a T5 or a trained adapter in the format of another program, in float32.
 
-    What is linear can be folded: full, said, lora, ia3, lphm, krona, and whatever a method trains
-    of the backbone itself. What is written is loaded again, and its logits are compared with the
-    run's on its validation rows.
+    A run is folded into a plain KerasHub preset where no other format is named. What is linear can
+    be folded: full, said, lora, ia3, lphm, krona, and whatever a method trains of the backbone
+    itself. What is written is loaded again, and its logits are compared with the run's on its
+    validation rows.
 
     Example: compacter convert runs/demo/sentiment/lora/mine my_t5
     """
-    from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.restoring import recipe_with
     from compacter_cli.commands.console import load_frameworks, print_json
+    from compacter_cli.commands.convert_source import find_source, recipe_for, target_of
+    from compacter_cli.commands.convert_words import show, show_backbone
     from compacter_cli.t5.loading import check_preset
-    from compacter_cli.training.run_directory import adapter_of_run
 
-    format_named(to)
-    adapter = adapter_of_run(run, which)
+    source = find_source(from_, which)
+    to, _ = target_of(source, to)
     check_directory(directory)
-    recipe = recipe_with(read_manifest(adapter), adapter, set_ or [])
-    check_preset(recipe.backbone.preset, offline)
+    used = recipe_for(source, recipe, set_ or [])
+    check_preset(used.backbone.preset if used else source.place, offline)
     load_frameworks()
-    found = convert(adapter=adapter, recipe=recipe, directory=directory, to=to, device=device)
-    print_json(found) if json_ else show(found, recipe)
+    made = {"directory": directory, "to": to, "device": device}
+    if used is None:
+        found = convert_backbone(backbone=source.place, **made)
+        print_json(found) if json_ else show_backbone(found)
+    else:
+        found = convert(adapter=source.place, recipe=used, **made)
+        print_json(found) if json_ else show(found, used)
 
 
 def convert(
@@ -86,7 +99,7 @@ def convert(
     """Write an adapter, on its backbone, in another program's format.
 
     Args:
-        adapter: directory of the adapter.
+        adapter: directory of the adapter, of this program or another.
         recipe: the one it was trained by, or with other places of backbone and rows; it is
             computed in float32, whatever the recipe says.
         directory: a new or an empty one; on an error it is left as it was.
@@ -98,24 +111,21 @@ def convert(
             or the directory cannot be taken.
         CompacterError: the adapter is damaged or not of this backbone, or cannot be written.
     """
-    from compacter_cli.adapters.adapter_file import load_adapter
-    from compacter_cli.adapters.restoring import backbone_of, check_use, model_with
-    from compacter_cli.exchange.trained import Trained
+    from compacter_cli.commands.convert_source import Source, target_of
+    from compacter_cli.exchange.formats import format_of
     from compacter_cli.files import new_directory, writing
     from compacter_cli.t5.runtime import on_device
 
-    directory = Path(directory)
-    form = format_named(to)
+    adapter, directory = Path(adapter), Path(directory)
+    source = Source(format_of(adapter) or "compacter", str(adapter))
+    _, form = target_of(source, to)
     check_directory(directory)
-    loaded = load_adapter(adapter)
-    check_use(loaded.manifest, loaded.directory, recipe)
     section = recipe.backbone.model_copy(update={"precision": "float32"})
     recipe = recipe.model_copy(update={"backbone": section})
     with on_device(device):
-        backbone = backbone_of(recipe)
-        trained = Trained(model_with(backbone, loaded, recipe), backbone.vocabulary, recipe)
+        trained = _trained(FORMATS[source.format], adapter, recipe)
         with writing(directory), new_directory(directory) as fresh:
-            written = form.write(trained, fresh)
+            written = _write(form, trained, fresh)
     return {
         "to": to,
         "directory": str(directory),
@@ -125,6 +135,55 @@ def convert(
         "prefix": recipe.data.prefix,
         **written,
     }
+
+
+def _trained(form: Format, adapter: Path, recipe: Recipe) -> Trained:
+    from compacter_cli.adapters.restoring import backbone_of
+    from compacter_cli.exchange.trained import Trained
+
+    assert form.read_adapter is not None
+    backbone = backbone_of(recipe)
+    return Trained(form.read_adapter(adapter, recipe, backbone), backbone, recipe)
+
+
+def _write(form: Format, trained: Trained, fresh: Path) -> Written:
+    """Folded into a T5 where the format is one of backbones, else as an adapter."""
+    from compacter_cli.exchange.folding import write_folded
+
+    if form.write_backbone is not None:
+        return {**write_folded(trained, fresh, form.write_backbone)}
+    assert form.write_adapter is not None
+    return {**form.write_adapter(trained, fresh)}
+
+
+def convert_backbone(
+    *, backbone: str, directory: Path | str, to: str, device: str | None = None
+) -> ConvertedBackbone:
+    """Write a T5 in another program's format, in float32, and read it again.
+
+    Args:
+        backbone: what `backbone.preset` may be.
+        directory: a new or an empty one; on an error it is left as it was.
+        to: one of `FORMATS` that hold backbones.
+        device: "cpu" or "cuda"; a GPU where there is one.
+
+    Raises:
+        UsageError: the format holds no backbone, or the directory cannot be taken.
+        MissingResourceError: the backbone is not there.
+        CompacterError: it is damaged, or cannot be written.
+    """
+    from compacter_cli.exchange.rewriting import write_again
+    from compacter_cli.files import new_directory, writing
+    from compacter_cli.t5.runtime import on_device
+
+    directory = Path(directory)
+    write = format_named(to).write_backbone
+    if write is None:
+        raise UsageError(f"--to {to} holds adapters: {backbone} is a T5", "choose another --to")
+    check_directory(directory)
+    with on_device(device), writing(directory), new_directory(directory) as fresh:
+        written = write_again(backbone, fresh, write)
+    return {"to": to, "directory": str(directory), "backbone": backbone, **written}
 
 
 def check_directory(directory: Path) -> None:
@@ -145,36 +204,3 @@ def check_directory(directory: Path) -> None:
             f"give a new directory in it, such as {directory / 'merged'}",
         )
     check_writable(fresh_place(directory), "choose another directory")
-
-
-def show(found: Converted, recipe: Recipe) -> None:
-    """Print what was folded, how near it is, how it is used, and the next command."""
-    from compacter_cli.commands.console import out, show_note
-
-    if why := found["compared"]["why"]:
-        show_note(f"compared on random tokens, for there were no rows: {why}")
-    for line in lines_of(found, recipe):
-        out.print(line, soft_wrap=True)
-
-
-def lines_of(found: Converted, recipe: Recipe) -> list[str]:
-    """What was done, in a few lines, and the next command."""
-    from compacter_cli.data.dataset import with_prefix
-    from compacter_cli.tasks import task_of
-    from compacter_cli.training.claim import RECIPE
-
-    folded, compared = found["folded"], found["compared"]
-    untied = "; its head, trained as a copy, is untied" if folded["untied"] else ""
-    text = with_prefix(task_of(recipe).shape[1], found["prefix"])
-    preset = shlex.quote(os.path.abspath(found["directory"]))  # demo/t5 is also a name
-    again = shlex.quote(str(Path(found["adapter"]).parent / RECIPE))
-    return [
-        f"{recipe.method.title} on {found['task']}, folded into {folded['tensors']:,} of "
-        f"{folded['of_tensors']:,} weight tensors ({folded['parameters']:,} of "
-        f"{folded['of_parameters']:,} parameters), in float32{untied}",
-        f"largest difference of the logits: {compared['largest_difference']:.2g} (they reach "
-        f"{compared['largest_logit']:.4g}), on {compared['examples']} examples: {compared['on']}",
-        f"texts are read as in training: {text}",
-        f"wrote {found['directory']}; backbone.preset and KerasHub's from_preset take it",
-        f"\nnext: compacter train --recipe {again} --set backbone.preset={preset}",
-    ]

@@ -1,1 +1,1 @@
-"""Adapters for other programs: each format a file, found through `FORMATS`."""
+"""T5s and adapters of other programs, read and written: each format a file, found in `FORMATS`."""

@@ -7,7 +7,8 @@ from typer.testing import CliRunner
 
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.adapters.restoring import recipe_of_manifest
-from compacter_cli.commands.convert import check_directory, convert, show
+from compacter_cli.commands.convert import check_directory, convert
+from compacter_cli.commands.convert_words import show
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe
@@ -129,7 +130,7 @@ def test_a_failure_in_the_middle_leaves_nothing(lora_run, tmp_path, monkeypatch)
         assert not (tmp_path / "made").exists()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("compacter_cli.exchange.keras_hub._compare", full)
+    monkeypatch.setattr("compacter_cli.exchange.folding._compared", full)
     error, _ = refused(call(lora_run, tmp_path / "made"), 1)
     assert "made: No space left on device" in error
     assert list(tmp_path.iterdir()) == []

@@ -1,13 +1,14 @@
-"""A run as a preset: read by KerasHub and by us, it computes what the run's model computes."""
+"""A run as a plain T5: read by KerasHub and by us, it computes what the run's model computes."""
 
 import pytest
 import torch
 
 from compacter_cli.errors import CompacterError
+from compacter_cli.exchange.folding import write_folded
 from compacter_cli.exchange.keras_hub import write
 from compacter_cli.exchange.trained import Trained
 from compacter_cli.recipe.recipe import recipe_of
-from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.loading import Backbone, load_backbone
 from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import shape_of_backbone
 from compacter_cli.t5.random_backbone import tiny_vocabulary
@@ -36,7 +37,8 @@ def trained(tiny_backbone):
                 for name, tensor in model.trained_tensors().items()
             }
         )
-        return Trained(model, tiny_vocabulary(), recipe)
+        loaded = Backbone("random/tiny", backbone, tiny_vocabulary(), "0" * 64)
+        return Trained(model, loaded, recipe)
 
     return make
 
@@ -48,7 +50,7 @@ def test_keras_hub_computes_the_runs_logits_with_it(trained, tmp_path, token_bat
 
     given = trained(kind, name="lora", train_output_layer=True)
     inputs = token_batch(vocabulary=len(tiny_vocabulary()))
-    written = write(given, tmp_path / "p")
+    written = write_folded(given, tmp_path / "p", write)
     assert shape_of(str(tmp_path / "p")).tied is False
     assert written["folded"]["untied"] == (kind == "v1_0")
     lm = keras_hub.models.T5Seq2SeqLM.from_preset(str(tmp_path / "p"))
@@ -62,7 +64,7 @@ def test_keras_hub_computes_the_runs_logits_with_it(trained, tmp_path, token_bat
 
 def test_what_was_folded_and_how_near_it_is_are_told(trained, tmp_path):
     given = trained(name="ia3")
-    written = write(given, tmp_path / "p")
+    written = write_folded(given, tmp_path / "p", write)
     loaded = load_backbone(str(tmp_path / "p"))
     assert loaded.vocabulary.sha256 == tiny_vocabulary().sha256
     # Key and value of three attentions, 32 x 32, and the output of two feed-forwards, 48 x 32.
@@ -81,10 +83,10 @@ def test_what_was_folded_and_how_near_it_is_are_told(trained, tmp_path):
 def test_a_difference_would_be_seen(trained, tmp_path, monkeypatch):
     given, plain = trained(name="ia3"), trained(name="ia3").model.backbone
     monkeypatch.setattr("compacter_cli.t5.merging.merged", lambda model: plain)
-    compared = write(given, tmp_path / "p")["compared"]
+    compared = write_folded(given, tmp_path / "p", write)["compared"]
     assert compared["largest_difference"] > 0.01 * compared["largest_logit"]
 
 
 def test_weights_that_are_not_finite_are_refused(trained, tmp_path):
     with pytest.raises(CompacterError, match="holds NaN or infinity"):
-        write(trained(name="ia3", shift=3e38), tmp_path / "p")
+        write_folded(trained(name="ia3", shift=3e38), tmp_path / "p", write)
