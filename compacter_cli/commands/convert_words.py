@@ -58,7 +58,10 @@ def lines_of_backbone(found: ConvertedBackbone) -> list[str]:
     ]
 
 
-_READS = {"keras-hub": "backbone.preset and KerasHub's from_preset take it"}
+_READS = {
+    "keras-hub": "backbone.preset and KerasHub's from_preset take it",
+    "hf": "backbone.preset and transformers' from_pretrained take it",
+}
 
 
 def _folded(title: str, found: Converted) -> list[str]:

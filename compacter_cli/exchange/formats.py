@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
-from compacter_cli.exchange import compacter, keras_hub
+from compacter_cli.exchange import compacter, hf, keras_hub
 
 if TYPE_CHECKING:
     from compacter_cli.exchange.trained import AdapterWritten, Plain, Trained
@@ -46,8 +46,14 @@ FORMATS = {
     "keras-hub": Format(
         "a plain KerasHub preset, an adapter folded in",
         keras_hub.recognise,
-        default_to="keras-hub",
+        default_to="hf",
         write_backbone=keras_hub.write,
+    ),
+    "hf": Format(
+        "a T5 of Hugging Face's, an adapter folded in",
+        hf.recognise,
+        default_to="keras-hub",
+        write_backbone=hf.write,
     ),
     "compacter": Format(
         "an adapter of this program",

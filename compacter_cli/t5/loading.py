@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
 from compacter_cli.files import check_contained, read_json, size_text
 from compacter_cli.network import can_reach
-from compacter_cli.t5.shapes import DEMO_RANDOM, RANDOM_TINY, local_directory, read_config, shape_in
+from compacter_cli.t5.shapes import (
+    DEMO_RANDOM,
+    RANDOM_TINY,
+    is_hugging_face_s,
+    local_directory,
+    read_config,
+    shape_in,
+)
 from compacter_cli.t5.vocabulary import Vocabulary, read_vocabulary
 
 if TYPE_CHECKING:
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 
 KERAS_HUB_HOST = "www.kaggle.com"
 DEMO_SEED = 42  # of recipes/demo/pretrain.toml
+# Rows of an embedding without a piece: T5's has 128, of sentinels and padding, and people add some.
+MOST_SPARE_ROWS = 2_048
 WEIGHTS, SHARDS = "model.weights.h5", "model.weights.json"  # one file, or what names several
 
 
@@ -151,33 +160,60 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
             f"cannot load the preset {preset}: {excerpt(first_line, 300)}",
             "the files may be incomplete: copy or download the preset again",
         ) from error
-    if len(vocabulary) > backbone.vocabulary_size:
-        raise CompacterError(
-            f"cannot load the preset {preset}: its vocabulary has {len(vocabulary):,} pieces, its "
-            f"embedding {backbone.vocabulary_size:,} rows",
-            "vocabulary and weights are of different presets: copy the preset again",
-        )
+    # A preset may be of random weights and any size; files of Hugging Face's are put together.
+    together = directory is not None and is_hugging_face_s(directory)
+    spare = MOST_SPARE_ROWS if together else backbone.vocabulary_size
+    _check_sizes(preset, len(vocabulary), backbone.vocabulary_size, spare)
     return backbone, vocabulary
 
 
+def _check_sizes(preset: str, pieces: int, rows: int, spare: int) -> None:
+    """Refuse a vocabulary and an embedding that cannot be of one model."""
+    if pieces <= rows <= pieces + spare:
+        return
+    raise CompacterError(
+        f"cannot load the preset {preset}: its vocabulary has {pieces:,} pieces, its "
+        f"embedding {rows:,} rows",
+        "vocabulary and weights are of different presets: copy the preset again",
+    )
+
+
 def _backbone_in(directory: Path) -> T5Backbone:
-    """The float32 `T5Backbone` of a preset directory.
+    """The float32 `T5Backbone` of a directory, KerasHub's or Hugging Face's.
 
     KerasHub's `from_preset` makes an object of whatever class config.json names; this makes a
     `T5Backbone`, and of no more memory than four times the size of its weights' files.
 
     Raises:
         UsageError: the config is not that of a T5.
-        ValueError: the weights are not there, lie elsewhere, or are too few for the config.
+        ValueError: the weights are not there, lie elsewhere, or are not those of the config.
     """
-    import keras_hub
-
+    if is_hugging_face_s(directory):
+        return _hugging_face_s(directory)
     weights = _weights_in(directory, shape_in(directory).parameters())
-    config = read_config(directory)
-    config |= {"activation": _activation_of(config["activation"]), "dtype": "float32"}
-    backbone = keras_hub.models.T5Backbone(**config)
+    backbone = _empty_backbone(directory)
     backbone.load_weights(str(weights.resolve()))
     return backbone
+
+
+def _hugging_face_s(directory: Path) -> T5Backbone:
+    from compacter_cli.t5.hf_weights import Weights
+    from compacter_cli.t5.placement import backbone_weights
+
+    weights = Weights(directory, shape_in(directory))
+    backbone = _empty_backbone(directory)
+    for name, variable in backbone_weights(backbone).items():
+        weights.into(name, variable.value.detach())
+    return backbone
+
+
+def _empty_backbone(directory: Path) -> T5Backbone:
+    """What the config of a directory describes, its weights to be read."""
+    from compacter_cli.t5.placement import empty_backbone
+
+    config = read_config(directory)
+    config |= {"activation": _activation_of(config["activation"]), "dtype": "float32"}
+    return empty_backbone(**config)
 
 
 def _random_start(directory: Path) -> T5Backbone:

@@ -58,6 +58,24 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
     return weights
 
 
+def empty_backbone(**config: Any) -> T5Backbone:
+    """A `T5Backbone` whose weights are all zero, to be read from a file.
+
+    Nothing is drawn: KerasHub's initial values of an embedding would take five times its memory.
+
+    Args:
+        config: arguments of `T5Backbone`.
+    """
+    import keras_hub
+
+    zeros = keras.initializers.Zeros()
+    with keras.StatelessScope():  # in which Keras leaves values until its end
+        made = keras_hub.models.T5Backbone(**config)
+        for variable in made.weights:
+            variable._initializer = zeros
+    return made
+
+
 def copy_of(backbone: T5Backbone, weights: Mapping[str, Tensor], **config: Any) -> T5Backbone:
     """Another `T5Backbone` of the same config, but for what `config` says, that holds `weights`.
 

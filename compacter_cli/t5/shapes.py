@@ -13,10 +13,12 @@ from compacter_cli.errors import (
     user_path,
 )
 from compacter_cli.files import read_json
+from compacter_cli.t5.hf_config import RELATIVE_BUCKETS, arguments_of, is_hugging_face, root_of
+from compacter_cli.t5.hub_names import hub_hint
 
-RELATIVE_BUCKETS = 32  # of T5's relative position bias, in every size
 PAPER_ROWS = 32_100  # rows of the embedding in the paper's T5, cut from 32,128 to its vocabulary
 CONFIG = "config.json"
+WROTE = "KerasHub's save_to_preset or Hugging Face's save_pretrained"
 
 # What a preset's config can say. The largest T5 have 48 layers, feed-forwards of 65,536 (T5-11B),
 # 250,112 rows of embedding (mT5) and 20 billion parameters (UL2).
@@ -139,7 +141,7 @@ def shape_of(preset: str) -> T5Shape:
     if directory is None:
         raise UsageError(
             f'backbone.preset: "{preset}" is no KerasHub T5 preset and no directory',
-            nearest_or_all(preset, PRESETS, "known names"),
+            hub_hint(preset) or nearest_or_all(preset, PRESETS, "known names"),
         )
     return shape_in(directory)
 
@@ -157,40 +159,57 @@ def local_directory(preset: str) -> Path | None:
         if (path / CONFIG).exists():
             return path
         raise MissingResourceError(
-            f"backbone.preset: {preset} holds no config.json, so it is no KerasHub preset",
-            "give the directory that KerasHub's save_to_preset wrote",
+            f"backbone.preset: {preset} holds no config.json, so it is no T5",
+            f"give a directory that {WROTE} wrote",
         )
     if path.is_absolute() or preset.startswith((".", "~")) or "/" in preset or "\\" in preset:
         raise MissingResourceError(
             f"backbone.preset: there is no directory {preset}",
-            "give an existing preset directory, or a KerasHub name such as t5_base_multi",
+            hub_hint(preset)
+            or "give an existing preset directory, or a KerasHub name such as t5_base_multi",
         )
     return None
 
 
 def read_config(directory: Path) -> dict[str, Any]:
-    """The arguments of KerasHub's `T5Backbone` in a preset's config.json, all but its dtype.
+    """The arguments of KerasHub's `T5Backbone` in a config.json, all but its dtype.
 
-    They are plain values, and within bounds that no T5 comes near, so that nothing is looped over
-    or allocated because a file says so. `activation` is a name, whatever way KerasHub wrote it.
+    It may be KerasHub's, or Hugging Face's of a T5. They are plain values, and within bounds that
+    no T5 comes near, so that nothing is looped over or allocated because a file says so.
+    `activation` is a name, whatever way KerasHub wrote it.
 
     Raises:
-        UsageError: it is not the config of a T5.
+        UsageError: it is not the config of a T5, or that of one that KerasHub's cannot be.
     """
     path = directory / CONFIG
     try:
-        saved = read_json(path)
-        if saved["class_name"] != "T5Backbone":
-            raise UsageError(
-                f"{path}: expected a T5Backbone, got {excerpt(saved['class_name'])}",
-                "give the directory of a T5 preset",
-            )
-        return _checked(saved["config"])
+        saved = read_json(path, within=root_of(directory))
+        return _checked(arguments_of(saved) if is_hugging_face(saved) else _keras_hub_s(saved))
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}", error.hint) from None
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UsageError(
-            f"{path}: not the config of a KerasHub T5 backbone ({type(error).__name__}: {error})",
-            "give the directory that KerasHub's save_to_preset wrote",
+            f"{path}: not the config of a T5 ({type(error).__name__}: {error})",
+            f"give a directory that {WROTE} wrote",
         ) from error
+
+
+def is_hugging_face_s(directory: Path) -> bool:
+    """Whether a directory's config.json is one of Hugging Face's kind."""
+    try:
+        return is_hugging_face(read_json(directory / CONFIG, within=root_of(directory)))
+    except (OSError, ValueError):
+        return False
+
+
+def _keras_hub_s(saved: Any) -> object:
+    """The arguments in a config that KerasHub wrote."""
+    if saved["class_name"] != "T5Backbone":
+        raise UsageError(
+            f"expected a T5Backbone, got {excerpt(saved['class_name'])}",
+            "give the directory of a T5 preset",
+        )
+    return saved["config"]
 
 
 def shape_in(directory: Path) -> T5Shape:
@@ -210,7 +229,7 @@ def shape_in(directory: Path) -> T5Shape:
         raise UsageError(
             f"{directory / CONFIG}: a T5 of {shape.parameters():,} parameters; more than "
             f"{MOST_PARAMETERS:,} are not tried",
-            "give the directory that KerasHub's save_to_preset wrote",
+            f"give a directory that {WROTE} wrote",
         )
     return shape
 

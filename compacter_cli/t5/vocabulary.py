@@ -5,10 +5,15 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from compacter_cli.errors import MissingResourceError, UsageError
-from compacter_cli.files import read_file
+from compacter_cli.errors import MissingResourceError, UsageError, excerpt
+from compacter_cli.files import read_file, read_json
+from compacter_cli.t5.hf_config import root_of
+from compacter_cli.t5.hf_vocabulary import proto_of
+from compacter_cli.t5.shapes import is_hugging_face_s
 
 PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
+VOCABULARY = "assets/tokenizer/vocabulary.spm"  # where KerasHub saves it
+SPIECE, TABLE = "spiece.model", "tokenizer.json"  # where Hugging Face does, and of a fast tokenizer
 VOCABULARY_BYTES = 64_000_000  # T5's has 0.8 MB, mT5's, the largest, 4.3 MB
 
 
@@ -66,19 +71,42 @@ class Vocabulary:
 
 
 def read_vocabulary(directory: str | PathLike[str]) -> Vocabulary:
-    """The `Vocabulary` in a preset directory, where KerasHub's tokenizer saves it.
+    """The `Vocabulary` of a T5's directory, where KerasHub or Hugging Face saves it.
 
     Raises:
         MissingResourceError: there is none.
-        UsageError: it is damaged, of a size that no vocabulary has, or lies outside the directory.
+        UsageError: it is damaged, of a size that no vocabulary has, lies outside the directory, or
+            is none of SentencePiece's.
     """
-    path = Path(directory) / "assets" / "tokenizer" / "vocabulary.spm"
-    if not path.exists():
-        raise MissingResourceError(
-            f"the preset has no vocabulary: {path} is missing",
-            "save the preset with its tokenizer (T5Seq2SeqLM.save_to_preset)",
+    directory = Path(directory)
+    hugging_face = is_hugging_face_s(directory)
+    names = (SPIECE, TABLE) if hugging_face else (VOCABULARY,)
+    path = next((directory / name for name in names if (directory / name).exists()), None)
+    if path is None:
+        raise _of_no_pieces(directory) or MissingResourceError(
+            f"the preset has no vocabulary: {directory / names[0]} is missing",
+            f"copy {SPIECE} or {TABLE} from where the model is from"
+            if hugging_face
+            else "save the preset with its tokenizer (T5Seq2SeqLM.save_to_preset)",
         )
     try:
-        return Vocabulary(read_file(path, VOCABULARY_BYTES, Path(directory)))
+        root = root_of(directory)
+        proto = proto_of(path, root) if path.name == TABLE else None
+        return Vocabulary(proto or read_file(path, VOCABULARY_BYTES, root))
     except (OSError, ValueError, UsageError) as error:
         raise UsageError(f"{path}: {error}") from error
+
+
+def _of_no_pieces(directory: Path) -> UsageError | None:
+    """The error of a directory whose tokenizer is none of pieces, such as ByT5's; else `None`."""
+    try:
+        saved = read_json(directory / "tokenizer_config.json", within=root_of(directory))
+        name = str(saved["tokenizer_class"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if name.startswith(("T5", "MT5")):
+        return None
+    return UsageError(
+        f"{directory}: its tokenizer is a {excerpt(name)}, expected a T5's of SentencePiece pieces",
+        "T5 v1.0, v1.1, Flan, LM-adapted and mT5 are read",
+    )

@@ -1,0 +1,93 @@
+"""A SentencePiece model out of a fast tokenizer's tokenizer.json, where that alone is there.
+
+It tokenises as the one it was made from; its bytes are not that one's, and so neither is its hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from compacter_cli.files import read_json
+
+BYTES = 64_000_000  # mT5's has 16 MB
+_SENTINEL = re.compile(r"<extra_id_\d+>")
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+
+def proto_of(path: Path, root: Path) -> bytes:
+    """The serialized SentencePiece model of a tokenizer.json.
+
+    Sentinels behind the pieces are left out, as in T5's own model.
+
+    Raises:
+        OSError, ValueError: it cannot be read, or is not that of a T5.
+    """
+    saved = read_json(path, BYTES, root)
+    try:
+        return _serialized(saved)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise ValueError(f"it is no T5's tokenizer ({type(error).__name__}: {error})") from error
+
+
+def _serialized(saved: dict[str, Any]) -> bytes:
+    from sentencepiece import sentencepiece_model_pb2
+
+    pieces = _pieces(saved["model"])
+    model = sentencepiece_model_pb2.ModelProto()  # pyright: ignore[reportAttributeAccessIssue]
+    for number, (text, score) in enumerate(pieces):
+        piece = model.pieces.add()
+        piece.piece, piece.score, piece.type = text, score, _kind(number, text)
+    trainer = model.trainer_spec
+    trainer.model_type, trainer.vocab_size = 1, len(pieces)  # 1: unigram
+    trainer.pad_id, trainer.eos_id, trainer.unk_id, trainer.bos_id = 0, 1, 2, -1
+    trainer.pad_piece, trainer.eos_piece, trainer.unk_piece = (text for text, _ in pieces[:3])
+    trainer.byte_fallback = bool(saved["model"].get("byte_fallback"))
+    normalizer = model.normalizer_spec
+    normalizer.precompiled_charsmap = _charsmap(saved.get("normalizer"))
+    normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = True
+    normalizer.escape_whitespaces = True
+    return model.SerializeToString(deterministic=True)
+
+
+def _pieces(model: dict[str, Any]) -> list[tuple[str, float]]:
+    """The pieces with their scores, in the order of their ids."""
+    if model.get("type", "Unigram" if "unk_id" in model else "?") != "Unigram":
+        raise ValueError(f"its vocabulary is of the type {model.get('type')}, expected Unigram")
+    pieces = [(str(text), float(score)) for text, score in model["vocab"]]
+    while pieces and _SENTINEL.fullmatch(pieces[-1][0]):
+        pieces.pop()
+    if len(pieces) < 4 or pieces[1][0] != "</s>" or model["unk_id"] != 2:
+        raise ValueError(
+            "its first pieces are not padding, </s> and the unknown one, as a T5's are"
+        )
+    if not all(math.isfinite(score) for _, score in pieces):
+        raise ValueError("a score of its pieces is not finite")
+    return pieces
+
+
+def _kind(number: int, text: str) -> int:
+    """SentencePiece's type of a piece: 1 normal, 2 unknown, 3 control, 6 a byte."""
+    if number < 3:
+        return 2 if number == 2 else 3
+    return 6 if _BYTE.fullmatch(text) else 1
+
+
+def _charsmap(normalizer: dict[str, Any] | None) -> bytes:
+    """The table of what is normalized; empty where there is none.
+
+    Strips and runs of spaces are what SentencePiece does anyway.
+    """
+    if normalizer is None:
+        return b""
+    steps = normalizer["normalizers"] if normalizer["type"] == "Sequence" else [normalizer]
+    tables = [
+        base64.b64decode(s["precompiled_charsmap"]) for s in steps if s["type"] == "Precompiled"
+    ]
+    others = {s["type"] for s in steps} - {"Precompiled", "Strip", "Replace"}
+    if others or len(tables) > 1:
+        raise ValueError(f"it normalizes by {', '.join(sorted(others)) or 'two tables'}")
+    return tables[0] if tables else b""
