@@ -30,7 +30,8 @@ from compacter_cli.t5.shapes import T5Shape
 
 _NO_PLACE = {
     "bias": "biases stand behind layer norms and the head too",
-    "bottleneck": "an adapter beside a sub-layer is fed what that does not give out",
+    "bottleneck": "an adapter beside a sub-layer, or behind the sum with its residual, is fed "
+    "what no projection gives out",
     "prompt": "a prompt stands before every source",
     "weight": "it makes all weights anew in each pass",
 }

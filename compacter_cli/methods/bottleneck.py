@@ -24,6 +24,8 @@ Activation = Literal[
 ]  # fmt: skip
 After = Literal["both", "self_attention", "cross_attention", "feed_forward", "all"]
 SUBLAYERS = "self_attention", "cross_attention", "feed_forward"  # in the order of the forward pass
+Placement = Literal["parallel", "after_residual"]
+NAMES = {None: "adapter", "parallel": "parallel_adapter", "after_residual": "residual_adapter"}
 SeedGenerator: TypeAlias = "keras.random.SeedGenerator"
 Rule: TypeAlias = "HypercomplexRule | None"
 
@@ -41,9 +43,10 @@ class Bottleneck(Efficient):
     after: After = "both"
     """Which sub-layers get an adapter: self_attention, feed_forward or both of them, which is the
     paper's; cross_attention, which decoder blocks have, or all."""
-    placement: Literal["parallel"] | None = None
+    placement: Placement | None = None
     """Where it stands: behind the sub-layer by default; parallel is beside it, on the normed input
-    that the sub-layer has too (arXiv 2110.04366, section 3.3)."""
+    that the sub-layer has too (arXiv 2110.04366, section 3.3); after_residual is behind the sum of
+    the sub-layer and its residual, as in AdapterHub's Compacter++ and Pfeiffer adapters."""
     dropped_blocks: CountFromZero = 0
     """How many of the lowest blocks of either stack get no adapter."""
     train_layer_norms: bool = True
@@ -123,7 +126,7 @@ class Bottleneck(Efficient):
         layers: Layers = {} if rule is None else {"rule": rule}
         activation = gelu_tanh if self.activation == "gelu_tanh" else self.activation
         for site in self.sites(shape):
-            name = f"{site}.{'parallel_adapter' if self.placement else 'adapter'}"
+            name = f"{site}.{NAMES[self.placement]}"
             generator = keras.random.SeedGenerator(seed_of(seed, name))
             adapter = Adapter(
                 down=self.projection(self.bottleneck, generator, dtype, rule),

@@ -5,7 +5,8 @@ A layer says by its attribute `kind` what it is, and by its structural name wher
     kind         name                    what
     bias         <weight>                a vector added behind a projection, layer norm or the head
     bottleneck   <sub-layer>.adapter     an adapter behind a sub-layer; of the name
-                                         parallel_adapter, one beside it
+                                         parallel_adapter, one beside it, and of the name
+                                         residual_adapter, one behind its sum with the residual
     delta        <projection>.delta      a matrix added to a projection's weight
     prompt       any                     soft tokens before every source
     scale        <projection>.scale      factors on what a projection gives; of a feed-forward's
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 KINDS = ("bias", "bottleneck", "delta", "prompt", "scale", "shared", "weight")
 ANYWHERE = ("prompt", "shared", "weight")  # kinds whose name is no place
+ADAPTERS = ("adapter", "parallel_adapter", "residual_adapter")
 PROJECTIONS = ("query", "key", "value", "output", "input", "gate")
 
 
@@ -107,7 +109,7 @@ def _places(kind: str, weights: Collection[str]) -> set[str]:
         return projections | {n for n in weights if n.endswith("layer_norm")} | {"head"}
     if kind == "bottleneck":
         owners = [n.removesuffix("output") for n in projections if n.endswith(".output")]
-        return {owner + kind for owner in owners for kind in ("adapter", "parallel_adapter")}
+        return {owner + name for owner in owners for name in ADAPTERS}
     if kind == "delta":
         return {f"{name}.delta" for name in projections}
     inner = {n.replace(".input", ".inner") for n in projections if n.endswith(".input")}

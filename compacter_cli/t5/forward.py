@@ -180,8 +180,7 @@ class T5Forward:
         w_in, out = self._linears(name, "input", "output")
         gate = self.parts.linear(f"{name}.gate") if self.shape.gated else None
         inner = self.kernels.feed_forward(name, x, w_in, gate, out, tokens)
-        inner = self.parts.adapted(name, inner, lambda: x)
-        return self.kernels.add_dropped(f"{name}.residual", hidden, inner, tokens)
+        return self._add(name, hidden, inner, lambda: x, tokens)
 
     def _self_step(
         self, name: str, hidden: Tensor, bias: Tensor, cache: Cache, block: int, tokens: Tokens
@@ -227,11 +226,18 @@ class T5Forward:
         return [self.parts.linear(f"{name}.{role}") for role in roles]
 
     def _add_context(self, name: str, hidden: Tensor, context: Tensor, tokens: Tokens) -> Tensor:
-        """The context that attention gave, projected, adapted and added to the residual."""
+        """The context that attention gave, projected, and added to the residual."""
         x = self.kernels.linear(self.parts.linear(f"{name}.output"), context)
         norm = self.parts.norm(name)
-        x = self.parts.adapted(name, x, lambda: self.kernels.norm(norm, hidden))
-        return self.kernels.add_dropped(f"{name}.residual", hidden, x, tokens)
+        return self._add(name, hidden, x, lambda: self.kernels.norm(norm, hidden), tokens)
+
+    def _add(
+        self, name: str, hidden: Tensor, x: Tensor, given: Callable[[], Tensor], tokens: Tokens
+    ) -> Tensor:
+        """What a sub-layer made of the input that `given` makes, adapted, added to the residual."""
+        x = self.parts.adapted(name, x, given)
+        x = self.kernels.add_dropped(f"{name}.residual", hidden, x, tokens)
+        return self.parts.adapted_sum(name, x)
 
     def _embed(self, ids: Tensor) -> Tensor:
         return functional.embedding(ids, self.parts.weights["embedding"])

@@ -5,7 +5,7 @@ B batch, S source, k hidden
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate
@@ -120,16 +120,26 @@ class MixedParts(Parts):
         return plain._replace(bias=None, segments=segments), scales[0]
 
     def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
-        def look() -> tuple[None, tuple[Parts, ...], list[bool]]:
-            names = {f"{owner}.adapter", f"{owner}.parallel_adapter"}
-            return None, self.each, [bool(parts.adapters.keys() & names) for parts in self.each]
-
-        _, each, changed = self._once("adapters", owner, look)
         given = lru_cache(given)
-        for first, end, parts in _segments(self._counts(owner), each, changed):
-            own = slice(first, end)
+        for own, parts in self._having(owner, "adapter", "parallel_adapter"):
             x[own] = parts.adapted(owner, x[own], lambda own=own: given()[own])
         return x
+
+    def adapted_sum(self, owner: str, x: Tensor) -> Tensor:
+        for own, parts in self._having(owner, "residual_adapter"):
+            x[own] = parts.adapted_sum(owner, x[own])
+        return x
+
+    def _having(self, owner: str, *names: str) -> Iterator[tuple[slice, Parts]]:
+        """The parts of those with one of these bottlenecks at a sub-layer, and their tokens."""
+
+        def look() -> tuple[None, tuple[Parts, ...], list[bool]]:
+            full = {f"{owner}.{name}" for name in names}
+            return None, self.each, [bool(parts.adapters.keys() & full) for parts in self.each]
+
+        _, each, changed = self._once(names[0], owner, look)
+        for first, end, parts in _segments(self._counts(owner), each, changed):
+            yield slice(first, end), parts
 
     def _once(self, kind: str, name: str, look: Callable[[], Looked]) -> Looked:
         """What `look` finds, which is looked for once."""

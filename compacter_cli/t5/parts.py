@@ -218,3 +218,8 @@ class Parts:
         if parallel := self.adapters.get(f"{owner}.parallel_adapter"):
             x = x + parallel.branch(given())
         return x
+
+    def adapted_sum(self, owner: str, x: Tensor) -> Tensor:
+        """The sum (N, k) of a sub-layer and its residual, with the adapter behind it, if any."""
+        adapter = self.adapters.get(f"{owner}.residual_adapter")
+        return x if adapter is None else adapter(x)

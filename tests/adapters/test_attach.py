@@ -216,6 +216,8 @@ def test_full_fine_tuning_is_refused_and_changes_nothing(tiny_backbone):
         (METHODS["prompt_r"](length=3), "a prompt stands before every source"),
         (METHODS["said"](intrinsic_dim=300), "makes all weights anew"),
         (METHODS["bitfit"](), "behind layer norms and the head too"),
+        (METHODS["adapter"](placement="parallel"), "fed what no projection gives out"),
+        (METHODS["adapter"](placement="after_residual"), "behind the sum with its residual"),
     ],
 )
 def test_what_has_no_place_there_is_refused_and_changes_nothing(tiny_backbone, method, why):
