@@ -94,10 +94,7 @@ def test_an_adapter_after_the_residual_is_fed_the_sum(tiny_backbone, sublayer):
         if name.startswith(prefix)
     }
     generator = torch.Generator().manual_seed(2)
-    hidden, context = (
-        torch.randn(5, 32, generator=generator),
-        torch.randn(5, 32, generator=generator),
-    )
+    hidden, context = torch.randn(2, 5, 32, generator=generator)
     with torch.no_grad():
         forward, before = model.forward_pass(), plain.forward_pass()
         tokens = forward.kernels.tokens(torch.ones(1, 5, dtype=torch.bool))
