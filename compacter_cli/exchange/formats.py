@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
-from compacter_cli.exchange import compacter, hf, keras_hub
+from compacter_cli.exchange import adapterhub, compacter, hf, keras_hub, peft
 
 if TYPE_CHECKING:
     from compacter_cli.exchange.trained import AdapterWritten, Plain, Trained
@@ -62,6 +62,22 @@ FORMATS = {
         recipe_of=compacter.recipe_of,
         read_adapter=compacter.read,
         write_adapter=compacter.write,
+    ),
+    "adapterhub": Format(
+        "a bottleneck adapter of the library adapters",
+        adapterhub.recognise,
+        default_to="compacter",
+        recipe_of=adapterhub.recipe_of,
+        read_adapter=adapterhub.read,
+        write_adapter=adapterhub.write,
+    ),
+    "peft": Format(
+        "LoRA, IA3 or a prompt of peft",
+        peft.recognise,
+        default_to="compacter",
+        recipe_of=peft.recipe_of,
+        read_adapter=peft.read,
+        write_adapter=peft.write,
     ),
 }
 

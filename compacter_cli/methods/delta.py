@@ -45,7 +45,7 @@ class Delta(Efficient):
         return {
             name: sizes
             for name, sizes in shape.projections().items()
-            if _called(name) in self.projections
+            if role_of(name) in self.projections
         }
 
     def sizes(self, shape: T5Shape) -> dict[int, str]:
@@ -99,7 +99,7 @@ class Delta(Efficient):
         raise NotImplementedError
 
 
-def _called(name: str) -> str:
+def role_of(name: str) -> str:
     """What a recipe calls the projection of a structural name."""
     _, _, sublayer, role = name.split(".")
     return f"{sublayer}.{role}" if sublayer == "feed_forward" else role

@@ -1,0 +1,280 @@
+"""Adapters of other libraries: their files read, and a recipe and a model made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from compacter_cli.errors import CompacterError, UsageError, excerpt
+from compacter_cli.files import JSON_BYTES, json_text, read_json, write_durably
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from compacter_cli.methods.base import Method
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.t5.loading import Backbone
+    from compacter_cli.t5.model import T5Model
+    from compacter_cli.t5.shapes import T5Shape
+
+CONFIG = "adapter_config.json"  # both libraries'
+
+
+class Counterpart(NamedTuple):
+    """Another library's tensor of a trained one of ours.
+
+    Attributes:
+        name: in its file.
+        form: how it holds ours: as it is, transposed, or a vector as the only column or row.
+    """
+
+    name: str
+    form: Literal["same", "transposed", "column", "row"] = "same"
+
+    def theirs(self, tensor: Tensor) -> Tensor:
+        """Our tensor in their form."""
+        if self.form in ("column", "row"):
+            return tensor[:, None] if self.form == "column" else tensor[None]
+        return tensor.T.contiguous() if self.form == "transposed" else tensor
+
+    def ours(self, tensor: Tensor) -> Tensor:
+        """Their tensor in our form."""
+        if self.form in ("column", "row"):
+            return tensor.flatten()
+        return tensor.T.contiguous() if self.form == "transposed" else tensor
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """An adapter as another library wrote it.
+
+    Attributes:
+        directory: where it is.
+        library: what the library is called.
+        config: what its `adapter_config.json` says.
+        tensors: float32, by the names in its file.
+    """
+
+    directory: Path
+    library: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    def refused(self, what: str, hint: str | None = None) -> UsageError:
+        """The error of what this program has no counterpart of."""
+        return UsageError(f"{self.directory}, an adapter of {self.library}: {what}", hint)
+
+
+def says_peft(directory: Path) -> bool | None:
+    """Whether a directory's `adapter_config.json` is peft's; `None` without one."""
+    try:
+        with open(directory / CONFIG, "rb") as file:
+            return b'"peft_type"' in file.read(JSON_BYTES)
+    except OSError:
+        return None
+
+
+def read_foreign(directory: Path, library: str, files: Sequence[str], shape: T5Shape) -> Foreign:
+    """The adapter in a directory, whose weights are in the first of `files` that is there.
+
+    It has no more weights than the backbone, or its file is not read.
+
+    Raises:
+        CompacterError: a file is missing, damaged or too large, or a weight is not finite.
+    """
+    from compacter_cli.t5.tensors import float32_tensors, read_tensor_file
+
+    path = next((directory / name for name in files if (directory / name).is_file()), None)
+    if path is None:
+        raise CompacterError(
+            f"{directory} holds {CONFIG}, but no weights of an adapter of {library}",
+            f"copy {' or '.join(files)} there, too",
+        )
+    try:
+        config = read_json(directory / CONFIG)
+        if not isinstance(config, dict):
+            raise ValueError("it is no table")
+    except (OSError, ValueError) as error:
+        raise _damaged(directory / CONFIG, error) from error
+    try:
+        tensors = read_tensor_file(path, 4 * shape.parameters() + JSON_BYTES)
+        return Foreign(directory, library, config, float32_tensors(tensors))
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> CompacterError:
+    why = getattr(error, "strerror", None) or error
+    return CompacterError(f"cannot read {path}: {why}", "copy the adapter again from its source")
+
+
+def check_config(
+    adapter: Foreign, said: Mapping[str, Any], usual: Mapping[str, Any], free: Collection[str]
+) -> None:
+    """Refuse what a config says beyond what this program knows.
+
+    Args:
+        adapter: whose config it is.
+        said: the config.
+        usual: keys that must have this value, where they are there.
+        free: keys that are looked at elsewhere, or say only how it was trained.
+
+    Raises:
+        UsageError: one of `usual` has another value, or a key that is not known has any.
+    """
+    for key, value in said.items():
+        if key in free or (value == usual[key] if key in usual else not value):
+            continue
+        known = "" if key in usual else ", which is not known here,"
+        raise adapter.refused(f"{excerpt(key)} = {excerpt(value)}{known} has no counterpart")
+
+
+def tables_with(
+    directory: Path, library: str, recipe: str | None, overrides: Iterable[str]
+) -> tuple[str, dict[str, Any], T5Shape]:
+    """`(where it is from, tables of a recipe, dimensions of its backbone)` for a foreign adapter.
+
+    Raises:
+        UsageError: task or backbone are not said.
+    """
+    from compacter_cli.recipe.tables import override, read_tables
+    from compacter_cli.t5.shapes import shape_of
+
+    source, tables = read_tables(recipe) if recipe is not None else (str(directory), {})
+    tables = override(tables, overrides)
+    backbone = tables.get("backbone")
+    preset = backbone.get("preset") if isinstance(backbone, dict) else None
+    if not isinstance(preset, str) or "task" not in tables:
+        raise UsageError(
+            f"{directory} holds an adapter of {library}, which does not say what it answers nor "
+            "where its backbone is",
+            "give --recipe NAME, or --set task=NAME --set backbone.preset=DIR",
+        )
+    return source, tables, shape_of(preset)
+
+
+def recipe_with(
+    adapter: Foreign,
+    source: str,
+    tables: dict[str, Any],
+    settings: Mapping[str, Any],
+    family: Collection[str],
+) -> Recipe:
+    """The recipe of `tables`, its method the adapter's own.
+
+    Args:
+        adapter: whose recipe it is.
+        source: where the tables are from.
+        tables: of a recipe, whose `[method]` may say what it likes, and be missing.
+        settings: of the method, `None` where it must not be said; `name` is the likeliest.
+        family: names of the methods that take these settings.
+
+    Raises:
+        UsageError: the tables say another method.
+        RecipeError: they are wrong otherwise.
+    """
+    from compacter_cli.recipe.recipe import recipe_of
+
+    said = tables.get("method", {})
+    if isinstance(said, dict):
+        for key, value in said.items():
+            agrees = key not in settings or value == settings[key]
+            if not agrees and not (key == "name" and value in family):
+                raise UsageError(
+                    f"method.{key} = {excerpt(value)}: the adapter in {adapter.directory} has "
+                    f"{'none' if settings[key] is None else excerpt(settings[key])}",
+                    f"leave method.{key} out: it is read from the adapter",
+                )
+        found = {key: value for key, value in settings.items() if value is not None}
+        tables = {**tables, "method": {**found, **said}}
+    return recipe_of(tables, source)
+
+
+def model_of(
+    adapter: Foreign,
+    recipe: Recipe,
+    backbone: Backbone,
+    counterpart: Callable[[str], Counterpart],
+) -> T5Model:
+    """The model of a foreign adapter on its backbone, computed as the recipe says.
+
+    Args:
+        adapter: a foreign one.
+        recipe: as `recipe_with` made it.
+        backbone: of the recipe.
+        counterpart: the foreign tensor of one of ours.
+
+    Raises:
+        CompacterError: its tensors are not those of the recipe's method on this backbone.
+    """
+    from compacter_cli.t5.model import T5Model
+
+    _check_size(adapter, recipe.method, backbone)
+    model = T5Model(
+        backbone.keras,
+        recipe.method,
+        seed=recipe.seed,
+        compute_dtype=recipe.backbone.precision,
+        exact=backbone.exact,
+        execution=recipe.train.execution,
+    )
+    wanted = {counterpart(name).name: name for name in model.trained}
+    if odd := sorted(wanted.keys() ^ adapter.tensors.keys()):
+        where = "is missing" if odd[0] in wanted else "has no counterpart"
+        raise _another(adapter, recipe, f"{excerpt(odd[0])} {where}")
+    try:
+        model.assign(
+            {name: counterpart(name).ours(adapter.tensors[their]) for their, name in wanted.items()}
+        )
+    except ValueError as error:
+        raise _another(adapter, recipe, error) from error
+    return model
+
+
+def _check_size(adapter: Foreign, method: Method, backbone: Backbone) -> None:
+    """Refuse, before layers are made of the sizes that a config says, such as nobody trains."""
+    from compacter_cli.t5.placement import shape_of_backbone
+
+    shape = shape_of_backbone(backbone.keras)
+    wanted, most = sum(method.count(shape).values()), shape.parameters()
+    if wanted > most:
+        raise CompacterError(
+            f"{adapter.directory}: by its {CONFIG} {method.name} trains {wanted:,} parameters of "
+            f"a T5 of {most:,}",
+            "copy the adapter again from its source",
+        )
+
+
+def _another(adapter: Foreign, recipe: Recipe, why: object) -> CompacterError:
+    return CompacterError(
+        f"{adapter.directory}: its weights are not those of {recipe.method.name} on "
+        f"{recipe.backbone.preset} ({why})",
+        "is that the T5 that it was trained on?",
+    )
+
+
+def counterparts(
+    tensors: Mapping[str, Tensor], counterpart: Callable[[str], Counterpart]
+) -> dict[str, Tensor]:
+    """Trained tensors as another library holds them: on the CPU, none a part of another."""
+    pairs = ((counterpart(name), tensor.detach().cpu()) for name, tensor in tensors.items())
+    return {there.name: there.theirs(tensor).contiguous() for there, tensor in pairs}
+
+
+def write_config(directory: Path, config: Mapping[str, Any], name: str = CONFIG) -> None:
+    """Write a config as both libraries read it."""
+    write_durably(directory / name, json_text(config).encode())
+
+
+def pickled(tensors: Mapping[str, torch.Tensor]) -> bytes:
+    """What `torch.save` writes of tensors, which is read with `weights_only`."""
+    import io
+
+    import torch
+
+    file = io.BytesIO()
+    torch.save(dict(tensors), file)
+    return file.getvalue()
