@@ -2,26 +2,33 @@
 
 A directory of `adapter_config.json` and `pytorch_adapter.bin`, or `adapter.safetensors`, as the
 library `adapters` writes and reads them. Beside the adapters proper its file may hold layer norms:
-the library's `load_adapter` puts whatever a file holds into the model.
+the library's `load_adapter` puts whatever a file holds into the model. An output layer is in a file
+of its own, whether it was trained or not.
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from compacter_cli.errors import UsageError, excerpt
+from compacter_cli.exchange.adapterhub_config import (
+    LIBRARY,
+    MODELS,
+    bottlenecks,
+    config_of,
+    settings_of,
+)
 from compacter_cli.exchange.foreign import (
     Counterpart,
     Foreign,
-    check_config,
     counterparts,
     model_of,
     pickled,
     read_foreign,
+    read_weights,
     recipe_with,
     says_peft,
     tables_with,
@@ -31,75 +38,32 @@ from compacter_cli.exchange.hf_modules import module_of
 from compacter_cli.files import write_durably
 from compacter_cli.methods.bottleneck import NAMES, Bottleneck
 from compacter_cli.methods.dense import DenseBottleneck
-from compacter_cli.methods.hypercomplex import LowRankHypercomplex
-from compacter_cli.methods.phm import PHM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torch import Tensor
+
     from compacter_cli.exchange.trained import AdapterWritten, Trained
-    from compacter_cli.methods.base import Method
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.loading import Backbone
     from compacter_cli.t5.model import T5Model
     from compacter_cli.t5.shapes import T5Shape
 
-LIBRARY = "AdapterHub"
 VERSION = "adapters.1.3.0"  # of the library whose files these are
+CLASS = "T5ForConditionalGeneration"
 PICKLED, SAFE = "pytorch_adapter.bin", "adapter.safetensors"
-MODELS = ("t5", "mt5")
+PICKLED_HEAD, SAFE_HEAD, HEAD_CONFIG = (
+    "pytorch_model_head.bin",
+    "model_head.safetensors",
+    "head_config.json",
+)
+HEAD = "lm_head.weight"
 NORMS = (
     "{} layer norms, which were trained too, are in its file: load_adapter puts them into the "
     "model itself, where they stay when another adapter is active"
 )
 
-# The first of each of ours is what is written; of the others only the last digits differ.
-ACTIVATIONS = {
-    "gelu_tanh": (
-        "gelu_new",
-        "gelu_pytorch_tanh",
-        "gelu_python_tanh",
-        "gelu_fast",
-        "gelu_accurate",
-    ),
-    "gelu": ("gelu", "gelu_python"),
-    "silu": ("swish", "silu"),
-    **{name: (name,) for name in ("relu", "relu6", "sigmoid", "tanh", "mish", "linear")},
-}
-OURS = {theirs: ours for ours, names in ACTIVATIONS.items() for theirs in names}
-UNVERSIONED = {"gelu": "gelu_new", "gelu_orig": "gelu"}  # what the first versions called them
-
-# Which sub-layers have an adapter: mh_adapter, cross_adapter, output_adapter.
-AFTER: dict[tuple[bool, ...], str] = {
-    (True, False, True): "both",
-    (True, False, False): "self_attention",
-    (False, True, False): "cross_attention",
-    (False, False, True): "feed_forward",
-    (True, True, True): "all",
-}
-LOCATIONS = ("mh_adapter", "cross_adapter", "output_adapter")
-USUAL = {"original_ln_after": True, "scaling": 1.0, "phm_bias": True}  # all else is off
-# What is read, and what says only how an adapter was begun and trained.
-FREE = (
-    *LOCATIONS, "reduction_factor", "non_linearity", "original_ln_before", "residual_before_ln",
-    "leave_out", "phm_layer", "phm_dim", "phm_rank", "shared_phm_rule", "factorized_phm_W",
-    "dropout", "stochastic_depth", "init_weights", "init_weights_seed", "learn_phm", "phm_c_init",
-    "phm_init_range", "hypercomplex_nonlinearity", "adapter_residual_before_ln",
-)  # fmt: skip
-OF_PHM = ("phm_bias", "shared_W_phm", "factorized_phm_rule")  # nothing of a dense adapter
-DENSE = ("adapter", "pfeiffer", "adapterdrop")
-# Methods by whether the rule is shared, and the factors are of low rank.
-HYPERCOMPLEX = {(True, True): ("compacter", "compacterpp"), (False, False): ("phm",)}
-
-PLAIN = {
-    "original_ln_after": True,
-    "residual_before_ln": True,
-    "ln_before": False,
-    "ln_after": False,
-    "is_parallel": False,
-    "scaling": 1.0,
-    "dropout": 0.0,
-}
 SIDES = {"down": "adapter_down.0", "up": "adapter_up"}
 PARTS = {
     "kernel": Counterpart("weight", "transposed"),
@@ -132,15 +96,22 @@ def read(directory: Path, recipe: Recipe, backbone: Backbone) -> T5Model:
     """The model of an adapter on its backbone.
 
     Raises:
+        UsageError: its output layer was trained, too, and the recipe does not say so.
         CompacterError: it is damaged, or its weights are not the method's on this backbone.
     """
     from compacter_cli.t5.placement import shape_of_backbone
 
-    shape = shape_of_backbone(backbone.keras)
+    shape, method = shape_of_backbone(backbone.keras), bottlenecks(recipe.method)
     adapter = _read(directory, shape)
-    method, called = _bottlenecks(recipe.method), str(adapter.config.get("name"))
-    names = partial(counterpart, method=method, gated=shape.gated, called=called)
-    return model_of(adapter, recipe, backbone, names)
+    if (head := _head(adapter, shape)) is not None:
+        if method.train_output_layer:
+            adapter = replace(adapter, tensors={**adapter.tensors, HEAD: head})
+        else:
+            _check_head(adapter, head, backbone)
+    called = str(adapter.config.get("name"))
+    return model_of(
+        adapter, recipe, backbone, partial(counterpart, method=method, shape=shape, called=called)
+    )
 
 
 def write(trained: Trained, directory: Path) -> AdapterWritten:
@@ -149,22 +120,23 @@ def write(trained: Trained, directory: Path) -> AdapterWritten:
     Raises:
         UsageError: the library has no counterpart of its method or a setting.
     """
-    method, shape = _bottlenecks(trained.recipe.method), trained.model.shape
-    config = config_of(method, shape)
-    called = trained.recipe.task.replace("/", "_")
-    names = partial(counterpart, method=method, gated=shape.gated, called=called)
+    method, shape = bottlenecks(trained.recipe.method), trained.model.shape
+    config, called = config_of(method, shape), trained.recipe.task.replace("/", "_")
+    names = partial(counterpart, method=method, shape=shape, called=called)
     tensors = counterparts(trained.model.trained_tensors(), names)
-    write_durably(directory / PICKLED, pickled(tensors))
     about = {
-        "config": config,
         "hidden_size": shape.hidden_dim,
-        "model_class": "T5ForConditionalGeneration",
+        "model_class": CLASS,
         "model_name": trained.recipe.backbone.preset,
         "model_type": MODELS[0],
-        "name": called,
         "version": VERSION,
     }
-    write_config(directory, about)
+    in_file = {name: tensor for name, tensor in tensors.items() if name != HEAD}
+    write_durably(directory / PICKLED, pickled(in_file))
+    write_config(directory, {**about, "name": called, "config": config})
+    if HEAD in tensors:
+        write_durably(directory / PICKLED_HEAD, pickled({HEAD: tensors[HEAD]}))
+        write_config(directory, {**about, "name": None, "config": None}, HEAD_CONFIG)
     norms = sum(name.endswith("layer_norm.weight") for name in tensors)
     return {
         "tensors": len(tensors),
@@ -180,210 +152,65 @@ def _read(directory: Path, shape: T5Shape) -> Foreign:
     return replace(adapter, tensors=tensors)
 
 
-def settings_of(adapter: Foreign, shape: T5Shape) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """`(settings, methods)`: those of our methods, and which methods take them.
-
-    A setting that is `None` must not be said.
+def _head(adapter: Foreign, shape: T5Shape) -> Tensor | None:
+    """The output layer (V, k) that was saved beside an adapter, `None` where none was.
 
     Raises:
-        UsageError: the config says what has no counterpart.
+        UsageError: it is another head than a language model's.
     """
-    config = adapter.config.get("config")
-    if not isinstance(config, dict) or not {*LOCATIONS[::2], "reduction_factor"} <= config.keys():
-        raise adapter.refused("its config is not that of a bottleneck adapter")
-    _check_model(adapter, shape)
-    phm = bool(config.get("phm_layer"))
-    said = {key: value for key, value in config.items() if phm or key not in OF_PHM}
-    check_config(adapter, said, USUAL, FREE)
-    family = _family(adapter, config) if phm else DENSE
-    if family == HYPERCOMPLEX[True, True]:
-        _check_rule(adapter)
-    after = _after(adapter, config)
-    settings = {
-        "name": _likeliest(family, after),
-        "bottleneck": _bottleneck(adapter, config["reduction_factor"], shape.hidden_dim),
-        "activation": _activation(adapter, config),
-        "after": after,
-        "placement": _placement(adapter, config),
-        "dropped_blocks": _dropped(adapter, config.get("leave_out") or [], shape.num_layers),
-        "train_layer_norms": any(name.endswith("layer_norm.weight") for name in adapter.tensors),
-    }
-    if phm:
-        settings["n"] = config.get("phm_dim", 4)
-    if family == HYPERCOMPLEX[True, True]:
-        settings["rank"] = config.get("phm_rank", 1)
-    return settings, family
-
-
-def _check_model(adapter: Foreign, shape: T5Shape) -> None:
-    kind, size = adapter.config.get("model_type"), adapter.config.get("hidden_size")
-    if kind not in (None, *MODELS):
-        raise adapter.refused(f"it is of a {excerpt(kind)}, not of a T5")
-    if size not in (None, shape.hidden_dim):
+    tensors = read_weights(adapter.directory, (SAFE_HEAD, PICKLED_HEAD), shape)
+    if tensors is None:
+        return None
+    found = {name: t for name, t in tensors.items() if name == HEAD or _IN_HEADS.fullmatch(name)}
+    size = (shape.vocabulary_size, shape.hidden_dim)
+    if len(tensors) != 1 or [tuple(t.shape) for t in found.values()] != [size]:
         raise adapter.refused(
-            f"its backbone's hidden size is {excerpt(size)}, this one's {shape.hidden_dim}",
-            "give the T5 that it was trained on: --set backbone.preset=DIR",
+            f"the head that was saved with it holds {', '.join(sorted(tensors)[:3]) or 'nothing'}, "
+            "which is not the output layer of this T5",
+            "save it without the head: save_adapter(..., with_head=False)",
         )
+    return next(iter(found.values()))
 
 
-def _family(adapter: Foreign, config: dict[str, Any]) -> tuple[str, ...]:
-    shared, low_rank = config.get("shared_phm_rule", True), config.get("factorized_phm_W", True)
-    if (bool(shared), bool(low_rank)) not in HYPERCOMPLEX:
-        raise adapter.refused(
-            f"shared_phm_rule = {shared} with factorized_phm_W = {low_rank} has no counterpart"
-        )
-    return HYPERCOMPLEX[bool(shared), bool(low_rank)]
+_IN_HEADS = re.compile(r"heads\..+\.weight")  # of the library's own class with heads
 
 
-def _check_rule(adapter: Foreign) -> None:
-    if not any(name.endswith(".phm_rule") for name in adapter.tensors):
-        raise adapter.refused(
-            "its file lacks the shared rule (shared_parameters.NAME.phm_rule), which save_adapter "
-            "leaves out for a T5ForConditionalGeneration",
-            "load it as T5AdapterModel and save it again where it was trained, or add the rule",
-        )
-
-
-def _likeliest(family: tuple[str, ...], after: str) -> str:
-    """The method that is called so where an adapter stands there: the first, or the second."""
-    return family[after != "both" and len(family) > 1]
-
-
-def _after(adapter: Foreign, config: dict[str, Any]) -> str:
-    places = tuple(bool(config.get(key)) for key in LOCATIONS)
-    after = AFTER.get(places)
-    if after is None:
-        said = ", ".join(f"{key} = {there}" for key, there in zip(LOCATIONS, places, strict=True))
-        raise adapter.refused(f"{said} together have no counterpart")
-    return after
-
-
-def _placement(adapter: Foreign, config: dict[str, Any]) -> str | None:
-    """f(h + x) + h + x, or f(h) + h + x: what the adapter is fed decides."""
-    summed, around = config.get("original_ln_before", False), config.get("residual_before_ln", True)
-    if around == "post_add" or (summed and around is not True):
-        raise adapter.refused(f"residual_before_ln = {excerpt(around)} has no counterpart")
-    return "after_residual" if summed else None
-
-
-def _activation(adapter: Foreign, config: dict[str, Any]) -> str:
-    name = str(config.get("non_linearity")).lower()
-    if "version" not in adapter.config:
-        name = UNVERSIONED.get(name, name)
-    if name not in OURS:
-        raise adapter.refused(f"non_linearity = {excerpt(name)} has no counterpart")
-    return OURS[name]
-
-
-def _bottleneck(adapter: Foreign, factor: object, k: int) -> int:
-    """d, which the library has as int(k // factor), of a block or of all."""
-    factors = list(factor.values()) if isinstance(factor, dict) else [factor]
-    sizes = {_size(one, k) for one in factors}
-    if len(sizes) != 1 or None in sizes:
-        raise adapter.refused(
-            f"reduction_factor = {excerpt(factor)}: only one positive number, for all blocks, has "
-            "a counterpart"
-        )
-    return sizes.pop() or 1
-
-
-def _size(factor: object, k: int) -> int | None:
-    if isinstance(factor, int | float) and math.isfinite(factor) and factor > 0:
-        return int(k // factor)
-    return None
-
-
-def _factor(k: int, d: int) -> float:
-    """A reduction factor of which the library makes d."""
-    if k % d == 0:
-        return k // d
-    factor = k / d
-    while int(k // factor) < d:  # rounded up
-        factor = math.nextafter(factor, 0)
-    return factor
-
-
-def _dropped(adapter: Foreign, left_out: object, blocks: int) -> int:
-    """How many of the lowest blocks of either stack are left out: the decoder's count on."""
-    numbers = {*left_out} if isinstance(left_out, list) else {left_out}
-    dropped = len(numbers) // 2
-    if numbers != {*_left_out(dropped, blocks)}:
-        raise adapter.refused(
-            f"leave_out = {excerpt(left_out)}: only the lowest blocks of either stack, as many of "
-            "both, can be left out"
-        )
-    return dropped
-
-
-def _left_out(dropped: int, blocks: int) -> list[int]:
-    return [*range(dropped), *range(blocks, blocks + dropped)]
-
-
-def _bottlenecks(method: Method) -> Bottleneck:
-    """A method that the library has.
+def _check_head(adapter: Foreign, head: Tensor, backbone: Backbone) -> None:
+    """Refuse an output layer that is not the backbone's own.
 
     Raises:
         UsageError: it is another.
     """
-    if isinstance(method, DenseBottleneck | LowRankHypercomplex | PHM):
-        return method
-    raise UsageError(
-        f"{LIBRARY} has no counterpart of {method.name}",
-        "--to keras-hub folds in what is linear; --to peft writes lora, ia3 and prompts",
-    )
+    import torch
+
+    from compacter_cli.t5.placement import backbone_weights
+
+    weights = backbone_weights(backbone.keras)
+    own = weights["head"].value.T if "head" in weights else weights["embedding"].value
+    if not torch.equal(head, own.detach().cpu()):
+        raise adapter.refused(
+            f"the output layer that was saved with it is not that of {backbone.preset}",
+            "if it was trained, --set method.train_output_layer=true takes it along; else give "
+            "the T5 that it was trained on",
+        )
 
 
-def config_of(method: Bottleneck, shape: T5Shape) -> dict[str, Any]:
-    """The library's config of a bottleneck method.
-
-    Raises:
-        UsageError: the library has no counterpart of a setting.
-    """
-    if method.train_output_layer:
-        raise _unknown("train_output_layer = true", "its files of adapters hold no output layer")
-    if method.placement == "parallel":
-        raise _unknown("placement = parallel", "its own is fed what has not been normed")
-    if method.activation not in ACTIVATIONS:
-        raise _unknown(f"activation = {method.activation}", f"it has {', '.join(ACTIVATIONS)}")
-    places = next(places for places, after in AFTER.items() if after == method.after)
-    return {
-        **dict(zip(LOCATIONS, places, strict=True)),
-        **PLAIN,
-        "reduction_factor": _factor(shape.hidden_dim, method.bottleneck),
-        "non_linearity": ACTIVATIONS[method.activation][0],
-        "original_ln_before": method.placement == "after_residual",
-        "leave_out": _left_out(method.dropped_blocks, shape.num_layers),
-        **_hypercomplex_keys(method),
-    }
-
-
-def _hypercomplex_keys(method: Bottleneck) -> dict[str, Any]:
-    if isinstance(method, LowRankHypercomplex):
-        keys = {"phm_dim": method.n, "phm_rank": method.rank}
-        return {"phm_layer": True, "shared_phm_rule": True, "factorized_phm_W": True, **keys}
-    if isinstance(method, PHM):
-        keys = {"shared_phm_rule": False, "factorized_phm_W": False}
-        return {"phm_layer": True, "phm_dim": method.n, **keys}
-    return {"phm_layer": False}
-
-
-def _unknown(setting: str, why: str) -> UsageError:
-    return UsageError(f"{LIBRARY} has no counterpart of method.{setting}: {why}")
-
-
-def counterpart(name: str, *, method: Bottleneck, gated: bool, called: str) -> Counterpart:
+def counterpart(name: str, *, method: Bottleneck, shape: T5Shape, called: str) -> Counterpart:
     """The library's tensor of a trained one of ours.
 
     Args:
         name: structural name of ours.
         method: whose it is.
-        gated: whether the backbone's feed-forward is.
+        shape: dimensions of the backbone.
         called: the adapter's name.
     """
     if name == "rule.A":
         return Counterpart(f"shared_parameters.{called}.phm_rule")
+    if name == "head":
+        # One of a tied embedding is a copy of that, and as it is.
+        return Counterpart(HEAD, "same" if shape.tied else "transposed")
     if name.endswith("layer_norm"):
-        return Counterpart(f"{module_of(name, gated)}.weight")
+        return Counterpart(f"{module_of(name, shape.gated)}.weight")
     sublayer, _, inner = name.partition(f".{NAMES[method.placement]}.")
     side, _, part = inner.partition(".")
     if part == "bias":
@@ -391,5 +218,5 @@ def counterpart(name: str, *, method: Bottleneck, gated: bool, called: str) -> C
     else:
         found = PARTS[part]
     return found._replace(
-        name=f"{module_of(sublayer, gated)}.adapters.{called}.{SIDES[side]}.{found.name}"
+        name=f"{module_of(sublayer, shape.gated)}.adapters.{called}.{SIDES[side]}.{found.name}"
     )

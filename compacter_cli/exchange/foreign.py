@@ -80,28 +80,40 @@ def says_peft(directory: Path) -> bool | None:
 def read_foreign(directory: Path, library: str, files: Sequence[str], shape: T5Shape) -> Foreign:
     """The adapter in a directory, whose weights are in the first of `files` that is there.
 
-    It has no more weights than the backbone, or its file is not read.
-
     Raises:
         CompacterError: a file is missing, damaged or too large, or a weight is not finite.
     """
-    from compacter_cli.t5.tensors import float32_tensors, read_tensor_file
-
-    path = next((directory / name for name in files if (directory / name).is_file()), None)
-    if path is None:
-        raise CompacterError(
-            f"{directory} holds {CONFIG}, but no weights of an adapter of {library}",
-            f"copy {' or '.join(files)} there, too",
-        )
     try:
         config = read_json(directory / CONFIG)
         if not isinstance(config, dict):
             raise ValueError("it is no table")
     except (OSError, ValueError) as error:
         raise _damaged(directory / CONFIG, error) from error
+    tensors = read_weights(directory, files, shape)
+    if tensors is None:
+        raise CompacterError(
+            f"{directory} holds {CONFIG}, but no weights of an adapter of {library}",
+            f"copy {' or '.join(files)} there, too",
+        )
+    return Foreign(directory, library, config, tensors)
+
+
+def read_weights(directory: Path, files: Sequence[str], shape: T5Shape) -> dict[str, Tensor] | None:
+    """The float32 tensors in the first of `files` that is there, `None` where none is.
+
+    A file that has more than the backbone's weights is not read.
+
+    Raises:
+        CompacterError: it is damaged or too large, or a weight is not finite.
+    """
+    from compacter_cli.t5.tensors import float32_tensors, read_tensor_file
+
+    path = next((directory / name for name in files if (directory / name).is_file()), None)
+    if path is None:
+        return None
     try:
         tensors = read_tensor_file(path, 4 * shape.parameters() + JSON_BYTES)
-        return Foreign(directory, library, config, float32_tensors(tensors))
+        return float32_tensors(tensors)
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
@@ -186,7 +198,7 @@ def recipe_with(
                 raise UsageError(
                     f"method.{key} = {excerpt(value)}: the adapter in {adapter.directory} has "
                     f"{'none' if settings[key] is None else excerpt(settings[key])}",
-                    f"leave method.{key} out: it is read from the adapter",
+                    f"it is read from the adapter: leave method.{key} out, or --set method='{{}}'",
                 )
         found = {key: value for key, value in settings.items() if value is not None}
         tables = {**tables, "method": {**found, **said}}

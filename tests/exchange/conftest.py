@@ -1,5 +1,6 @@
 """What the tests of formats share: presets on disk, adapters on them, and Hugging Face's T5."""
 
+from functools import cache
 from types import SimpleNamespace
 
 import pytest
@@ -42,22 +43,33 @@ def _randomise(backbone):
         variable.assign(vector + scale * generator.standard_normal(variable.shape))
 
 
+@pytest.fixture(scope="session")
+def backbone_of(keras, preset_of):
+    """Loads the tiny backbone of a kind, once: nothing is trained in place."""
+    from compacter_cli.t5.loading import load_backbone
+
+    @cache
+    def load(kind):
+        with keras.device("cpu"):
+            return load_backbone(str(preset_of(kind)))
+
+    return load
+
+
 @pytest.fixture
-def trained(keras, preset_of):
+def trained(keras, backbone_of):
     """Makes a `Trained` of a method on a preset, its weights away from where they start."""
     import torch
 
     from compacter_cli.exchange.trained import Trained
     from compacter_cli.recipe.recipe import recipe_of
-    from compacter_cli.t5.loading import load_backbone
     from compacter_cli.t5.model import T5Model
 
     def make(kind="v1_0", seed=1, **method):
-        preset = str(preset_of(kind))
-        tables = {"task": "demo/smoke", "backbone": {"preset": preset}, "method": method}
+        backbone = backbone_of(kind)
+        tables = {"task": "demo/smoke", "backbone": {"preset": backbone.preset}, "method": method}
         recipe = recipe_of(tables, "here")
         with keras.device("cpu"):
-            backbone = load_backbone(preset)
             model = T5Model(backbone.keras, recipe.method)
         generator = torch.Generator().manual_seed(seed)
         values = {

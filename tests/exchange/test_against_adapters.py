@@ -5,7 +5,6 @@ import torch
 
 from compacter_cli.errors import UsageError
 from compacter_cli.exchange import adapterhub
-from compacter_cli.t5.loading import load_backbone
 
 pytestmark = [
     pytest.mark.peers,
@@ -94,9 +93,9 @@ def with_adapter(model, adapters, config):
     [("seq_bn", "v1_0", True), ("seq_bn", "gated", False), ("double_seq_bn", "gated", True)],
 )
 def test_what_save_adapter_writes_computes_theirs(
-    adapters, preset_of, hugging_face, token_batch, tmp_path, said, case, kind, safe
+    adapters, backbone_of, hugging_face, token_batch, tmp_path, said, case, kind, safe
 ):
-    backbone, inputs = load_backbone(str(preset_of(kind))), token_batch()
+    backbone, inputs = backbone_of(kind), token_batch()
     model = hugging_face.t5(backbone.keras)
     adapters.init(model)
     with_adapter(model, adapters, case).save_adapter(str(tmp_path), "mine", use_safetensors=safe)
@@ -109,9 +108,9 @@ def test_what_save_adapter_writes_computes_theirs(
 @pytest.mark.parametrize("kind", ["v1_0", "gated"])
 @pytest.mark.parametrize("case", ["compacter", "compacter++"])
 def test_a_shared_rule_is_in_what_the_model_with_heads_saves(
-    adapters, preset_of, hugging_face, token_batch, tmp_path, said, case, kind
+    adapters, backbone_of, hugging_face, token_batch, tmp_path, said, case, kind
 ):
-    backbone, inputs = load_backbone(str(preset_of(kind))), token_batch()
+    backbone, inputs = backbone_of(kind), token_batch()
     plain = hugging_face.t5(backbone.keras)
     model = adapters.T5AdapterModel(plain.config)
     load_transformer(model, plain)
@@ -125,8 +124,8 @@ def test_a_shared_rule_is_in_what_the_model_with_heads_saves(
         compare(our_logits(found, inputs), plain.lm_head(scaled), inputs)
 
 
-def test_without_its_shared_rule_it_is_refused(adapters, preset_of, hugging_face, tmp_path, said):
-    model = hugging_face.t5(load_backbone(str(preset_of("v1_0"))).keras)
+def test_without_its_shared_rule_it_is_refused(adapters, backbone_of, hugging_face, tmp_path, said):
+    model = hugging_face.t5(backbone_of("v1_0").keras)
     adapters.init(model)
     with_adapter(model, adapters, "compacter").save_adapter(str(tmp_path), "mine")
     with pytest.raises(UsageError, match="its file lacks the shared rule") as caught:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from compacter_cli.exchange import peft as format_of_peft
-from compacter_cli.t5.loading import load_backbone
 
 pytestmark = [
     pytest.mark.peers,
@@ -78,10 +77,10 @@ CASES = ["lora", "regex", "all-linear", "head", "ia3", "prompt of two", "prompt 
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_save_pretrained_writes_computes_theirs(
-    peft, preset_of, hugging_face, token_batch, tmp_path, said, case
+    peft, backbone_of, hugging_face, token_batch, tmp_path, said, case
 ):
     kind, config = theirs(peft)[case]
-    backbone, inputs = load_backbone(str(preset_of(kind))), token_batch()
+    backbone, inputs = backbone_of(kind), token_batch()
     model = peft.get_peft_model(hugging_face.t5(backbone.keras), config).eval()
     generator = torch.Generator().manual_seed(3)
     for parameter in model.parameters():
