@@ -128,6 +128,7 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         ("predict", "--run", str(tmp_path), "--text", "sentence: zinc"): 2,
         ("convert", str(tmp_path), "new"): 2,
         ("convert", str(tmp_path), "new", "--to", "gguf"): 2,
+        ("serve", "--adapter", f"a={tmp_path}"): 2,
         ("sweep", "table1", "--dry-run", "--no-estimate"): 0,
         ("sweep", "demo", "--grid", "method.m=4", "--dry-run"): 2,
         ("report", str(tmp_path)): 2,

@@ -9,8 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 # Each may import from those behind it. All at the end are files at the door, not rooms.
 ORDER = (
-    "__main__", "main", "commands", "reports", "sweeps", "profiling", "pretraining", "training",
-    "exchange", "adapters", "paper",
+    "__main__", "main", "commands", "reports", "sweeps", "profiling", "pretraining", "serving",
+    "training", "exchange", "adapters", "paper",
     "data", "recipe", "methods", "t5", "tasks", "world", "files", "network", "section", "errors",
 )  # fmt: skip
 PRINTS = ("rich", "compacter_cli.commands.console")  # only commands and the door know them

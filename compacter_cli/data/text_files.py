@@ -140,13 +140,13 @@ def check_columns(
             f"every row needs {', '.join(columns)}",
         )
     for name in columns:
-        if problem := _problem_of(row[name], name in lists):
+        if problem := cell_problem(row[name], name in lists):
             raise CompacterError(
                 f'{path}, line {number}: the column "{name}" {problem}', "mend the line"
             )
 
 
-def _problem_of(value: object, is_list: bool) -> str | None:
+def cell_problem(value: object, is_list: bool) -> str | None:
     """What is wrong with a cell that is to be read, in words, or `None`."""
     if is_list:
         if isinstance(value, list) and all(isinstance(text, str) for text in value):

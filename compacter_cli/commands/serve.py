@@ -1,0 +1,150 @@
+"""`compacter serve`: adapters on one backbone answer over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from compacter_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    OfflineOption,
+    UseOption,
+    WhichOption,
+)
+from compacter_cli.serving.limits import TEXTS, Limits
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Mapping
+
+    from compacter_cli.commands.predict import Chosen
+
+USUAL = Limits()
+LOOPBACK = ("127.0.0.1", "::1")
+
+
+def command(
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter", help="NAME=RUN: a run directory, and the name to ask it by. Repeatable."
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is all of this machine.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0 is any that is free.")
+    ] = 8000,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            help="File of a token that askers must know; COMPACTER_TOKEN may hold one instead.",
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Texts that are computed at once.")
+    ] = USUAL.batch,
+    queue: Annotated[
+        int,
+        typer.Option("--queue", min=TEXTS, help="Texts that may wait; more are refused."),
+    ] = USUAL.waiting,
+    max_body: Annotated[
+        int, typer.Option("--max-body", min=1000, help="Bytes of a request.")
+    ] = USUAL.body,
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=0.1, help="Seconds that a request may take.")
+    ] = USUAL.answer_seconds,
+    which: WhichOption = "best",
+    set_: UseOption = None,
+    device: DeviceOption = None,
+    offline: OfflineOption = False,
+    json_: JsonOption = False,
+) -> None:
+    """Answer over HTTP with one or more adapters, which are loaded onto one backbone.
+
+    POST /v1/predict asks an adapter by its name, the page at / tries one, /docs lists the rest.
+    Requests that come together are computed together, under different adapters too. SIGTERM and
+    Ctrl-C end it once what was accepted is answered.
+
+    Example: compacter serve --adapter rte=RUN --adapter cb=OTHER_RUN
+    """
+    from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
+    from compacter_cli.commands.predict import chosen_of, runs_of
+    from compacter_cli.serving.access import read_token
+    from compacter_cli.serving.server import address_of, bound, check_installed
+    from compacter_cli.t5.loading import check_preset
+
+    check_installed()
+    chosen = {
+        name: chosen_of(run, which, set_ or []) for name, run in runs_of(None, adapter).items()
+    }
+    token = read_token(token_file)
+    check_preset(next(iter(chosen.values())).recipe.backbone.preset, offline)
+    with bound(host, port) as listening:
+        if token is None and listening.getsockname()[0] not in LOOPBACK:
+            show_note(f"{host} is open to other machines, and no token is asked for: --token-file")
+        load_frameworks()
+
+        def ready() -> None:
+            address = address_of(listening)
+            if json_:
+                print_json({"address": address, "adapters": list(chosen)})
+            err.print(f"answering at {address} as {', '.join(chosen)}", soft_wrap=True)
+
+        limits = Limits(
+            batch=batch_size, waiting=queue, body=max_body, answer_seconds=timeout,
+            bodies=max(USUAL.bodies, 4 * max_body),
+        )  # fmt: skip
+        serve(
+            adapters=chosen,
+            listening=listening,
+            limits=limits,
+            token=token,
+            device=device,
+            ready=ready,
+        )
+
+
+def serve(
+    *,
+    adapters: Mapping[str, Chosen],
+    listening: socket.socket,
+    limits: Limits = USUAL,
+    token: str | None = None,
+    device: str | None = None,
+    ready: Callable[[], None] = lambda: None,
+) -> None:
+    """Answer over HTTP until a signal comes.
+
+    Args:
+        adapters: directory and recipe of each, by the name that it is asked by.
+        listening: bound socket, as `serving.server.bound` makes it.
+        limits: of what is taken on at once.
+        token: that askers must know, if any.
+        device: "cpu" or "cuda"; a GPU where there is one.
+        ready: called once requests are accepted.
+
+    Raises:
+        CompacterError: an adapter is damaged, or not of the backbone.
+        UsageError: one cannot be asked beside others.
+        Interrupted: a signal came, and what was accepted is answered.
+    """
+    from compacter_cli.serving.app import application
+    from compacter_cli.serving.batching import Batcher
+    from compacter_cli.serving.metrics import Meters
+    from compacter_cli.serving.served import Served
+    from compacter_cli.serving.server import run
+    from compacter_cli.training.signals import deferred_signals
+
+    served, meters = Served(adapters, device), Meters()
+    batcher = Batcher(served.answer, limits, meters.batch)
+    meters.follow(lambda: batcher.waiting)
+    app = application(served, batcher, meters, limits, token)
+    with deferred_signals() as stop:
+        run(app, listening, stop, ready, limits.answer_seconds + limits.body_seconds)
+    raise stop.interrupted("stopped; what was accepted is answered")

@@ -1,0 +1,1 @@
+"""Answers over HTTP: several adapters on one backbone, asked together."""

@@ -1,0 +1,112 @@
+"""The server: its socket, and its end, at which what was accepted is answered first."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import math
+import socket
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.errors import CompacterError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from compacter_cli.serving.asgi import App
+
+NEEDED = ("fastapi", "uvicorn", "prometheus_client")
+EXTRA = 'pip install "compacter[serve]"'
+_TICK = 0.05  # seconds between looks at whether it is to stop
+
+
+def check_installed() -> None:
+    """Raise `UsageError` unless the packages of the extra `serve` are installed."""
+    for name in NEEDED:
+        found = find_spec(name)
+        if found is None or found.origin is None:  # a folder of that name is no package
+            raise UsageError(f"serve needs {name}, which is not installed", EXTRA)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket on an address, of which nobody is answered yet; port 0 is any free one.
+
+    Raises:
+        UsageError: there is no such address here, or it is taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        made = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"--host {host}: {error}", "such as --host 127.0.0.1") from error
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(address)
+    except OSError as error:
+        made.close()
+        taken = error.errno == errno.EADDRINUSE
+        hint = "choose another --port; 0 is any free one" if taken else None
+        raise UsageError(f"--host {host} --port {port}: {error.strerror}", hint) from error
+    return made
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL of a bound socket."""
+    host, port, *_ = listening.getsockname()
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def run(
+    app: App,
+    listening: socket.socket,
+    stop: Callable[[], bool],
+    ready: Callable[[], None],
+    patience: float,
+) -> None:
+    """Serve until `stop` says so; then accept nothing more, and answer what was accepted.
+
+    Args:
+        app: ASGI application.
+        listening: from `bound`.
+        stop: is asked many times a second. Ctrl-C and SIGTERM end it too, and are then handed to
+            whoever handled them before; a second Ctrl-C meanwhile leaves at once.
+        ready: called once requests are accepted.
+        patience: seconds that open requests have at the end.
+
+    Raises:
+        CompacterError: it could not be started.
+    """
+    uvicorn = import_module("uvicorn")
+    config = uvicorn.Config(
+        app,
+        lifespan="on",
+        ws="none",
+        log_config=None,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=math.ceil(patience),
+    )
+    try:
+        asyncio.run(_serve(uvicorn.Server(config), listening, stop, ready))
+    except SystemExit as error:  # uvicorn's, where the application does not start
+        raise CompacterError("the server did not start") from error
+
+
+async def _serve(
+    server: Any, listening: socket.socket, stop: Callable[[], bool], ready: Callable[[], None]
+) -> None:
+    serving = asyncio.create_task(server.serve(sockets=[listening]))
+    while not (server.started or serving.done()):
+        await asyncio.sleep(_TICK)
+    if server.started:
+        ready()
+    while not (stop() or serving.done()):
+        await asyncio.sleep(_TICK)
+    server.should_exit = True
+    await serving
