@@ -76,7 +76,7 @@ def command(
     from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.commands.predict import chosen_of, runs_of
     from compacter_cli.serving.access import read_token
-    from compacter_cli.serving.server import address_of, bound, check_installed
+    from compacter_cli.serving.server import address_of, check_installed, listening_at
     from compacter_cli.t5.loading import check_preset
 
     check_installed()
@@ -85,7 +85,7 @@ def command(
     }
     token = read_token(token_file)
     check_preset(next(iter(chosen.values())).recipe.backbone.preset, offline)
-    with bound(host, port) as listening:
+    with listening_at(host, port) as listening:
         if token is None and listening.getsockname()[0] not in LOOPBACK:
             show_note(f"{host} is open to other machines, and no token is asked for: --token-file")
         load_frameworks()
@@ -123,7 +123,7 @@ def serve(
 
     Args:
         adapters: directory and recipe of each, by the name that it is asked by.
-        listening: bound socket, as `serving.server.bound` makes it.
+        listening: socket, as `serving.server.listening_at` makes it.
         limits: of what is taken on at once.
         token: that askers must know, if any.
         device: "cpu" or "cuda"; a GPU where there is one.

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "Adapters on one T5, each asked by its name; what comes together is answered so."
 REFUSALS = {
+    400: "The body cannot be read.",
     401: "The token is missing, or is another.",
     404: "There is no such adapter.",
     408: "The body did not come in time.",
@@ -96,7 +97,7 @@ def _add_api(app: Any, served: Served, batcher: Batcher, guarded: bool) -> None:
     async def adapters() -> Adapters:
         return Adapters(adapters=served.shown())
 
-    asked = {**refused, **_refusals(404, 422, 429, 500, 503)}
+    asked = {**refused, **_refusals(400, 404, 422, 429, 500, 503)}
 
     @router.post("/predict", summary="Answers to texts, or to rows of fields.", responses=asked)
     async def predict(question: Asked) -> Answers:

@@ -30,8 +30,8 @@ def check_installed() -> None:
             raise UsageError(f"serve needs {name}, which is not installed", EXTRA)
 
 
-def bound(host: str, port: int) -> socket.socket:
-    """A socket on an address, of which nobody is answered yet; port 0 is any free one.
+def listening_at(host: str, port: int) -> socket.socket:
+    """A socket that listens: who connects waits until `run` answers. Port 0 is any free one.
 
     Raises:
         UsageError: there is no such address here, or it is taken.
@@ -46,6 +46,7 @@ def bound(host: str, port: int) -> socket.socket:
     try:
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind(address)
+        made.listen()  # two that are bound alone may share an address
     except OSError as error:
         made.close()
         taken = error.errno == errno.EADDRINUSE
@@ -55,7 +56,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def address_of(listening: socket.socket) -> str:
-    """The URL of a bound socket."""
+    """The URL of a listening socket."""
     host, port, *_ = listening.getsockname()
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -71,7 +72,7 @@ def run(
 
     Args:
         app: ASGI application.
-        listening: from `bound`.
+        listening: from `listening_at`.
         stop: is asked many times a second. Ctrl-C and SIGTERM end it too, and are then handed to
             whoever handled them before; a second Ctrl-C meanwhile leaves at once.
         ready: called once requests are accepted.

@@ -14,7 +14,7 @@ from compacter_cli.serving.batching import Batcher
 from compacter_cli.serving.limits import Limits
 from compacter_cli.serving.messages import AdapterShown
 from compacter_cli.serving.metrics import Meters
-from compacter_cli.serving.server import bound, run
+from compacter_cli.serving.server import listening_at, run
 
 
 class Adapters:
@@ -88,7 +88,7 @@ def serving():
         batcher = Batcher(served.answer, limits, meters.batch)
         meters.follow(lambda: batcher.waiting)
         app = application(served, batcher, meters, limits, token)
-        listening = bound("127.0.0.1", 0)
+        listening = listening_at("127.0.0.1", 0)
         given = (app, listening, stop.is_set, ready.set, 10)
         thread = threading.Thread(target=run, args=given, daemon=True)
         thread.start()
