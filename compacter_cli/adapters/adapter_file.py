@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from compacter_cli.t5.shapes import T5Shape
 
 WEIGHTS = "adapter.safetensors"
+CARD = "README.md"  # for people, and no part of the adapter
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def manifest_of(
 def save_adapter(
     directory: Path | str, tensors: Mapping[str, torch.Tensor], manifest: Unsigned
 ) -> None:
-    """Write an adapter to `directory`, whole or not at all.
+    """Write an adapter to `directory`, whole or not at all; a README.md that is there stays.
 
     Raises:
         CompacterError: the disk is full or cannot be written; an adapter that was there stays.
@@ -108,6 +109,8 @@ def save_adapter(
     signed["manifest_sha256"] = hash_of(signed)
     try:
         files = {WEIGHTS: data, MANIFEST: json_text(signed).encode()}
+        if (card := present(directory) / CARD).is_file():
+            files[CARD] = card.read_bytes()
         write_whole(Path(directory), files.items())
     except OSError as error:
         needed = space_words(error, Path(directory), len(data))

@@ -233,17 +233,22 @@ class RunWriter:
             )
 
     def write_result(
-        self, result: Result, task: Task, rows: list[Row], predicted: list[str]
+        self, result: Result, task: Task, rows: list[Row], predicted: list[str], card: str
     ) -> None:
-        """Write predictions, then the result, which makes the run a finished one.
+        """Write predictions and model card, then the result, which makes the run a finished one.
+
+        A card that somebody has edited stays.
 
         Raises:
             CompacterError: they cannot be written.
         """
+        from compacter_cli.training.card import write_card
         from compacter_cli.training.predictions import write_predictions
 
         with self._writing():
             write_predictions(self.directory, task, rows, predicted)
+            if not write_card(self.directory / "best", card):
+                self._display.line("best/README.md was edited, and is left as it is")
             write_json(self.directory / runs.RESULT, result)
 
     def remove_states(self) -> None:
@@ -290,7 +295,7 @@ class Onlooker(RunWriter):
         pass
 
     def write_result(
-        self, result: Result, task: Task, rows: list[Row], predicted: list[str]
+        self, result: Result, task: Task, rows: list[Row], predicted: list[str], card: str
     ) -> None:
         pass
 

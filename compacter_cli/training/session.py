@@ -359,6 +359,8 @@ class Session:
             Interrupted: a signal came; nothing is lost.
         """
         from compacter_cli.adapters.adapter_file import load_adapter
+        from compacter_cli.adapters.manifest import read_manifest
+        from compacter_cli.training.card import card_of
 
         if self.best is None:
             raise CompacterError("the run ended before its first epoch: there is nothing to test")
@@ -368,7 +370,10 @@ class Session:
             scores, predicted = self._answer_test()
             epoch = self.best
             result = self._processes.of_main(lambda: self._result(epoch, scores))
-            self._writer.write_result(result, self.task, self.dataset.test.rows, predicted)
+            card = self._processes.of_main(
+                lambda: card_of(self.recipe, result, read_manifest(best)["backbone"])
+            )
+            self._writer.write_result(result, self.task, self.dataset.test.rows, predicted, card)
         self._writer.remove_states()
         self.display.finished(result)
         return result

@@ -1,0 +1,313 @@
+"""The model card of a run: README.md beside its best adapter, as people and model hubs read it.
+
+Nothing in it depends on where or how long a run was trained, and it names no path of this machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from compacter_cli.adapters.adapter_file import CARD
+from compacter_cli.errors import excerpt
+from compacter_cli.files import read_file, sweep, write_text
+from compacter_cli.section import flat
+from compacter_cli.tasks import task_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from compacter_cli.adapters.manifest import TrainedOn
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.tasks.base import Task
+    from compacter_cli.training.records import Result
+
+_BYTES = 1_000_000  # of a card that is read again
+_SIGNED = re.compile(r"(.*)<!-- compacter wrote this: ([0-9a-f]{64}) -->\n", re.DOTALL)
+
+# What Hugging Face's hub calls KerasHub's presets, the data sets, and the metrics.
+_HUB_MODELS = {
+    "t5_small_multi": "google-t5/t5-small",
+    "t5_base_multi": "google-t5/t5-base",
+    "t5_large_multi": "google-t5/t5-large",
+    "t5_1.1_small": "google/t5-v1_1-small",
+    "t5_1.1_base": "google/t5-v1_1-base",
+    "t5_1.1_large": "google/t5-v1_1-large",
+    "t5_1.1_xl": "google/t5-v1_1-xl",
+    "t5_1.1_xxl": "google/t5-v1_1-xxl",
+    "flan_small_multi": "google/flan-t5-small",
+    "flan_base_multi": "google/flan-t5-base",
+    "flan_large_multi": "google/flan-t5-large",
+}
+_HUB_DATA = {"glue": "nyu-mll/glue", "super_glue": "aps/super_glue"}
+_HUB_METRICS = {
+    "macro_f1": "f1",
+    "matthews": "matthews_correlation",
+    "pearson": "pearsonr",
+    "spearman": "spearmanr",
+    "question_em": "exact_match",
+    "token_f1": "f1",
+    "rouge_l": "rouge",
+}
+
+
+def card_of(recipe: Recipe, result: Result, backbone: TrainedOn) -> str:
+    """The card's text.
+
+    Args:
+        recipe: resolved recipe of the run.
+        result: what it came to.
+        backbone: what the adapter's manifest says of its backbone.
+    """
+    task = task_of(recipe)
+    header = "\n".join(_yaml(_metadata(recipe, result, task)))
+    body = "\n\n".join(
+        (
+            f"# {recipe.method.title} on {task.name}",
+            _opening(recipe, result),
+            f"## Task\n\n{_of_task(task)}",
+            f"## Data\n\n{_of_data(recipe, result, task)}",
+            f"## Method\n\n{_of_method(recipe, result)}",
+            f"## Scores\n\n{_of_scores(recipe, result)}",
+            f"## Backbone\n\n{_of_backbone(backbone)}",
+            f"## How to load it\n\n{_of_loading(recipe, task)}",
+            "## Licence\n\nTo be filled in, here and above; backbone and data have their own.",
+        )
+    )
+    text = f"---\n{header}\n---\n\n{body}\n\n"
+    return f"{text}<!-- compacter wrote this: {_digest(text)} -->\n"
+
+
+def write_card(directory: Path, text: str) -> bool:
+    """Write a card into an adapter's directory, unless one is there that somebody has edited.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        CompacterError: it cannot be written.
+    """
+    sweep(directory, CARD.__eq__)
+    path = directory / CARD
+    if path.exists() and not _is_untouched(path):
+        return False
+    write_text(path, text)
+    return True
+
+
+def _is_untouched(path: Path) -> bool:
+    """Whether a card is as it was written here."""
+    try:
+        found = _SIGNED.fullmatch(read_file(path, _BYTES).decode())
+    except (OSError, ValueError):
+        return False
+    return found is not None and found[2] == _digest(found[1])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# The metadata.
+
+
+def _metadata(recipe: Recipe, result: Result, task: Task) -> dict[str, Any]:
+    """What model hubs read, by their keys."""
+    benchmark, name = task.name.partition("/")[::2]
+    kind = "text-classification" if task.labels else "text2text-generation"
+    data = _HUB_DATA.get(benchmark)
+    known = {"datasets": [data]} if data else {}
+    dataset = {"name": task.name, "type": data or task.name}
+    if data:
+        dataset["config"] = name
+    return {
+        "license": "unknown",
+        "library_name": "compacter",
+        "pipeline_tag": kind,
+        "tags": ["t5", "adapter", "parameter-efficient-fine-tuning", recipe.method.name],
+        "base_model": base_model(recipe.backbone.preset),
+        **known,
+        "metrics": list(dict.fromkeys(map(_hub_metric, task.metrics))),
+        "model-index": [
+            {
+                "name": f"{recipe.method.name} on {task.name}",
+                "results": [
+                    {
+                        "task": {"type": kind},
+                        "dataset": dataset,
+                        "metrics": [
+                            {
+                                "type": _hub_metric(metric),
+                                "name": f"{metric} (test)",
+                                "value": value,
+                            }
+                            for metric, value in _rounded(result["test"]["metrics"]).items()
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def base_model(preset: str) -> str:
+    """What hubs call a backbone: their own name of a published one, else its last name alone."""
+    if preset.startswith(("demo/", "random/")):
+        return f"compacter-{preset.replace('/', '-')}"
+    last = preset.rstrip("/").rpartition("/")[2]
+    if known := _HUB_MODELS.get(last):
+        return known
+    return re.sub(r"[^\w.-]+|(?<=[.-])[.-]+", "-", last, flags=re.ASCII).strip(".-") or "unnamed"
+
+
+def _hub_metric(name: str) -> str:
+    return _HUB_METRICS.get(name, name)
+
+
+def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: round(value, 2) for name, value in metrics.items()}
+
+
+def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterator[str]:
+    """The lines of YAML of nested lists and dicts; texts and numbers are written as in JSON."""
+    named = isinstance(value, dict)
+    for key, one in value.items() if named else enumerate(value):
+        start = f"{indent}{key}:" if named else f"{indent}-"
+        if not isinstance(one, (dict, list)):
+            yield f"{start} {json.dumps(one, ensure_ascii=False)}"
+            continue
+        below = list(_yaml(one, f"{indent}  "))
+        if named:
+            yield start
+        else:  # its first line stands behind the dash
+            below[0] = f"{start} {below[0].lstrip()}"
+        yield from below
+
+
+# The text.
+
+
+def _opening(recipe: Recipe, result: Result) -> str:
+    return (
+        "An adapter for a T5, not a model of its own: "
+        f"{result['trained_parameters']:,} parameters, {result['trained_percent']:.3g} % of its "
+        "backbone's, trained by compacter."
+    )
+
+
+def _of_task(task: Task) -> str:
+    labels = ", ".join(map(_code, task.labels)) or "a text of its own"
+    return f"It reads {_code(task.shape[1])} and answers with {labels}."
+
+
+def _of_data(recipe: Recipe, result: Result, task: Task) -> str:
+    lines = [
+        f"{_code(task.name)}, {_WAYS[result['data']['way']]}: {result.get('train_examples', 0):,} "
+        f"training examples, {result['validation']['count']:,} that chose the best epoch, "
+        f"{result['test']['count']:,} that it is tested on.",
+        f"Splits: {task.split.words} (drawn from the data seed, {recipe.data.seed}).",
+    ]
+    hashes = result["data"].get("sha256", {})
+    lines += [f"- {_code(name)}: sha256 `{digest}`" for name, digest in sorted(hashes.items())]
+    return "\n".join(lines)
+
+
+_WAYS = {
+    "generated": "made by compacter",
+    "own files": "files of one's own",
+    "folder": "the original files",
+    "archive": "the original files",
+    "tfds": "as TensorFlow Datasets has it",
+}
+
+
+def _of_method(recipe: Recipe, result: Result) -> str:
+    settings = flat(recipe.method.settings())
+    lines = ["| setting | value |", "|---|---|"]
+    lines += [f"| {key} | {_code(json.dumps(value))} |" for key, value in settings]
+    train = recipe.train
+    return "\n".join(
+        [
+            f"{recipe.method.title}: {result.get('updates', 0):,} updates of "
+            f"{train.batch_size * train.accumulate} examples in {result['epochs']} epochs, AdamW "
+            f"at a peak rate of {train.peak_rate:g}; the best epoch is {result['best_epoch']}.",
+            "",
+            *lines,
+        ]
+    )
+
+
+def _of_scores(recipe: Recipe, result: Result) -> str:
+    validation, test = result["validation"], result["test"]
+    lines = ["| | validation | test | majority of the test |", "|---|---|---|---|"]
+    for name, value in test["metrics"].items():
+        majority = test["majority"].get(name)
+        cells = (validation["metrics"].get(name), value, majority)
+        lines.append(f"| {name} | " + " | ".join(map(_percent, cells)) + " |")
+    return "\n".join(
+        [
+            "In percent, the majority's being those of always giving the most frequent answer:",
+            "",
+            *lines,
+            "",
+            f"Of one run, with seed {recipe.seed}: how far they vary by seed, it does not say.",
+        ]
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _of_backbone(backbone: TrainedOn) -> str:
+    count = backbone.get("parameters")
+    size = f", {count:,} parameters" if count else ""
+    return "\n".join(
+        [
+            f"{_code(base_model(backbone['preset']))}{size}. It loads onto the same weights alone:",
+            "",
+            f"- fingerprint of the weights: `{backbone['fingerprint']}`",
+            f"- sha256 of the vocabulary: `{backbone['vocabulary_sha256']}`",
+        ]
+    )
+
+
+def _of_loading(recipe: Recipe, task: Task) -> str:
+    last = recipe.backbone.preset.rstrip("/").rpartition("/")[2]
+    preset = last if last in _HUB_MODELS else "path/to/backbone"
+    text = _plain(task.shape[1])
+    return f"""\
+With this folder as `run/best`, and the backbone as a KerasHub preset, by the command line:
+
+```sh
+compacter predict --run run --set backbone.preset={preset} --text {shlex.quote(text)}
+```
+
+In Python:
+
+```python
+from compacter_cli.adapters.predictor import Predictor
+from compacter_cli.t5.loading import load_backbone
+
+predictor = Predictor(load_backbone("{preset}"), "run/best")
+predictor.predict([{json.dumps(text, ensure_ascii=False)}])
+```
+
+Over HTTP, beside others on the same backbone:
+
+```sh
+compacter serve --adapter mine=run --set backbone.preset={preset}
+```"""
+
+
+def _code(text: str) -> str:
+    return f"`{_plain(text).replace('|', '/')}`"
+
+
+def _plain(text: str) -> str:
+    """A text that ends no code that it stands in."""
+    return excerpt(text, 300).replace("`", "'")
