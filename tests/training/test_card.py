@@ -30,7 +30,7 @@ RESULT = {
 @pytest.fixture
 def recipe():
     tables = {"task": "glue/rte", "method": {"name": "compacterpp"}, "seed": 7}
-    return recipe_of({**tables, "backbone": {"preset": TRAINED_ON["preset"]}}, "test").resolved()
+    return recipe_of({**tables, "backbone": {"preset": "t5_base_multi"}}, "test").resolved()
 
 
 @pytest.fixture
