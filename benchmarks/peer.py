@@ -47,10 +47,10 @@ def trained_parameters(stepper):
     return sum(p.numel() for p in stepper.model.parameters() if p.grad is not None)
 
 
-def _model(setting):
+def plain_t5(shape, dropout=0.0, use_cache=False):
+    """A `T5ForConditionalGeneration` of dimensions `shape`, of random weights."""
     from transformers import T5Config, T5ForConditionalGeneration
 
-    shape = setting.dimensions
     config = T5Config(
         vocab_size=shape.vocabulary_size,
         d_model=shape.hidden_dim,
@@ -58,13 +58,17 @@ def _model(setting):
         d_kv=shape.key_value_dim,
         num_layers=shape.num_layers,
         num_heads=shape.num_heads,
-        dropout_rate=setting.dropout,
+        dropout_rate=dropout,
         feed_forward_proj="gated-gelu" if shape.gated else "relu",
         tie_word_embeddings=shape.tied,
-        use_cache=False,
+        use_cache=use_cache,
         decoder_start_token_id=0,
     )
-    model = T5ForConditionalGeneration(config)
+    return T5ForConditionalGeneration(config)
+
+
+def _model(setting):
+    model = plain_t5(setting.dimensions, setting.dropout)
     if PEERS[setting.method] == "adapters":
         _add_adapters(model, setting)
     if PEERS[setting.method] == "peft":

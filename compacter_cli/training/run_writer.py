@@ -237,19 +237,27 @@ class RunWriter:
     ) -> None:
         """Write predictions and model card, then the result, which makes the run a finished one.
 
-        A card that somebody has edited stays.
+        A card that somebody has edited stays; one that cannot be written is done without.
 
         Raises:
             CompacterError: they cannot be written.
         """
-        from compacter_cli.training.card import write_card
         from compacter_cli.training.predictions import write_predictions
 
         with self._writing():
             write_predictions(self.directory, task, rows, predicted)
+            self._write_card(card)
+            write_json(self.directory / runs.RESULT, result)
+
+    def _write_card(self, card: str) -> None:
+        from compacter_cli.training.card import write_card
+
+        try:
             if not write_card(self.directory / "best", card):
                 self._display.line("best/README.md was edited, and is left as it is")
-            write_json(self.directory / runs.RESULT, result)
+        except CompacterError as error:
+            self._held.check()
+            self._display.line(f"{error}; the run ends without a model card")
 
     def remove_states(self) -> None:
         """Remove the states of a run that is finished."""

@@ -257,6 +257,23 @@ FAULTS = {
         faults/test_commands: signs_that_an_encoding_lacks_are_replaced,
             a_width_that_is_none_hides_nothing
      """),
+    # Servers.
+    48: ("clients that go, bodies without end, more than can wait", """
+        serving/test_asgi: work_for_a_client_that_is_gone_ends,
+            a_body_without_a_length_is_read_to_the_bound_alone_and_the_rest_thrown_away,
+            all_bodies_together_are_bounded_and_let_go_of_when_answered,
+            a_body_that_does_not_come_is_not_waited_for
+        serving/test_batching:
+            beyond_the_bound_nobody_is_accepted_and_those_who_were_are_answered,
+            who_gives_up_is_not_computed_and_leaves_room
+        serving/test_program: a_gigabyte_is_refused_in_little_memory_and_files_may_go
+     """),
+    49: ("a server that is stopped, or whose adapters' files go", """
+        serving/test_program: sigterm_under_load_loses_nothing_that_was_accepted
+        serving/test_app: at_the_end_nothing_new_is_accepted_and_what_was_is_answered
+        serving/test_served: files_that_are_removed_are_not_missed,
+            a_damaged_one_is_refused_by_its_name
+     """),
 }  # fmt: skip
 
 
@@ -272,7 +289,7 @@ def named_in(text):
 
 
 def test_every_fault_has_its_number():
-    assert list(FAULTS) == list(range(1, 48))
+    assert list(FAULTS) == list(range(1, 50))
 
 
 @pytest.mark.parametrize("number", FAULTS)

@@ -1,13 +1,12 @@
-import json
-import shutil
-
 import pytest
 
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.adapters.restoring import recipe_of_manifest
+from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import recipe_of
 from compacter_cli.training.card import base_model, card_of, write_card
+from compacter_cli.training.display import Display
 from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import read_result
 
@@ -148,21 +147,44 @@ def test_a_run_leaves_a_card_beside_its_best_adapter_alone(smoke_run):
     assert load_adapter(smoke_run / "best").tensors
 
 
-def test_a_card_of_ones_own_outlives_better_epochs_and_the_end(smoke_run, tmp_path, keras):
-    from compacter_cli.training.display import Display
+class Told(Display):
+    """Keeps the lines that it is told; puts a card of one's own beside each epoch's best."""
 
-    told = []
+    def __init__(self, card=None):
+        self.lines, self._card = [], card
 
-    class Watch(Display):
-        def line(self, text):
-            told.append(text)
+    def line(self, text):
+        self.lines.append(text)
 
-        def epoch(self, epoch):
-            (directory / "best" / "README.md").write_text("mine")
+    def epoch(self, epoch):
+        if self._card:
+            self._card.write_text("mine")
 
-    directory = tmp_path / "run"
-    recipe = recipe_of(json.loads(json.dumps(read_manifest(smoke_run / "best")["recipe"])), "test")
-    train(recipe=recipe, directory=directory, device="cpu", display=Watch())
-    assert (directory / "best" / "README.md").read_text() == "mine"
+
+@pytest.fixture
+def trained(smoke_run, tmp_path):
+    """Trains the smoke run's recipe again; gives what was told."""
+
+    def trained(directory, own_card=False):
+        told = Told(directory / "best" / "README.md" if own_card else None)
+        recipe = recipe_of(read_manifest(smoke_run / "best")["recipe"], "test")
+        train(recipe=recipe, directory=directory, device="cpu", display=told)
+        return told.lines
+
+    return trained
+
+
+def test_a_card_of_ones_own_outlives_better_epochs_and_the_end(trained, tmp_path):
+    told = trained(tmp_path / "run", own_card=True)
+    assert (tmp_path / "run" / "best" / "README.md").read_text() == "mine"
     assert "best/README.md was edited, and is left as it is" in told
-    shutil.rmtree(directory)
+
+
+def test_no_run_ends_for_its_card(trained, tmp_path, monkeypatch):
+    def full(path, _text):
+        raise CompacterError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("compacter_cli.training.card.write_text", full)
+    (said,) = [line for line in trained(tmp_path / "run") if "README" in line]
+    assert said.endswith("No space left on device; the run ends without a model card")
+    assert read_result(tmp_path / "run")
