@@ -75,7 +75,7 @@ class LoadedAdapter:
         from compacter_cli.data.dataset import encode_sources, with_prefix
 
         prefixed = [with_prefix(text, self.recipe.data.prefix) for text in texts]
-        return encode_sources(prefixed, self._vocabulary, self.recipe.data.source_length)[0]
+        return list(encode_sources(prefixed, self._vocabulary, self.recipe.data.source_length)[0])
 
     def write(self, rows: Sequence[Sequence[int]]) -> list[str]:
         """The texts of answers' token ids, which may go on beyond `longest`."""

@@ -6,14 +6,17 @@ import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.token_cache import encode
+from compacter_cli.data.tokens import Tokens
 from compacter_cli.errors import CompacterError, excerpt
-from compacter_cli.recipe.labels import check_labels, unwritable
-from compacter_cli.t5.batch import Batch, collate
+from compacter_cli.recipe.labels import check_labels
+from compacter_cli.t5.batch import Batch, TokenLists, collate
 from compacter_cli.t5.vocabulary import END
-from compacter_cli.tasks.splits import permutation
+from compacter_cli.tasks.splits import permutation, taken
 
 if TYPE_CHECKING:
     import torch
@@ -32,14 +35,14 @@ class Split:
         name: "train", "validation" or "test".
         sources: token ids of each source, end token included, cut to the source length.
         targets: token ids of each target, end token included.
-        rows: the row of each example.
+        rows: the row of each example; those of an own file that trains are read again from it.
         truncated: how many sources were cut.
     """
 
     name: str
-    sources: list[list[int]]
-    targets: list[list[int]]
-    rows: list[Row]
+    sources: TokenLists
+    targets: TokenLists
+    rows: Sequence[Row]
     truncated: int
 
     def __len__(self) -> int:
@@ -67,7 +70,7 @@ class Dataset:
         """A hash of all examples in their order, as the model reads them."""
         digest = hashlib.sha256()
         for split in (self.train, self.validation, self.test):
-            for ids in (*split.sources, *split.targets):
+            for ids in chain(split.sources, split.targets):
                 digest.update(array("q", [len(ids), *ids]).tobytes())
         return digest.hexdigest()
 
@@ -98,6 +101,8 @@ def build_dataset(
     """
     check_labels(task.targets, vocabulary)
     splits = task.split.apply(rows.splits, section.seed)
+    for name in ("validation", "test"):
+        splits[name] = list(splits[name])  # scored, again and again, as they are now
     splits["train"] = task.training_rows(splits["train"])
     if section.max_train_samples:
         splits["train"] = subset(splits["train"], section.max_train_samples, seed)
@@ -108,15 +113,14 @@ def build_dataset(
         **tokenised,
         answer_length=answer_length(task, vocabulary, section),
         origin=rows.origin,
-        unwritable=0 if task.targets else _unwritable(task, splits["train"], vocabulary),
+        unwritable=0 if task.targets else _unwritable(task, tokenised["train"], vocabulary),
     )
 
 
-def _unwritable(task: Task, rows: Iterable[Row], vocabulary: Vocabulary) -> int:
+def _unwritable(task: Task, split: Split, vocabulary: Vocabulary) -> int:
     """How many targets do not come back from their tokens as they were."""
-    targets = [task.target(row) for row in rows]
-    lost = unwritable(targets, vocabulary)
-    return sum(target in lost for target in targets)
+    pairs = zip(split.targets, map(task.target, split.rows), strict=True)
+    return sum(vocabulary.decode(ids[:-1]) != target for ids, target in pairs)
 
 
 def answer_length(task: Task, vocabulary: Vocabulary, section: ExamplesSection) -> int:
@@ -127,9 +131,9 @@ def answer_length(task: Task, vocabulary: Vocabulary, section: ExamplesSection) 
     return vocabulary.longest(task.targets)[1] if task.targets else section.target_length
 
 
-def subset(rows: Sequence[Row], size: int, seed: int) -> list[Row]:
+def subset(rows: Sequence[Row], size: int, seed: int) -> Sequence[Row]:
     """`size` of `rows`, drawn from `seed`, in the rows' own order; all where there are fewer."""
-    return [rows[index] for index in sorted(permutation(len(rows), seed)[:size])]
+    return taken(rows, sorted(permutation(len(rows), seed)[:size]))
 
 
 def with_prefix(text: str, prefix: str | None) -> str:
@@ -139,17 +143,22 @@ def with_prefix(text: str, prefix: str | None) -> str:
 
 def encode_sources(
     texts: Iterable[str], vocabulary: Vocabulary, source_length: int
-) -> tuple[list[list[int]], int]:
+) -> tuple[Tokens, int]:
     """`(token ids of each text, how many were cut)`; every one ends with the end token."""
-    encoded = encode(vocabulary, texts)
-    truncated = sum(len(ids) + 1 > source_length for ids in encoded)
-    return [[*ids[: source_length - 1], END] for ids in encoded], truncated
+    truncated = 0
+
+    def cut(ids: list[int]) -> list[int]:
+        nonlocal truncated
+        truncated += len(ids) + 1 > source_length
+        return [*ids[: source_length - 1], END]
+
+    return Tokens.of(map(cut, encode(vocabulary, texts))), truncated
 
 
 def tokenise(
     task: Task,
     name: str,
-    rows: list[Row],
+    rows: Sequence[Row],
     vocabulary: Vocabulary,
     section: ExamplesSection,
 ) -> Split:
@@ -158,25 +167,31 @@ def tokenise(
     Raises:
         CompacterError: a target is longer than `section.target_length`.
     """
-    texts = [with_prefix(task.source(row), section.prefix) for row in rows]
+    texts = (with_prefix(task.source(row), section.prefix) for row in rows)
     sources, truncated = encode_sources(texts, vocabulary, section.source_length)
-    texts = [task.target(row) for row in rows]
-    targets = [[*ids, END] for ids in encode(vocabulary, texts)]
-    text, longest = max(zip(texts, targets, strict=True), key=lambda pair: len(pair[1]))
-    if len(longest) > section.target_length:
+    encoded = encode(vocabulary, map(task.target, rows))
+    split = Split(name, sources, Tokens.of([*ids, END] for ids in encoded), rows, truncated)
+    _check_targets(task, split, section.target_length)
+    return split
+
+
+def _check_targets(task: Task, split: Split, most: int) -> None:
+    place, length = max(enumerate(map(len, split.targets)), key=itemgetter(1))
+    if length > most:
+        text = excerpt(task.target(split.rows[place]))
         raise CompacterError(
-            f'{task.name}, {name}: the target "{excerpt(text)}" is {len(longest)} tokens long, '
-            f"more than data.target_length = {section.target_length}",
-            f"--set data.target_length={len(longest)}, which is the longest of {name}",
+            f'{task.name}, {split.name}: the target "{text}" is {length} tokens long, '
+            f"more than data.target_length = {most}",
+            f"--set data.target_length={length}, which is the longest of {split.name}",
         )
-    return Split(name, sources, targets, rows, truncated)
 
 
-def shuffled_order(length: int, data_seed: int, seed: int, epoch: int) -> list[int]:
+def shuffled_order(length: int, data_seed: int, seed: int, epoch: int) -> array[int]:
     """The order of an epoch's examples: a random one, drawn from data seed, seed and epoch."""
     import numpy as np
 
-    return np.random.default_rng([data_seed, seed, epoch]).permutation(length).tolist()
+    order = np.random.default_rng([data_seed, seed, epoch]).permutation(length)
+    return array("q", order.astype(np.int64).tobytes())
 
 
 def batches(

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compacter_cli.data.row_file import RowFile
 from compacter_cli.data.rows import Rows
-from compacter_cli.data.text_files import read_rows, sha256_of
+from compacter_cli.data.text_files import sha256_of
 from compacter_cli.errors import CompacterError, MissingResourceError, user_path
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def own_files(section: OwnDataSection) -> dict[str, Path]:
 
 
 def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
-    """The rows of a recipe's own files, which `own_files` found.
+    """The rows of a recipe's own files, which `own_files` found: checked, and not kept.
 
     Raises:
         CompacterError: a row lacks a column, or its target is no label, or there are too few.
@@ -54,13 +55,13 @@ def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
     return Rows(splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes})
 
 
-def _read(task: OwnTask, path: Path) -> list[Row]:
-    rows: list[Row] = []
-    for number, row in read_rows(path, task.name, (*task.fields, *task.target_fields)):
+def _read(task: OwnTask, path: Path) -> RowFile:
+    def check(number: int, row: Row) -> None:
         if problem := task.problem(row):
             raise CompacterError(
                 f"{path}, line {number}: the row {problem}",
                 "mend the line, or data.target and data.labels",
             )
-        rows.append(row)
-    return rows
+
+    needed = dict.fromkeys((*task.fields, *task.target_fields))
+    return RowFile.read(path, task.name, needed, check)

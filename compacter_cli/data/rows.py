@@ -1,12 +1,12 @@
 """Rows of a task, where they came from, and what is wrong with them as a whole."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
 from compacter_cli.tasks.base import Row, Task
 
-Splits: TypeAlias = dict[str, list[Row]]
+Splits: TypeAlias = Mapping[str, Sequence[Row]]
 
 
 class Origin(TypedDict):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from compacter_cli.errors import CompacterError, excerpt, flaw_of
 
 if TYPE_CHECKING:
+    import _csv
+
     from compacter_cli.tasks.base import Row
 
 # Characters of a line. A T5 reads 65,536 tokens at most, some 300,000 characters; a tokenizer takes
@@ -21,7 +25,19 @@ if TYPE_CHECKING:
 LONGEST_LINE = 1 << 23
 MOST_COLUMNS = 10_000
 MOST_DIGITS = 300  # of an integer, as many as a float has; from 4,300 on Python refuses to read one
+MARK = b"\xef\xbb\xbf"  # of byte order, which some programs put before UTF-8
 _RECODE = "convert the file to UTF-8 (iconv -f latin1 -t utf8), or take the original again"
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Inside, a file that cannot be read is a `CompacterError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise CompacterError(
+            f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
+        ) from error
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -30,20 +46,11 @@ def read_bytes(path: Path, limit: int) -> bytes:
     Raises:
         CompacterError: it cannot be read, or is larger.
     """
-    try:
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with reading(path), open(path, "rb") as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
         raise CompacterError(f"{path} has more than {limit:,} bytes", "is it the right file?")
     return data
-
-
-def _unreadable(path: Path, error: OSError) -> CompacterError:
-    return CompacterError(
-        f"cannot read {path}: {error.strerror or error}", "give a file that can be read"
-    )
 
 
 def read_text(path: Path) -> str:
@@ -65,27 +72,47 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
         CompacterError: it cannot be read, is not UTF-8, or a line holds a NUL or is longer than
             `LONGEST_LINE`; the line is named.
     """
+    for number, _, _, line in _placed_lines(path):
+        yield number, line
+
+
+def _placed_lines(path: Path) -> Iterator[tuple[int, int, int, str]]:
+    """`(number, start, end, line)` of every line as `read_lines` gives it: where its bytes are."""
     number = 0
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with (
+            reading(path),
+            open(path, "rb") as data,
+            io.TextIOWrapper(data, "utf-8-sig", newline="") as file,
+        ):
+            end = len(MARK) if data.peek(len(MARK)).startswith(MARK) else 0
             while line := file.readline(LONGEST_LINE + 2):
                 number += 1
-                if len(line.removesuffix("\n")) > LONGEST_LINE:
-                    raise CompacterError(
-                        f"{path}, line {number}: longer than {LONGEST_LINE:,} characters",
-                        "cut it: of a text the model reads the beginning",
-                    )
-                if "\0" in line:
-                    raise CompacterError(
-                        f"{path}, line {number}: holds a NUL character", "is it text, in UTF-8?"
-                    )
-                yield number, line
+                start, end = end, end + (len(line) if line.isascii() else len(line.encode()))
+                text = plain(line)
+                _check_line(path, number, text)
+                yield number, start, end, text
     except UnicodeDecodeError as error:
         raise CompacterError(
             f"{path}, line {_first_undecodable_line(path)}: not UTF-8 ({error.reason})", _RECODE
         ) from error
-    except OSError as error:
-        raise _unreadable(path, error) from error
+
+
+def plain(text: str) -> str:
+    """A text with plain newlines where there are others."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _check_line(path: Path, number: int, line: str) -> None:
+    if len(line.removesuffix("\n")) > LONGEST_LINE:
+        raise CompacterError(
+            f"{path}, line {number}: longer than {LONGEST_LINE:,} characters",
+            "cut it: of a text the model reads the beginning",
+        )
+    if "\0" in line:
+        raise CompacterError(
+            f"{path}, line {number}: holds a NUL character", "is it text, in UTF-8?"
+        )
 
 
 def _first_undecodable_line(path: Path) -> int | str:
@@ -100,10 +127,30 @@ def _first_undecodable_line(path: Path) -> int | str:
     return "?"
 
 
+class Record(NamedTuple):
+    """A row of a file: the number of its line, the bytes that it lies in, and itself.
+
+    `number` is that of its last line, where a quoted cell has several. A row is a dict of its
+    columns, in the file's order.
+    """
+
+    number: int
+    start: int
+    end: int
+    row: Row
+
+
 def read_rows(
     path: Path, form: str, columns: Sequence[str], lists: Collection[str] = ()
-) -> list[tuple[int, Row]]:
-    """`(line number, row)` of every row of a file; a row is a dict of its columns.
+) -> Iterator[tuple[int, Row]]:
+    """`(line number, row)` of every row of a file, as `read_records` reads it."""
+    return ((record.number, record.row) for record in read_records(path, form, columns, lists))
+
+
+def read_records(
+    path: Path, form: str, columns: Sequence[str], lists: Collection[str] = ()
+) -> Iterator[Record]:
+    """Every row of a file, one after the other.
 
     Args:
         path: the file.
@@ -114,14 +161,22 @@ def read_rows(
     Raises:
         CompacterError: the file is empty, or a line is none of a row; the line is named.
     """
-    rows = _json_rows(path) if form == "jsonl" else _table_rows(path, form)
-    found = []
-    for number, row in rows:
-        check_columns(path, number, row, columns, lists)
-        found.append((number, row))
-    if not found:
+    record = None
+    for record in _json_rows(path) if form == "jsonl" else _table_rows(path, form):
+        check_columns(path, record.number, record.row, columns, lists)
+        yield record
+    if record is None:
         raise CompacterError(f"{path} holds no rows", "give a file with at least one")
-    return found
+
+
+def row_of(form: str, columns: Sequence[str], text: str) -> Row:
+    """The row that a record of a file holds, whose text it is, with plain newlines.
+
+    It must have been read before: `columns` are all that its file has, and nothing is checked.
+    """
+    if form == "jsonl":
+        return _json_value(text)
+    return dict(zip(columns, next(_cells(io.StringIO(text), form)), strict=True))
 
 
 def check_columns(
@@ -167,12 +222,12 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
-    for number, line in read_lines(path):
+def _json_rows(path: Path) -> Iterator[Record]:
+    for number, start, end, line in _placed_lines(path):
         if not line.strip():
             continue
         try:
-            row = json.loads(line.removesuffix("\n"), parse_int=_integer, parse_constant=_no_json)
+            row = _json_value(line)
         except RecursionError:
             raise CompacterError(
                 f"{path}, line {number}: not JSON that is read: it is nested too deeply",
@@ -187,7 +242,11 @@ def _json_rows(path: Path) -> Iterator[tuple[int, Row]]:
                 f"{path}, line {number}: expected a JSON object, got {type(row).__name__}",
                 "write one JSON object a line",
             )
-        yield number, row
+        yield Record(number, start, end, row)
+
+
+def _json_value(text: str) -> Any:
+    return json.loads(text.removesuffix("\n"), parse_int=_integer, parse_constant=_no_json)
 
 
 def _integer(digits: str) -> int:
@@ -200,17 +259,28 @@ def _no_json(name: str) -> NoReturn:
     raise ValueError(f"{name} is no value of JSON")
 
 
-def _table_rows(path: Path, form: str) -> Iterator[tuple[int, Row]]:
-    lines = (line for _, line in read_lines(path))
+def _cells(lines: Iterable[str], form: str) -> _csv.Reader:
     csv.field_size_limit(LONGEST_LINE)
     if form == "tsv":
-        reader = csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(lines, strict=True)
+        return csv.reader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return csv.reader(lines, strict=True)
+
+
+def _table_rows(path: Path, form: str) -> Iterator[Record]:
+    end = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal end
+        for _, _, end, line in _placed_lines(path):  # noqa: B007 - where the reader is
+            yield line
+
+    reader = _cells(lines(), form)
     try:
         header = next(reader, [])
         _check_header(path, header)
+        start = end
         for cells in reader:
+            begin, start = start, end
             if not cells:
                 continue
             if len(cells) != len(header):
@@ -219,7 +289,7 @@ def _table_rows(path: Path, form: str) -> Iterator[tuple[int, Row]]:
                     f"header ({excerpt(', '.join(header), 300)}), got {len(cells)}",
                     "quote a cell that holds the separator" if form == "csv" else None,
                 )
-            yield reader.line_num, dict(zip(header, cells, strict=True))
+            yield Record(reader.line_num, begin, end, dict(zip(header, cells, strict=True)))
     except csv.Error as error:
         raise CompacterError(
             f"{path}, line {reader.line_num}: {error}", "is a quote before it not closed?"
@@ -245,8 +315,5 @@ def sha256_of(path: Path) -> str:
     Raises:
         CompacterError: it cannot be read.
     """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with reading(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

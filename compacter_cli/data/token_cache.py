@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from compacter_cli.files import beside, cache_directory
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from compacter_cli.t5.vocabulary import Vocabulary
 
-WORTH = 20_000  # texts; fewer are encoded faster than a file is found
+    Ids: TypeAlias = tuple[np.ndarray, np.ndarray]  # all ids, and where each text's end
+
+WORTH = 20_000  # texts of a file; fewer are encoded faster than a file is found
+AT_ONCE = 1_000  # texts that are lists of Python's integers at a time
 FORM = 1  # of the file; a new one is not looked for under an old name
 
 
-def encode(vocabulary: Vocabulary, texts: Iterable[str]) -> list[list[int]]:
-    """`vocabulary.encode(texts)`, from the cache where these very texts are in it.
+def encode(vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[int]]:
+    """The token ids of each of `texts`, from the cache where these very texts are in it.
 
-    The cache lies in `COMPACTER_CACHE` or ~/.cache/compacter. It may be deleted at any time, and
-    where it cannot be written or read the texts are encoded again.
+    Texts are taken and encoded as the ids are asked for, `WORTH` at a time at most, which are a
+    file of the cache. It lies in `COMPACTER_CACHE` or ~/.cache/compacter, may be deleted at any
+    time, and where it cannot be written or read the texts are encoded again.
     """
-    texts = list(texts)
-    if len(texts) < WORTH:
-        return vocabulary.encode(texts)
+    for part in _parts(texts, WORTH):
+        yield from _encoded(vocabulary, part) if len(part) < WORTH else _kept(vocabulary, part)
+
+
+def _parts(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    given = iter(texts)
+    while part := list(islice(given, size)):
+        yield part
+
+
+def _encoded(vocabulary: Vocabulary, texts: Sequence[str]) -> Iterator[list[int]]:
+    return chain.from_iterable(map(vocabulary.encode, _parts(texts, AT_ONCE)))
+
+
+def _kept(vocabulary: Vocabulary, texts: Sequence[str]) -> Iterator[list[int]]:
     path = cache_directory() / "tokens" / f"{_key(vocabulary, texts)}.npz"
     found = _read(path, len(texts))
     if found is None:
-        found = vocabulary.encode(texts)
+        found = _joined(_encoded(vocabulary, texts))
         _write(path, found)
-    return found
+    ids, ends = found
+    for start, end in pairwise([0, *ends.tolist()]):
+        yield ids[start:end].tolist()
 
 
 def _key(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
@@ -45,8 +66,8 @@ def _key(vocabulary: Vocabulary, texts: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path, count: int) -> list[list[int]] | None:
-    """The lists of ids in a file; `None` where there is none, or it is damaged."""
+def _read(path: Path, count: int) -> Ids | None:
+    """The ids in a file of `count` texts; `None` where there is none, or it is damaged."""
     import numpy as np
 
     try:
@@ -57,17 +78,24 @@ def _read(path: Path, count: int) -> list[list[int]] | None:
         return None
     if len(ends) != count or (count and ends[-1] != len(ids)):
         return None
-    flat, starts = ids.tolist(), [0, *ends.tolist()]
-    return [flat[start:end] for start, end in pairwise(starts)]
+    return ids, ends
 
 
-def _write(path: Path, encoded: Sequence[Sequence[int]]) -> None:
+def _joined(encoded: Iterable[Sequence[int]]) -> Ids:
+    import numpy as np
+
+    ids, ends = array("i"), array("q")
+    for text in encoded:
+        ids.extend(text)
+        ends.append(len(ids))
+    return np.array(ids, dtype=np.int32), np.array(ends, dtype=np.int64)
+
+
+def _write(path: Path, found: Ids) -> None:
     """Write the file whole; a disk that is full or locked costs the cache only."""
     import numpy as np
 
-    ids = np.fromiter((token for row in encoded for token in row), dtype=np.int32)
-    ends = np.cumsum([len(row) for row in encoded], dtype=np.int64)
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with beside(path) as fresh, open(fresh, "wb") as file:
-            np.savez(file, ids=ids, ends=ends)
+            np.savez(file, ids=found[0], ends=found[1])

@@ -71,7 +71,7 @@ class Task:
         """All texts that answer a row rightly."""
         return (self.target(row),)
 
-    def training_rows(self, rows: list[Row]) -> list[Row]:
+    def training_rows(self, rows: Sequence[Row]) -> Sequence[Row]:
         """The rows to train on: more than those given where a row has several answers."""
         return rows
 

@@ -21,7 +21,7 @@ class Answers:
     """
 
     task: Task
-    rows: list[Row]
+    rows: Sequence[Row]
     predicted: list[str]
 
     @property

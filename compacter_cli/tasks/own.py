@@ -11,7 +11,7 @@ from typing import Protocol, Self, TypeVar, runtime_checkable
 
 from compacter_cli.errors import excerpt
 from compacter_cli.tasks.base import Row, Task
-from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation
+from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation, taken
 
 FORMATS = ("jsonl", "csv", "tsv")
 LABEL_METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")
@@ -49,10 +49,10 @@ class GivenSplits(SplitRule):
     )
     reads = ("train", "validation", "test")
 
-    def apply(self, splits: Mapping[str, list[_Item]], seed: int) -> dict[str, list[_Item]]:
+    def apply(self, splits: Mapping[str, Sequence[_Item]], seed: int) -> dict[str, Sequence[_Item]]:
         train, validation = splits["train"], splits.get("validation")
         if validation is None:
-            drawn = [train[index] for index in permutation(len(train), seed)]
+            drawn = taken(train, permutation(len(train), seed))
             held = _tenth(len(train))
             train, validation = drawn[held:], drawn[:held]
         if "test" in splits:

@@ -13,6 +13,7 @@ form; its passage was "Ada came home to Oslo\\n@highlight\\nThe race was hers.".
 """
 
 import re
+from collections.abc import Sequence
 
 from compacter_cli.tasks.base import Row
 from compacter_cli.tasks.metrics import normalised
@@ -44,7 +45,7 @@ class ReCoRDTask(PublishedTask):
     def references(self, row: Row) -> tuple[str, ...]:
         return tuple(row["answers"])
 
-    def training_rows(self, rows: list[Row]) -> list[Row]:
+    def training_rows(self, rows: Sequence[Row]) -> Sequence[Row]:
         return [{**row, "answers": [answer]} for row in rows for answer in row["answers"]]
 
     def number(self, row: Row) -> tuple[int, int]:

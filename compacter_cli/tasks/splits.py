@@ -1,17 +1,33 @@
 """The paper's split rules: which rows train, which validate, which test."""
 
-from collections.abc import Mapping
+from abc import abstractmethod
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 _Row = TypeVar("_Row")  # whatever a task's rows are
 HELD_OUT_ROWS = 1_000  # training rows that validate in the large tasks
 
 
-def permutation(length: int, seed: int) -> list[int]:
-    """`torch.randperm(length)` by a generator of its own, as a list."""
+class PlacedRows(Sequence[_Row]):
+    """Rows that lie somewhere else, and are read when they are asked for."""
+
+    @abstractmethod
+    def taken(self, order: Iterable[int]) -> "PlacedRows[_Row]":
+        """The rows of the numbers in `order`, unread as these are."""
+
+
+def taken(rows: Sequence[_Row], order: Iterable[int]) -> Sequence[_Row]:
+    """The rows of the numbers in `order`."""
+    return rows.taken(order) if isinstance(rows, PlacedRows) else [rows[i] for i in order]
+
+
+def permutation(length: int, seed: int) -> "array[int]":
+    """`torch.randperm(length)` by a generator of its own."""
     import torch
 
-    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).tolist()
+    drawn = torch.randperm(length, generator=torch.Generator().manual_seed(seed))
+    return array("q", drawn.numpy().tobytes())
 
 
 class SplitRule:
@@ -28,7 +44,7 @@ class SplitRule:
     words: ClassVar[str]
     reads: ClassVar[tuple[str, ...]] = ("train", "validation")
 
-    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
+    def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
         """`{"train": rows, "validation": rows, "test": rows}` of the official `splits`."""
         raise NotImplementedError
 
@@ -42,9 +58,9 @@ class HalvedValidation(SplitRule):
 
     words = "validation set halved: first half validation, second half test"
 
-    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
+    def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
         order = permutation(len(splits["validation"]), seed)
-        halved = [splits["validation"][index] for index in order]
+        halved = taken(splits["validation"], order)
         half = len(order) // 2
         return {"train": splits["train"], "validation": halved[:half], "test": halved[half:]}
 
@@ -62,9 +78,9 @@ class HeldOutTraining(SplitRule):
 
     words = "1,000 training rows validate, the original validation set is the test"
 
-    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
+    def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
         order = permutation(len(splits["train"]), seed)
-        drawn = [splits["train"][index] for index in order]
+        drawn = taken(splits["train"], order)
         return {
             "train": drawn[HELD_OUT_ROWS:],
             "validation": drawn[:HELD_OUT_ROWS],
@@ -85,7 +101,7 @@ class MismatchedMatched(SplitRule):
     words = "mismatched validation set validates, matched one is the test"
     reads = ("train", "validation_mismatched", "validation_matched")
 
-    def apply(self, splits: Mapping[str, list[_Row]], seed: int) -> dict[str, list[_Row]]:
+    def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
         train, validation, test = (splits[name] for name in self.reads)
         return {"train": train, "validation": validation, "test": test}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+from array import array
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -112,20 +113,20 @@ class ShuffledBatches:
         self.per_epoch = section.updates_per_epoch(len(split))
         self._split, self._section, self._seeds, self._device = split, section, seeds, device
         self._processes = processes
-        self._drawn: tuple[int, list[int]] = (0, [])  # the latest epoch and its order
+        self._drawn: tuple[int, array[int]] = (0, array("q"))  # the latest epoch and its order
 
     def __call__(self, update: int) -> Group:
         epoch, place = divmod(update, self.per_epoch)
         size = self._section.batch_size
         whole = size * self._section.accumulate
-        examples = self._order(epoch + 1)[place * whole : (place + 1) * whole]
+        examples = self._order(epoch + 1)[place * whole : (place + 1) * whole].tolist()
         parts = [examples[start : start + size] for start in range(0, len(examples), size)]
         own = filter(None, map(self._processes.share, parts))  # of a last one, there may be none
         batches = [collated(self._split, part, self._device) for part in own]
         tokens = sum(len(self._split.targets[example]) for example in examples)
         return Group(batches, epoch + 1, examples, tokens)
 
-    def _order(self, epoch: int) -> list[int]:
+    def _order(self, epoch: int) -> array[int]:
         if self._drawn[0] != epoch:
             self._drawn = epoch, shuffled_order(len(self._split), *self._seeds, epoch)
         return self._drawn[1]

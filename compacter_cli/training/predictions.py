@@ -161,7 +161,7 @@ class Predictions:
         return _Kept(name=header["task"], fields=(), metrics=metrics, labels=labels)
 
 
-def write_predictions(run: Path, task: Task, rows: list[Row], predicted: list[str]) -> None:
+def write_predictions(run: Path, task: Task, rows: Sequence[Row], predicted: list[str]) -> None:
     """Write the predicted text of each of a test's `rows` into a run directory.
 
     Raises:

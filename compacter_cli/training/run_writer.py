@@ -16,7 +16,7 @@ from compacter_cli.training.run_state import resume_command
 from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -233,7 +233,7 @@ class RunWriter:
             )
 
     def write_result(
-        self, result: Result, task: Task, rows: list[Row], predicted: list[str], card: str
+        self, result: Result, task: Task, rows: Sequence[Row], predicted: list[str], card: str
     ) -> None:
         """Write predictions and model card, then the result, which makes the run a finished one.
 
@@ -303,7 +303,7 @@ class Onlooker(RunWriter):
         pass
 
     def write_result(
-        self, result: Result, task: Task, rows: list[Row], predicted: list[str], card: str
+        self, result: Result, task: Task, rows: Sequence[Row], predicted: list[str], card: str
     ) -> None:
         pass
 

@@ -12,7 +12,7 @@ from compacter_cli.training.records import ScoresRecord
 from compacter_cli.training.signals import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from compacter_cli.data.dataset import Dataset, Split
     from compacter_cli.t5.model import T5Model
@@ -64,7 +64,7 @@ class Scores:
         return found
 
 
-def score(task: Task, rows: list[Row], predicted: list[str]) -> Scores:
+def score(task: Task, rows: Sequence[Row], predicted: list[str]) -> Scores:
     """The `Scores` of `predicted` texts, one for each of a split's `rows`."""
     given = Answers(task, rows, predicted)
     most_frequent, _ = Counter(given.gold).most_common(1)[0]

@@ -44,6 +44,10 @@ TASK = _task()
 RECORD = TASKS["super_glue/record"]
 
 
+def drawn(length):
+    return list(permutation(length, 42))
+
+
 def _row(idx, text, label=0):
     return {"idx": idx, "text": text, "label": label}
 
@@ -60,15 +64,15 @@ def test_the_validation_set_is_halved_by_the_data_seeds_permutation():
     train, validation = [_row(9, "t")], [_row(i, "v") for i in range(277)]
     dataset = _dataset(train, validation, seed=1)
     assert dataset.train.rows == train
-    assert [row["idx"] for row in dataset.validation.rows] == permutation(277, 42)[:138]
-    assert [row["idx"] for row in dataset.test.rows] == permutation(277, 42)[138:]
+    assert [row["idx"] for row in dataset.validation.rows] == drawn(277)[:138]
+    assert [row["idx"] for row in dataset.test.rows] == drawn(277)[138:]
 
 
 def test_a_tasks_own_rule_splits_its_rows():
     train, validation = [_row(i, "t") for i in range(1003)], [_row(i, "v") for i in range(4)]
     dataset = _dataset(train, validation, task=_task(split=HELD_OUT_TRAINING))
-    assert [row["idx"] for row in dataset.validation.rows] == permutation(1003, 42)[:1000]
-    assert [row["idx"] for row in dataset.train.rows] == permutation(1003, 42)[1000:]
+    assert [row["idx"] for row in dataset.validation.rows] == drawn(1003)[:1000]
+    assert [row["idx"] for row in dataset.train.rows] == drawn(1003)[1000:]
     assert dataset.test.rows == validation
 
 
@@ -185,9 +189,9 @@ def test_a_row_of_several_answers_trains_on_each_and_is_evaluated_once():
     dataset = _dataset(train, [_query(5000, "x", "y")], task=RECORD, target_length=7)
     assert len(dataset.validation) == 1000  # queries, not examples
     held = [row["idx"]["passage"] for row in dataset.validation.rows]
-    assert held == permutation(1003, 42)[:1000]
+    assert held == drawn(1003)[:1000]
     assert [row["answers"] for row in dataset.train.rows] == [
-        [answer] for number in permutation(1003, 42)[1000:] for answer in ("a", f"b{number}")
+        [answer] for number in drawn(1003)[1000:] for answer in ("a", f"b{number}")
     ]
     assert dataset.test.rows == [_query(5000, "x", "y")]
     assert dataset.test.targets == [[ord("x") - ord("a") + 10, 1]]
@@ -267,7 +271,7 @@ def test_an_order_decides_the_rows_of_every_batch():
 
 def test_a_shuffled_order_is_a_permutation():
     assert sorted(shuffled_order(101, 42, 42, 3)) == list(range(101))
-    assert shuffled_order(101, 42, 42, 3) != list(range(101))
+    assert list(shuffled_order(101, 42, 42, 3)) != list(range(101))
 
 
 def test_a_shuffled_order_depends_on_data_seed_seed_and_epoch_and_nothing_else():

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 
 from compacter_cli.data import token_cache
-from compacter_cli.data.token_cache import encode
+from compacter_cli.data.token_cache import encode as encoded
 
 TEXTS = ["iron apple zinc", "", "größe \u2028 iron", "iron", "iron apple zinc", "smoke"]
+
+
+def encode(vocabulary, texts):
+    return list(encoded(vocabulary, texts))
 
 
 class Letters:
@@ -24,9 +28,9 @@ class Letters:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """The cache's directory, in which even few texts are kept."""
+    """The cache's directory, in which even these few texts are a file."""
     monkeypatch.setenv("COMPACTER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(token_cache, "WORTH", 2)
+    monkeypatch.setattr(token_cache, "WORTH", len(TEXTS))
     return tmp_path / "cache" / "tokens"
 
 
@@ -60,15 +64,14 @@ def test_a_real_vocabulary_is_cached_to_the_same_ids(cache):
 
 
 def test_texts_without_any_token_are_cached():
-    assert asked(["", "", ""])
-    assert not asked(["", "", ""])
+    assert asked([""] * len(TEXTS))
+    assert not asked([""] * len(TEXTS))
 
 
 @pytest.mark.parametrize(
     "others",
     [
-        TEXTS[:-1],
-        [*TEXTS, ""],
+        [*TEXTS[1:], ""],
         TEXTS[::-1],
         [*TEXTS[:-1], "smokE"],
         ["iron apple", "zinc", *TEXTS[2:]],
@@ -80,7 +83,8 @@ def test_other_texts_are_other_entries(cache, others):
     assert len(files(cache)) == 2
 
 
-def test_texts_that_are_the_same_in_one_piece_are_other_entries(cache):
+def test_texts_that_are_the_same_in_one_piece_are_other_entries(cache, monkeypatch):
+    monkeypatch.setattr(token_cache, "WORTH", 2)
     groups = [["ab", "c"], ["a", "bc"], ["abc", ""], ["", "abc"], ["a 2 b", ""], ["a", "b"]]
     for texts in groups:
         assert asked(texts)
@@ -93,6 +97,29 @@ def test_another_vocabulary_is_another_entry(cache):
     assert not asked(TEXTS)
     assert not asked(TEXTS, sha256="b" * 64, shift=1)
     assert len(files(cache)) == 2
+
+
+def test_many_texts_are_several_files_of_which_those_with_a_change_are_made_again(
+    cache, monkeypatch
+):
+    monkeypatch.setattr(token_cache, "WORTH", 2)
+    assert asked(TEXTS)
+    assert len(files(cache)) == 3
+    vocabulary = Letters()
+    changed = [*TEXTS[:2], "new", *TEXTS[3:], "one more, in no file"]
+    assert encode(vocabulary, changed) == Letters().encode(changed)
+    assert vocabulary.asked == 2
+    assert len(files(cache)) == 4
+
+
+def test_texts_are_taken_and_encoded_as_ids_are_asked_for(monkeypatch):
+    monkeypatch.setattr(token_cache, "AT_ONCE", 2)
+    vocabulary, texts = Letters(), iter(["a", "b", "c", "d", "e"])
+    ids = encoded(vocabulary, texts)
+    assert vocabulary.asked == 0
+    assert [next(ids), next(ids)] == [[97], [98]]
+    assert vocabulary.asked == 1
+    assert list(ids) == [[99], [100], [101]]
 
 
 def test_few_texts_are_not_cached(cache, monkeypatch):

@@ -127,7 +127,7 @@ def rows_of(folder, form, data):
     path.write_bytes(data)
     found = []
     with told(str(path)):
-        found = read_rows(path, form, ("text", "label"))
+        found = list(read_rows(path, form, ("text", "label")))
     for _, row in found:
         for name in ("text", "label"):
             assert isinstance(row[name], (str, int, float))
