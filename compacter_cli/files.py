@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -228,7 +229,7 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CompacterError(
-            f"cannot write {path}: {error.strerror or error}",  # HDF5's errors have no strerror
+            f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}",
             f"{way_out(error)}; what was saved before is whole",
         ) from error
 
@@ -313,6 +314,22 @@ def free_bytes(directory: Path) -> int:
     """Bytes that may still be written where `directory` is, or is to be."""
     there = next(d for d in (directory.absolute(), *directory.absolute().parents) if d.exists())
     return shutil.disk_usage(there).free
+
+
+def check_space(directory: Path, size: int) -> None:
+    """Make sure that a file of `size` bytes can be written in a directory, made if need be.
+
+    For writers that a full disk crashes, such as HDF5.
+
+    Raises:
+        OSError: it cannot.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    allocate = getattr(os, "posix_fallocate", None)  # not everywhere
+    if allocate is None:
+        return
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        allocate(file.fileno(), 0, size)
 
 
 def make_directory(directory: Path) -> None:

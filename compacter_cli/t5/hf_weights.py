@@ -9,6 +9,7 @@ be mapped: it is all in memory until it is read.)
 from __future__ import annotations
 
 import math
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -250,13 +251,14 @@ class TorchFile:
         try:
             return torch.load(self.path, map_location="cpu", weights_only=True, mmap=mapped)
         except Exception as error:  # of pickle, zip and torch: whatever a file brings them to
-            text = str(error)
-            if "Unsupported" in text:
-                what = text.partition("WeightsUnpickler error: ")[2] or text
-                first = excerpt(what.strip().partition("\n")[0].partition(" was not ")[0], 120)
-                raise ValueError(
-                    f"{self.path.name} is a pickle of more than tensors ({first}): nothing of it "
-                    "was run"
-                ) from error
-            first = excerpt(text.strip().partition("\n")[0] or type(error).__name__, 200)
-            raise ValueError(f"{self.path.name} is damaged: {first}") from error
+            raise ValueError(f"{self.path.name} {_flaw(error)}") from error
+
+
+def _flaw(error: Exception) -> str:
+    """What is wrong with a file that `torch.load` does not take."""
+    text = str(error)
+    # Said of what is no part of a tensor, such as a function that loading it would call.
+    if found := re.search(r"Unsupported (global|class|operand)[^\n]*", text):
+        what = excerpt(found[0].partition(" was not ")[0], 120)
+        return f"is a pickle of more than tensors ({what}): nothing of it was run"
+    return f"is damaged: {excerpt(text.strip().partition(chr(10))[0] or type(error).__name__, 200)}"

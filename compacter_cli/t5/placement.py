@@ -59,21 +59,47 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
 
 
 def empty_backbone(**config: Any) -> T5Backbone:
-    """A `T5Backbone` whose weights are all zero, to be read from a file.
+    """A `T5Backbone` whose weights are yet to be read from a file, every one.
 
     Nothing is drawn: KerasHub's initial values of an embedding would take five times its memory.
+    And a weight takes none on a CPU before it is written to.
 
     Args:
         config: arguments of `T5Backbone`.
     """
     import keras_hub
 
-    zeros = keras.initializers.Zeros()
     with keras.StatelessScope():  # in which Keras leaves values until its end
         made = keras_hub.models.T5Backbone(**config)
         for variable in made.weights:
-            variable._initializer = zeros
+            variable._initializer = keras.ops.empty
     return made
+
+
+@contextmanager
+def saved_with_one_copy(backbone: T5Backbone) -> Iterator[None]:
+    """Within it Keras saves the embedding, the largest weight, with one copy of it in memory.
+
+    It makes two where it is given a variable, and one of an array.
+    """
+    embedding = backbone.token_embedding
+    assert embedding is not None
+    save = embedding.save_own_variables
+    embedding.save_own_variables = lambda store: save(_Arrays(store))
+    try:
+        yield
+    finally:
+        del embedding.save_own_variables
+
+
+class _Arrays:
+    """Keras' store of a layer's variables, which is given them as arrays."""
+
+    def __init__(self, store: Any) -> None:
+        self.store = store
+
+    def __setitem__(self, key: str, variable: keras.Variable) -> None:
+        self.store[key] = variable.value.detach().cpu().numpy()
 
 
 def copy_of(backbone: T5Backbone, weights: Mapping[str, Tensor], **config: Any) -> T5Backbone:
