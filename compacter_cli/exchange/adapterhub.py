@@ -210,7 +210,7 @@ def counterpart(name: str, *, method: Bottleneck, shape: T5Shape, called: str) -
         # One of a tied embedding is a copy of that, and as it is.
         return Counterpart(HEAD, "same" if shape.tied else "transposed")
     if name.endswith("layer_norm"):
-        return Counterpart(f"{module_of(name, shape.gated)}.weight")
+        return Counterpart(f"{module_of(name, shape)}.weight")
     sublayer, _, inner = name.partition(f".{NAMES[method.placement]}.")
     side, _, part = inner.partition(".")
     if part == "bias":
@@ -218,5 +218,5 @@ def counterpart(name: str, *, method: Bottleneck, shape: T5Shape, called: str) -
     else:
         found = PARTS[part]
     return found._replace(
-        name=f"{module_of(sublayer, shape.gated)}.adapters.{called}.{SIDES[side]}.{found.name}"
+        name=f"{module_of(sublayer, shape)}.adapters.{called}.{SIDES[side]}.{found.name}"
     )

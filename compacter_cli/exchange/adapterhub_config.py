@@ -193,9 +193,9 @@ def _factor(k: int, d: int) -> float:
 
 def _dropped(adapter: Foreign, left_out: object, blocks: int) -> int:
     """How many of the lowest blocks of either stack are left out: the decoder's count on."""
-    dropped = len(left_out) // 2 if isinstance(left_out, list) else 0
-    known = isinstance(left_out, list) and all(isinstance(number, int) for number in left_out)
-    if not known or sorted(left_out) != _left_out(dropped, blocks):
+    numbers = left_out if isinstance(left_out, list) else [None]
+    dropped = len(numbers) // 2
+    if any(number not in numbers for number in _left_out(dropped, blocks)) or len(numbers) % 2:
         raise adapter.refused(
             f"leave_out = {excerpt(left_out)}: only the lowest blocks of either stack, as many of "
             "both, can be left out"
@@ -259,4 +259,7 @@ def _hypercomplex_keys(method: Bottleneck) -> dict[str, Any]:
 
 
 def _unknown(setting: str, why: str) -> UsageError:
-    return UsageError(f"{LIBRARY} has no counterpart of method.{setting}: {why}")
+    return UsageError(
+        f"{LIBRARY} has no counterpart of method.{setting}: {why}",
+        "the adapter stays one of this program",
+    )

@@ -65,7 +65,8 @@ class Foreign:
 
     def refused(self, what: str, hint: str | None = None) -> UsageError:
         """The error of what this program has no counterpart of."""
-        return UsageError(f"{self.directory}, an adapter of {self.library}: {what}", hint)
+        words = f"{self.directory}, an adapter of {self.library}: {what}"
+        return UsageError(words, hint or f"{self.library} itself can use it, or train one without")
 
 
 def says_peft(directory: Path) -> bool | None:

@@ -2,53 +2,35 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from compacter_cli.methods.delta import role_of
+from compacter_cli.t5.hf_weights import names_of
 
 if TYPE_CHECKING:
     from compacter_cli.t5.shapes import T5Shape
 
-ATTENTION = {"query": "q", "key": "k", "value": "v", "output": "o"}
-_INNER = {
-    "self_attention": "SelfAttention",
-    "cross_attention": "EncDecAttention",
-    "feed_forward": "DenseReluDense",
-}
+_names = lru_cache(maxsize=8)(names_of)
 
 
-def feed_forward_names(gated: bool) -> dict[str, str]:
-    """What the feed-forward's projections are called; of a gated one `wi_1` is the gate."""
-    inputs = {"input": "wi_0", "gate": "wi_1"} if gated else {"input": "wi"}
-    return {**inputs, "output": "wo"}
+def module_of(name: str, shape: T5Shape) -> str:
+    """The module of a projection, layer norm, head or sub-layer of a T5 of dimensions `shape`.
 
-
-def module_of(name: str, gated: bool) -> str:
-    """The module of a sub-layer, projection or layer norm, or `lm_head` of the head.
-
-    `encoder.0.feed_forward.input` is `encoder.block.0.layer.1.DenseReluDense.wi`, and
-    `encoder.0.feed_forward` `encoder.block.0.layer.1`.
+    `encoder.0.feed_forward.output` is `encoder.block.0.layer.1.DenseReluDense.wo`, and
+    `encoder.0.feed_forward` is `encoder.block.0.layer.1`.
     """
-    if name == "head":
-        return "lm_head"
-    stack, *within = name.split(".")
-    if within == ["layer_norm"]:
-        return f"{stack}.final_layer_norm"
-    block, sublayer, *role = within
-    owner = f"{stack}.block.{block}.layer.{_number(stack, sublayer)}"
-    if not role:
-        return owner
-    if role == ["layer_norm"]:
-        return f"{owner}.layer_norm"
-    called = feed_forward_names(gated) if sublayer == "feed_forward" else ATTENTION
-    return f"{owner}.{_INNER[sublayer]}.{called[role[0]]}"
-
-
-def _number(stack: str, sublayer: str) -> int:
-    """Of a sub-layer in its block: only the decoder's have cross-attention."""
-    if sublayer == "feed_forward":
-        return 1 if stack == "encoder" else 2
-    return ("self_attention", "cross_attention").index(sublayer)
+    names = _names(shape)
+    if name in names:
+        return names[name].removesuffix(".weight")
+    return names[f"{name}.layer_norm"].removesuffix(".layer_norm.weight")
 
 
 def projections(shape: T5Shape) -> dict[str, str]:
     """The structural name of every projection, by its module."""
-    return {module_of(name, shape.gated): name for name in shape.projections()}
+    return {module_of(name, shape): name for name in shape.projections()}
+
+
+def modules_of_roles(shape: T5Shape) -> dict[str, str]:
+    """The last part of a module's name, by what a recipe calls its projection."""
+    return {role_of(name): module.rpartition(".")[2] for module, name in projections(shape).items()}

@@ -25,7 +25,7 @@ from compacter_cli.exchange.foreign import (
     tables_with,
     write_config,
 )
-from compacter_cli.exchange.hf_modules import ATTENTION, feed_forward_names, module_of, projections
+from compacter_cli.exchange.hf_modules import module_of, modules_of_roles, projections
 from compacter_cli.files import write_durably
 from compacter_cli.methods.delta import role_of
 from compacter_cli.methods.ia3 import IA3
@@ -178,7 +178,7 @@ def _changed(adapter: Foreign, shape: T5Shape) -> list[str]:
     for name in shape.projections():
         if role_of(name) in roles and name not in found:
             raise adapter.refused(
-                f"it has no LoRA on {module_of(name, shape.gated)}: here a projection is changed "
+                f"it has no LoRA on {module_of(name, shape)}: here a projection is changed "
                 "in all blocks, of both stacks, or in none"
             )
     return roles
@@ -219,14 +219,13 @@ def config_of(method: Method, shape: T5Shape) -> dict[str, Any]:
     Raises:
         UsageError: the library has no counterpart of it.
     """
-    inner = {f"feed_forward.{role}": name for role, name in feed_forward_names(shape.gated).items()}
     if isinstance(method, LoRA):
         return {
             "peft_type": "LORA",
             "r": method.rank,
             "lora_alpha": method.alpha,
             "use_rslora": method.rank_stabilized,
-            "target_modules": [{**ATTENTION, **inner}[role] for role in method.projections],
+            "target_modules": [modules_of_roles(shape)[role] for role in method.projections],
             "lora_dropout": 0.0,
             "bias": "none",
         }
@@ -257,7 +256,7 @@ def counterpart(name: str, *, shape: T5Shape) -> Counterpart:
         # One of a tied embedding is a copy of that, and as it is.
         return Counterpart(f"{MODEL}lm_head.weight", "same" if shape.tied else "transposed")
     site, kind, part = name.rsplit(".", 2)
-    module = f"{MODEL}{module_of(site.replace('.inner', '.output'), shape.gated)}"
+    module = f"{MODEL}{module_of(site.replace('.inner', '.output'), shape)}"
     if kind == "delta":
         return Counterpart(f"{module}.lora_{part}.weight", "transposed")
     # Inner elements are scaled before the output projection, whose inputs are a row's.

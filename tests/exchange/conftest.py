@@ -95,11 +95,10 @@ def hugging_face():
 
 
 def _their_t5(backbone):
-    import torch
     import transformers
 
-    from compacter_cli.exchange.hf_modules import module_of
-    from compacter_cli.t5.placement import backbone_weights
+    from compacter_cli.t5.hf_weights import is_transposed, names_of
+    from compacter_cli.t5.placement import backbone_weights, shape_of_backbone
 
     gated = backbone.use_gated_activation
     config = transformers.T5Config(
@@ -116,16 +115,10 @@ def _their_t5(backbone):
         use_cache=False,
     )
     model = transformers.T5ForConditionalGeneration(config).eval()
+    state, names = model.state_dict(), names_of(shape_of_backbone(backbone))
     for name, variable in backbone_weights(backbone).items():
-        if name == "embedding":
-            module = model.shared
-        elif name.endswith("relative_bias"):
-            attention = module_of(name.replace("relative_bias", "query"), gated)[: -len(".q")]
-            module = model.get_submodule(f"{attention}.relative_attention_bias")
-        else:
-            module = model.get_submodule(module_of(name, gated))
-        linear = isinstance(module, torch.nn.Linear)  # its weight is (outputs, inputs)
-        module.weight.data.copy_(variable.value.T if linear else variable.value)
+        value = variable.value
+        state[names[name]].copy_(value.T if is_transposed(name) else value)
     return model
 
 

@@ -5,6 +5,7 @@ import torch
 
 from compacter_cli.errors import UsageError
 from compacter_cli.exchange import adapterhub
+from compacter_cli.exchange.adapterhub_config import OURS as ACTIVATIONS
 
 pytestmark = [
     pytest.mark.peers,
@@ -145,12 +146,12 @@ def test_the_model_with_heads_loads_ours(adapters, trained, hugging_face, token_
         compare(plain.lm_head(hidden), our_logits(given.model, inputs), inputs)
 
 
-@pytest.mark.parametrize("name", adapterhub.OURS)
+@pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_are_theirs(adapters, keras, name):
     from compacter_layers import gelu_tanh
     from transformers.activations import get_activation
 
     x = torch.linspace(-6, 6, 97)
-    ours = adapterhub.OURS[name]
+    ours = ACTIVATIONS[name]
     found = (gelu_tanh if ours == "gelu_tanh" else keras.activations.get(ours))(x)
     torch.testing.assert_close(found, get_activation(name)(x), rtol=1e-5, atol=1e-6)
