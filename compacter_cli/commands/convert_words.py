@@ -64,6 +64,12 @@ _READS = {
 }
 
 
+_LOADS = {
+    "adapterhub": "load_adapter of the library adapters takes it",
+    "peft": "PeftModel.from_pretrained takes it",
+}
+
+
 def _folded(title: str, found: Converted) -> list[str]:
     folded, compared = found.get("folded"), found.get("compared")
     assert folded is not None
@@ -82,7 +88,8 @@ def _use_of_folded(found: Converted) -> list[str]:
     from compacter_cli.training.claim import RECIPE
 
     preset = shlex.quote(os.path.abspath(found["directory"]))  # demo/t5 is also a name
-    again = shlex.quote(str(Path(found["adapter"]).parent / RECIPE))
+    recipe = Path(found["adapter"]).parent / RECIPE
+    again = shlex.quote(str(recipe)) if recipe.is_file() else "RECIPE"  # another program's has none
     return [
         f"wrote {found['directory']}; {_READS[found['to']]}",
         f"\nnext: compacter train --recipe {again} --set backbone.preset={preset}",
@@ -95,8 +102,8 @@ def _written(title: str, found: Converted) -> list[str]:
 
 
 def _use_of_adapter(found: Converted) -> list[str]:
-    wrote = f"wrote {found['directory']}, an adapter of the format {found['to']}"
     if found["to"] != "compacter":
-        return [wrote]
+        return [f"wrote {found['directory']}; {_LOADS[found['to']]}"]
     run = shlex.quote(found["directory"])
+    wrote = f"wrote {found['directory']}, which evaluate and predict take as a run"
     return [wrote, f"\nnext: compacter evaluate --run {run}"]

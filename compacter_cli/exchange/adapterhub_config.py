@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from compacter_cli.errors import UsageError, excerpt
-from compacter_cli.exchange.foreign import Foreign, check_config
+from compacter_cli.exchange.foreign import Foreign, check_base, check_config
 from compacter_cli.methods.bottleneck import Bottleneck
 from compacter_cli.methods.dense import DenseBottleneck
 from compacter_cli.methods.hypercomplex import LowRankHypercomplex
@@ -104,6 +104,7 @@ def settings_of(adapter: Foreign, shape: T5Shape) -> tuple[dict[str, Any], tuple
 
 
 def _check_model(adapter: Foreign, shape: T5Shape) -> None:
+    check_base(adapter, adapter.config.get("model_name"), shape)
     kind, size = adapter.config.get("model_type"), adapter.config.get("hidden_size")
     if kind not in (None, *MODELS):
         raise adapter.refused(f"it is of a {excerpt(kind)}, not of a T5")

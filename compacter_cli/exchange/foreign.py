@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -122,6 +122,27 @@ def read_weights(directory: Path, files: Sequence[str], shape: T5Shape) -> dict[
 def _damaged(path: Path, error: Exception) -> CompacterError:
     why = getattr(error, "strerror", None) or error
     return CompacterError(f"cannot read {path}: {why}", "copy the adapter again from its source")
+
+
+def check_base(adapter: Foreign, name: object, shape: T5Shape) -> None:
+    """Refuse a backbone of other dimensions than the T5 has that an adapter names, where known.
+
+    Its tensors alone would not tell: t5-base and google/t5-v1_1-base are equally wide and deep.
+
+    Raises:
+        UsageError: the two are not the same model.
+    """
+    from compacter_cli.t5.hub_names import SAME
+    from compacter_cli.t5.shapes import PRESETS
+
+    known = PRESETS.get(SAME.get(str(name).removeprefix("google-t5/"), ""))
+    # Vocabularies are cut, and heads tied, in one form of a model and not in another.
+    same = {"vocabulary_size": 0, "tied": True}
+    if known is not None and replace(known, **same) != replace(shape, **same):
+        raise adapter.refused(
+            f"it was trained on {name}, and this backbone has other dimensions",
+            "give that T5: --set backbone.preset=DIR",
+        )
 
 
 def check_config(

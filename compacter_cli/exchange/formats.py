@@ -28,7 +28,7 @@ class Format(NamedTuple):
         default_to: the format that one of this is converted to where none is named.
         write_backbone: writes a plain T5 into an empty folder.
         recipe_of: the recipe of the adapter in a directory, out of the adapter itself, `--recipe`
-            if it was given, and the values of `--set`. Without any framework.
+            if it was given, and the values of `--set`. Without Keras, which takes seconds.
         read_adapter: the model that an adapter makes of a backbone, by that recipe.
         write_adapter: writes a trained adapter into an empty folder, and says what came of it.
     """

@@ -16,6 +16,7 @@ from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.exchange.foreign import (
     Counterpart,
     Foreign,
+    check_base,
     check_config,
     counterparts,
     model_of,
@@ -140,6 +141,7 @@ def settings_of(adapter: Foreign, shape: T5Shape) -> dict[str, Any]:
     saved = config.get("modules_to_save") or []
     if saved not in ([], HEAD):
         raise adapter.refused(f"modules_to_save = {excerpt(saved)}: only lm_head has a counterpart")
+    check_base(adapter, config.get("base_model_name_or_path"), shape)
     return {**readers[kind](adapter, shape), "train_output_layer": saved == HEAD}
 
 
@@ -187,7 +189,7 @@ def _changed(adapter: Foreign, shape: T5Shape) -> list[str]:
 def _ia3(adapter: Foreign, shape: T5Shape) -> dict[str, Any]:
     check_config(adapter, adapter.config, {}, (*ABOUT, "feedforward_modules", "init_ia3_weights"))
     inner = adapter.config.get("feedforward_modules")
-    if not isinstance(inner, list) or set(inner) != {"wo"}:
+    if inner not in ("wo", ["wo"]):
         raise adapter.refused(
             f"feedforward_modules = {excerpt(inner)}: only factors on what wo is given have a "
             "counterpart"

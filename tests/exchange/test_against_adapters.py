@@ -6,6 +6,7 @@ import torch
 from compacter_cli.errors import UsageError
 from compacter_cli.exchange import adapterhub
 from compacter_cli.exchange.adapterhub_config import OURS as ACTIVATIONS
+from compacter_cli.t5.model import T5Model
 
 pytestmark = [
     pytest.mark.peers,
@@ -69,6 +70,31 @@ def test_load_adapter_computes_ours(
     wanted = our_logits(given.model, inputs)
     compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
     assert (wanted - before).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("execution", ["reference", "lean"])
+@pytest.mark.parametrize("placement", [None, "after_residual"])
+def test_gradients_are_theirs(
+    adapters, trained, hugging_face, token_batch, tmp_path, placement, execution
+):
+    given = trained("gated", name="compacter", bottleneck=8, placement=placement)
+    ours = T5Model(given.backbone.keras, given.recipe.method, execution=execution)
+    ours.assign({name: t.detach() for name, t in given.model.trained_tensors().items()})
+    adapterhub.write(given, tmp_path)
+    model, inputs = hugging_face.t5(given.backbone.keras), token_batch()
+    adapters.init(model)
+    model.load_adapter(str(tmp_path), set_active=True)
+    parameters = dict(model.requires_grad_(True).eval().named_parameters())
+    real = inputs["decoder_padding_mask"].bool()
+    for logits in (ours(inputs), model(**hugging_face.inputs(inputs)).logits):
+        weights = torch.randn(logits[real].shape, generator=torch.Generator().manual_seed(2))
+        (weights * logits[real]).sum().backward()
+    for name, tensor in ours.trained_tensors().items():
+        there = adapterhub.counterpart(
+            name, method=given.recipe.method, shape=ours.shape, called="demo_smoke"
+        )
+        wanted = there.ours(parameters[there.name].grad)
+        assert (tensor.grad - wanted).norm() <= 2 * TOLERANCE * wanted.norm(), name
 
 
 def load_transformer(model, plain):

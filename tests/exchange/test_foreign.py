@@ -3,14 +3,23 @@
 import os
 import pickle
 import zipfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
 
-from compacter_cli.errors import CompacterError
-from compacter_cli.exchange.foreign import CONFIG, Counterpart, read_foreign, says_peft
-from compacter_cli.t5.shapes import T5Shape
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.exchange import adapterhub_config, peft
+from compacter_cli.exchange.foreign import (
+    CONFIG,
+    Counterpart,
+    Foreign,
+    check_base,
+    read_foreign,
+    says_peft,
+)
+from compacter_cli.t5.shapes import PRESETS, T5Shape
 
 TINY = T5Shape(64, 32, 48, 1, 4, 8)
 FILES = ("weights.safetensors", "weights.bin")
@@ -118,3 +127,62 @@ def test_whose_config_it_is_is_seen_from_a_key(tmp_path):
     assert says_peft(tmp_path) is True
     (tmp_path / CONFIG).write_text('{"config": {}}')
     assert says_peft(tmp_path) is False
+
+
+ODD = [None, True, -1, 1e308, float("nan"), "x", [], [None], [[1]], {}, {"a": []}]
+BOTTLENECK = {"mh_adapter": True, "output_adapter": True, "non_linearity": "relu"}
+BOTTLENECK |= {
+    "reduction_factor": 4,
+    "leave_out": [],
+    "phm_layer": True,
+    "phm_dim": 4,
+    "phm_rank": 1,
+}
+BOTTLENECK |= {"original_ln_before": False, "residual_before_ln": True, "shared_phm_rule": True}
+LORA = {"peft_type": "LORA", "r": 8, "lora_alpha": 8, "modules_to_save": None, "bias": "none"}
+LORA |= {"init_lora_weights": True, "use_rslora": False, "base_model_name_or_path": "t5"}
+IA3 = {"peft_type": "IA3", "feedforward_modules": ["wo"], "target_modules": ["k", "v", "wo"]}
+PROMPT = {"peft_type": "PROMPT_TUNING", "num_virtual_tokens": 3, "token_dim": 32}
+
+
+@pytest.mark.parametrize(
+    ("settings_of", "config", "inside"),
+    [
+        (adapterhub_config.settings_of, BOTTLENECK, True),
+        (adapterhub_config.settings_of, {"config": BOTTLENECK, "model_type": "t5"}, False),
+        *((peft.settings_of, config, False) for config in (LORA, IA3, PROMPT)),
+    ],
+)
+def test_whatever_a_config_holds_is_read_or_refused(settings_of, config, inside):
+    def outcome(changed):
+        changed = {"config": changed} if inside else changed
+        held = {"shared_parameters.a.phm_rule": torch.zeros(())}
+        try:
+            return settings_of(Foreign(Path("here"), "a library", changed, held), TINY)
+        except UsageError as error:
+            return error
+
+    assert not isinstance(outcome(config), UsageError)
+    outcomes = [outcome({**config, key: value}) for key in config for value in ODD]
+    assert any(isinstance(found, UsageError) for found in outcomes)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "fits"),
+    [
+        ("t5-base", "t5_base_multi", True),
+        ("google-t5/t5-base", "t5_base_multi", True),
+        ("t5-base", "t5_1.1_base", False),  # as wide and as deep
+        ("google/t5-v1_1-base", "t5_base_multi", False),
+        ("google/flan-t5-base", "t5_1.1_base", True),  # the same dimensions: no way to tell
+        ("somebody/else", "t5_1.1_base", True),
+        (None, "t5_1.1_base", True),
+    ],
+)
+def test_a_known_t5_of_other_dimensions_is_refused(tmp_path, name, preset, fits):
+    adapter = Foreign(tmp_path, "a library", {}, {})
+    if fits:
+        check_base(adapter, name, PRESETS[preset])
+        return
+    with pytest.raises(UsageError, match=f"it was trained on {name}"):
+        check_base(adapter, name, PRESETS[preset])
