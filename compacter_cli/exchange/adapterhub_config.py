@@ -135,7 +135,7 @@ def _check_rule(adapter: Foreign) -> None:
 
 def _likeliest(family: tuple[str, ...], after: str) -> str:
     """The method that is called so where an adapter stands there: the first, or the second."""
-    return family[after != "both" and len(family) > 1]
+    return family[after in ("self_attention", "feed_forward") and len(family) > 1]
 
 
 def _after(adapter: Foreign, config: dict[str, Any]) -> str:

@@ -162,8 +162,7 @@ def check_config(
     for key, value in said.items():
         if key in free or (value == usual[key] if key in usual else not value):
             continue
-        known = "" if key in usual else ", which is not known here,"
-        raise adapter.refused(f"{excerpt(key)} = {excerpt(value)}{known} has no counterpart")
+        raise adapter.refused(f"{excerpt(key)} = {excerpt(value)} has no counterpart here")
 
 
 def tables_with(
