@@ -72,6 +72,18 @@ def test_load_adapter_computes_ours(
     assert (wanted - before).abs().max() > 1e-2
 
 
+def test_a_trained_output_layer_is_loaded_too(
+    adapters, trained, hugging_face, token_batch, tmp_path
+):
+    given = trained("gated", name="adapter", bottleneck=4, train_output_layer=True)
+    adapterhub.write(given, tmp_path)
+    model, inputs = hugging_face.t5(given.backbone.keras), token_batch()
+    adapters.init(model)
+    model.load_adapter(str(tmp_path), set_active=True)
+    wanted = our_logits(given.model, inputs)
+    compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
+
+
 @pytest.mark.parametrize("execution", ["reference", "lean"])
 @pytest.mark.parametrize("placement", [None, "after_residual"])
 def test_gradients_are_theirs(
