@@ -14,6 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from compacter_cli.errors import excerpt
 from compacter_cli.exchange.adapterhub_config import (
     LIBRARY,
     MODELS,
@@ -164,9 +165,9 @@ def _head(adapter: Foreign, shape: T5Shape) -> Tensor | None:
     found = {name: t for name, t in tensors.items() if name == HEAD or _IN_HEADS.fullmatch(name)}
     size = (shape.vocabulary_size, shape.hidden_dim)
     if len(tensors) != 1 or [tuple(t.shape) for t in found.values()] != [size]:
+        held = ", ".join(map(excerpt, sorted(tensors)[:3])) or "nothing"
         raise adapter.refused(
-            f"the head that was saved with it holds {', '.join(sorted(tensors)[:3]) or 'nothing'}, "
-            "which is not the output layer of this T5",
+            f"the head that was saved with it holds {held}: not the output layer of this T5",
             "save it without the head: save_adapter(..., with_head=False)",
         )
     return next(iter(found.values()))
@@ -176,7 +177,7 @@ _IN_HEADS = re.compile(r"heads\..+\.weight")  # of the library's own class with 
 
 
 def _check_head(adapter: Foreign, head: Tensor, backbone: Backbone) -> None:
-    """Refuse an output layer that is not the backbone's own.
+    """Refuse an output layer that is not the backbone's own, saved in whatever precision.
 
     Raises:
         UsageError: it is another.
@@ -187,7 +188,8 @@ def _check_head(adapter: Foreign, head: Tensor, backbone: Backbone) -> None:
 
     weights = backbone_weights(backbone.keras)
     own = weights["head"].value.T if "head" in weights else weights["embedding"].value
-    if not torch.equal(head, own.detach().cpu()):
+    kinds = (torch.float32, torch.bfloat16, torch.float16)
+    if not any(torch.equal(head, own.detach().cpu().to(kind).float()) for kind in kinds):
         raise adapter.refused(
             f"the output layer that was saved with it is not that of {backbone.preset}",
             "if it was trained, --set method.train_output_layer=true takes it along; else give "

@@ -268,6 +268,8 @@ def test_the_output_layer_beside_it_is_the_backbones_or_said_to_be_trained(writt
     for name in ("lm_head.weight", "heads.mine.0.weight"):
         torch.save({name: own}, tmp_path / adapterhub.PICKLED_HEAD)
         adapterhub.read(tmp_path, recipe, given.backbone)
+    torch.save({"lm_head.weight": own.bfloat16()}, tmp_path / adapterhub.PICKLED_HEAD)
+    adapterhub.read(tmp_path, recipe, given.backbone)
     torch.save({"heads.mine.0.weight": own + 1}, tmp_path / adapterhub.PICKLED_HEAD)
     with pytest.raises(UsageError, match="output layer that was saved with it is not") as caught:
         adapterhub.read(tmp_path, recipe, given.backbone)
