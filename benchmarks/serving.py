@@ -18,14 +18,13 @@ import sys
 import tempfile
 import time
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 app = typer.Typer()
-COUNTS = (1, 8, 64)
 CLIENTS = 64
 TEXT = "the old dog that saw a bird was very happy in the small green house by the river"
 
@@ -33,31 +32,31 @@ TEXT = "the old dog that saw a bird was very happy in the small green house by t
 @app.command()
 def measure(
     backbone: Annotated[str, typer.Option(help="Preset directory, or demo/t5.")] = "demo/t5",
+    counts: Annotated[str, typer.Option(help="Of adapters, with commas.")] = "1,8,64",
     seconds: Annotated[float, typer.Option(help="Of a round.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Of each server, in turn.")] = 5,
     threads: int = 2,
     peers: Annotated[Path | None, typer.Option(help="Python with the extra peers.")] = None,
 ):
     """Print requests a second and their times, of all three."""
-    from compacter_cli.commands.console import out, table_of
+    from compacter_cli.commands.console import out
 
-    columns = ("adapters", "", "requests/s", "p50 ms", "p99 ms")
-    table = table_of(*columns, numbers=columns[2:])
+    numbers = [int(count) for count in counts.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        predictor = adapters_in(Path(folder), backbone, max(COUNTS))
-        for count in COUNTS:
+        predictor = adapters_in(Path(folder), backbone, max(numbers))
+        for count in numbers:
             with ExitStack() as stack:
                 ports = {
                     kind: stack.enter_context(server(Path(folder), kind, count, threads))
                     for kind in ("mixed", "apart")
                 }
-                out.print(f"{count}: {difference(predictor, ports['mixed'], count)}")
+                out.print(f"{count} adapters: {difference(predictor, ports['mixed'], count)}")
                 for kind, found in in_turn(ports, count, seconds, rounds).items():
-                    table.add_row(str(count), kind, *(f"{value:.1f}" for value in found))
+                    rate, median, late = found
+                    out.print(f"  {kind}: {rate:.1f}/s, p50 {median:.1f} ms, p99 {late:.1f} ms")
             if peers:
                 rate = swapped(peers, backbone, count, threads)
-                table.add_row(str(count), "adapters, swapping", f"{rate:.1f}", "-", "-")
-    out.print(table)
+                out.print(f"  adapters, swapping: {rate:.1f}/s")
 
 
 # The adapters.
@@ -157,11 +156,14 @@ def difference(predictor, port, count):
     """How far a server's answers are from those of its adapters alone."""
 
     async def ask():
-        async with connection(port) as client:
-            return [await client(*pair) for pair in pairs]
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(connection(port)) for _ in pairs]
+            return await asyncio.gather(
+                *(client(*pair) for client, pair in zip(clients, pairs, strict=True))
+            )
 
     source = requests(count, "compared")
-    pairs = [next(source) for _ in range(64)]
+    pairs = [next(source) for _ in range(CLIENTS)]
     found = asyncio.run(ask())
     worst, same = 0.0, 0
     for (name, text), answer in zip(pairs, found, strict=True):
