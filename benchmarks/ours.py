@@ -31,3 +31,8 @@ def name(stepper):
 def trained_parameters(stepper):
     """How many parameters train."""
     return sum(tensor.numel() for tensor in stepper.model.trained_tensors().values())
+
+
+def answer(stepper, batch, tokens):
+    """Greedy answers to a batch, of as many tokens."""
+    return stepper.model.greedy(batch.source_ids, batch.source_mask, tokens)

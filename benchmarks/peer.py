@@ -153,3 +153,17 @@ class PeerStepper:
         with saved_tensors(live_storages()) as saved:
             self.loss(batch)
         return saved.bytes
+
+
+def answer(stepper, batch, tokens):
+    """Greedy answers to a batch, of as many tokens: `generate`, with its cache."""
+    stepper.model.eval()
+    return stepper.model.generate(
+        input_ids=batch.source_ids,
+        attention_mask=batch.source_mask.long(),
+        do_sample=False,
+        num_beams=1,
+        min_new_tokens=tokens,
+        max_new_tokens=tokens,
+        use_cache=True,
+    )

@@ -1,13 +1,15 @@
 """What one side of a comparison is asked to build: the same for ours and for the peer."""
 
 import math
+import random
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from itertools import islice
+from statistics import NormalDist
 
 from compacter_cli.methods import method_named
 from compacter_cli.t5.shapes import shape_of
-from compacter_cli.t5.vocabulary import Vocabulary
+from compacter_cli.t5.vocabulary import PAD, Vocabulary
 
 RULE = "rule"  # in the place of a preset: lengths as T5's own vocabulary would about give them
 SHAPES = {"small": "t5_small_multi", "base": "t5_base_multi", "tiny": "random/tiny"}
@@ -26,7 +28,8 @@ METHODS = (*PEERS, "lphm", "krona")  # the last two have none
 class Setting:
     """One comparison. Attributes are as the options of `against_peers.py` say.
 
-    `depth` multiplies the blocks of either stack; `rte` is a folder of original files and
+    `depth` multiplies the blocks of either stack; where `ragged`, the sources of the batch are as
+    long as RTE's, cut at `source`; `rte` is a folder of original files and
     `vocabulary` a preset directory or `RULE`, both `None` without an epoch.
     """
 
@@ -40,6 +43,7 @@ class Setting:
     rank: int = 8
     dropout: float = 0.1
     depth: int = 1
+    ragged: bool = False
     threads: int = 2
     device: str = "cpu"
     precision: str = "float32"
@@ -57,7 +61,8 @@ class Setting:
     def title(self):
         """What is compared, for a table's cell."""
         deeper = f" x{self.depth} deep" if self.depth > 1 else ""
-        return f"{self.method} {self.shape}{deeper} {self.batch}x{self.source}"
+        ragged = ", RTE's lengths" if self.ragged else ""
+        return f"{self.method} {self.shape}{deeper} {self.batch}x{self.source}{ragged}"
 
     def as_data(self):
         return asdict(self)
@@ -87,6 +92,27 @@ def recipe_for(setting):
         *([f"data.folder={setting.rte}"] if setting.rte else []),
     ]
     return recipes_of([setting.method], tables, overrides)[setting.method]
+
+
+def rte_lengths(count, most):
+    """`count` lengths as T5's vocabulary gives RTE's sources, cut at `most`: as many tokens.
+
+    Log-normal, with the median of 60 and the ninth decile of 142 that `RuleOfThumb` gives of them;
+    evenly spaced quantiles, in an order of chance.
+    """
+    normal = NormalDist(math.log(60), math.log(142 / 60) / NormalDist().inv_cdf(0.9))
+    lengths = [math.exp(normal.inv_cdf((place + 0.5) / count)) for place in range(count)]
+    return random.Random(0).sample([min(most, round(length)) for length in lengths], count)
+
+
+def cut(batch, lengths):
+    """A batch (`Batch`) whose sources are cut to `lengths`, and padded to the longest."""
+    import torch
+
+    ids = batch.source_ids[:, : max(lengths)]
+    ends = torch.tensor(lengths, device=ids.device)[:, None]
+    mask = torch.arange(ids.shape[1], device=ids.device) < ends
+    return replace(batch, source_ids=ids.masked_fill(~mask, PAD), source_mask=mask)
 
 
 def real_batches(setting):

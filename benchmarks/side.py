@@ -10,7 +10,7 @@ import sys
 import time
 import warnings
 
-from setting import Setting, real_batches
+from setting import Setting, cut, real_batches, rte_lengths
 
 
 def main():
@@ -45,6 +45,9 @@ class Side:
         self.setting, self._torch = setting, torch
         self._module = importlib.import_module(name)
         self.stepper, self.batch = self._module.build(setting)
+        if setting.ragged:
+            self.batch = cut(self.batch, rte_lengths(setting.batch, setting.source))
+        self._alone = {}
         peak = PeakMemory(setting.device)
         self.steps(count=2)
         self._growth = peak.growth()
@@ -70,6 +73,13 @@ class Side:
             times.append(1000 * (time.perf_counter() - before))
         return times
 
+    def answers(self, tokens):
+        """Seconds of answering the batch of fixed shape, with as many tokens a row."""
+        before = time.perf_counter()
+        with self._torch.no_grad():
+            self._module.answer(self.stepper, self.batch, tokens)
+        return time.perf_counter() - before
+
     def epoch(self):
         """Seconds of the setting's share of an RTE epoch at its real lengths."""
         batches = real_batches(self.setting)
@@ -77,6 +87,41 @@ class Side:
         for batch in batches:
             self.stepper.step([batch])
         return time.perf_counter() - before
+
+    def floor(self, count):
+        """Milliseconds that the products of a step of ours take alone, `count` times.
+
+        The step is that over the batch of fixed shape; `products.py` says which they are.
+        """
+        run = self._products_of(self.batch).run
+        return [run() for _ in range(count)]
+
+    def floor_flops(self):
+        """Floating-point operations of those products."""
+        return self._products_of(self.batch).flops
+
+    def epoch_beside_floor(self):
+        """Seconds of the setting's share of an RTE epoch, and those of its products alone.
+
+        Batch by batch in turn, so that whatever else the machine does falls on both.
+        """
+        step = floor = 0.0
+        for batch in real_batches(self.setting):
+            before = time.perf_counter()
+            self.stepper.step([batch])
+            step += time.perf_counter() - before
+            floor += self._products_of(batch).run() / 1000
+        return step, floor
+
+    def _products_of(self, batch):
+        from alone import Alone
+        from products import products_of
+
+        if id(batch) not in self._alone:
+            forward = self.stepper.model.forward_pass()
+            found = products_of(forward, self.stepper.model.sized(batch))
+            self._alone = {id(batch): Alone(found, self.setting)}
+        return self._alone[id(batch)]
 
     def operations(self):
         """How many torch operations one step calls, by its parts: what its host time goes with."""
