@@ -72,6 +72,8 @@ class NormedLinears(torch.autograd.Function):
             normed, _ = _normed(x, weight, bias, ctx.epsilon)
             found[::2] = _where(needs_each[::2], lambda g: normed.mT @ g, gradients)
         found[1::2] = _where(needs_each[1::2], lambda g: g.sum(0), gradients)
+        if not any(needs):  # before everything that trains: the first block of LoRA's
+            return None, None, None, None, *found
         d_normed = gradients[0] @ linears[0].mT
         for gradient, linear in zip(gradients[1:], linears[1:], strict=True):
             d_normed.addmm_(gradient, linear.mT)

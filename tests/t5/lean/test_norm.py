@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from compacter_cli.t5.lean.norm import Norm, NormedLinears
 
@@ -103,3 +104,13 @@ def test_linears_do_not_keep_the_normed_input():
     with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t) or t, lambda t: t):
         NormedLinears.apply(*given, 1e-6, *linears)
     assert sorted(tensor.numel() for tensor in kept) == [8, 24, 40, 50, 400]
+
+
+def test_before_all_that_trains_only_the_linears_own_gradients_are_computed():
+    given, linears = inputs(shape=(6, 8)), linears_of()
+    for tensor in given:
+        tensor.requires_grad_(False)
+    outputs = NormedLinears.apply(*given, 0.1, *linears)
+    with FlopCounterMode(display=False) as counter:
+        torch.autograd.grad([sum(y.sum() for y in outputs)], linears[:3])
+    assert counter.get_total_flops() == 2 * 6 * 8 * (5 + 3)
