@@ -69,8 +69,7 @@ def command(
     Another program's adapter becomes a run that evaluate and predict take: what it answers and its
     backbone come from --recipe or --set, its method out of its own files.
 
-    Examples: compacter convert runs/demo/sentiment/lora/mine my_t5
-    compacter convert my_lora my_run --recipe glue/rte_lora --set backbone.preset=my_t5
+    Example: compacter convert runs/demo/sentiment/lora/mine my_t5
     """
     from compacter_cli.commands.console import load_frameworks, print_json
     from compacter_cli.commands.convert_source import find_source, recipe_for, target_of
