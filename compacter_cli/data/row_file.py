@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ class RowFile(PlacedRows[Row]):
         form: "jsonl", "csv" or "tsv".
         columns: all that the file has, in its order.
         needed: those that a row is given with.
-        state: the file's size and time of change when its rows were found.
+        state: the file, its size and times of change, when its rows were found.
         starts, ends: the bytes between which each row of the file lies.
         order: the numbers of the rows that are meant.
     """
@@ -36,7 +37,7 @@ class RowFile(PlacedRows[Row]):
     form: str
     columns: tuple[str, ...]
     needed: tuple[str, ...]
-    state: tuple[int, int]
+    state: tuple[int, ...]
     starts: Sequence[int]
     ends: Sequence[int]
     order: Sequence[int]
@@ -69,18 +70,26 @@ class RowFile(PlacedRows[Row]):
 
     def __iter__(self) -> Iterator[Row]:
         with reading(self.path), open(self.path, "rb", buffering=0) as file:
-            if _state(os.fstat(file.fileno())) != self.state:
-                raise CompacterError(
-                    f"{self.path} changed after its rows were checked",
-                    "begin again when nothing writes to it",
-                )
+            self._check_unchanged(file.fileno())
             for number in self.order:
                 yield self._row(file.fileno(), self.starts[number], self.ends[number])
+            self._check_unchanged(file.fileno())  # nor while they were read
+
+    def _check_unchanged(self, file: int) -> None:
+        if _state(os.fstat(file)) != self.state:
+            raise CompacterError(
+                f"{self.path} changed after its rows were checked",
+                "begin again when nothing writes to it",
+            )
 
     def _row(self, file: int, start: int, end: int) -> Row:
-        text = os.pread(file, end - start, start).decode()
-        row = row_of(self.form, self.columns, plain(text))
-        return {name: row[name] for name in self.needed}
+        data = os.pread(file, end - start, start)
+        try:
+            row = row_of(self.form, self.columns, plain(data.decode()))
+            return {name: row[name] for name in self.needed}
+        except (ValueError, TypeError, KeyError, StopIteration, RecursionError, csv.Error):
+            self._check_unchanged(file)  # all of them were rows
+            raise
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -89,11 +98,13 @@ class RowFile(PlacedRows[Row]):
     def __getitem__(self, index: int | slice) -> Row | Self:
         if isinstance(index, slice):
             return replace(self, order=self.order[index])
-        return next(iter(self.taken([index])))
+        (row,) = self.taken([index])  # to the end, where it is checked
+        return row
 
     def taken(self, order: Iterable[int]) -> Self:
         return replace(self, order=array("I", (self.order[place] for place in order)))
 
 
-def _state(found: os.stat_result) -> tuple[int, int]:
-    return found.st_size, found.st_mtime_ns
+def _state(found: os.stat_result) -> tuple[int, ...]:
+    # The inode and its own time too: a copy can have the size and time of what it replaces.
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino

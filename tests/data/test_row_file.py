@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tracemalloc
 
 import pytest
@@ -87,6 +88,40 @@ def test_a_file_that_changed_is_refused(tmp_path):
         list(found)
     path.unlink()
     with pytest.raises(CompacterError, match="cannot read"):
+        found[0]
+
+
+def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write(path, ROWS)
+    rows = iter(read(path))
+    next(rows)
+    path.write_text(path.read_text().replace("iron", "zinc"))
+    with pytest.raises(CompacterError, match="changed after its rows were checked"):
+        list(rows)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("other", ["", "7 8 9 " * 99, "\xff" * 999, '"' * 999, "{}\n" * 999])
+def test_a_row_that_is_none_any_more_is_one_of_a_file_that_changed(tmp_path, form, other):
+    path = tmp_path / f"rows.{form}"
+    write(path, ROWS[:3])
+    rows = iter(read(path))
+    next(rows)
+    path.write_text(other, encoding="latin1")
+    with pytest.raises(CompacterError, match="changed after its rows were checked"):
+        list(rows)
+
+
+def test_another_file_of_the_same_size_and_time_is_a_change(tmp_path):
+    path, other = tmp_path / "rows.jsonl", tmp_path / "other.jsonl"
+    write(path, ROWS)
+    found = read(path)
+    other.write_bytes(path.read_bytes().replace(b"iron", b"zinc"))
+    times = path.stat()
+    os.utime(other, ns=(times.st_atime_ns, times.st_mtime_ns))
+    other.replace(path)
+    with pytest.raises(CompacterError, match="changed after its rows were checked"):
         found[0]
 
 
