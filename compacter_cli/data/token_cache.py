@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Ids: TypeAlias = tuple[np.ndarray, np.ndarray]  # all ids, and where each text's end
 
-WORTH = 20_000  # texts of a file; fewer are encoded faster than a file is found
+WORTH = 20_000  # texts of a file; where there are fewer in all, they are encoded each time
 AT_ONCE = 1_000  # texts that are lists of Python's integers at a time
 FORM = 1  # of the file; a new one is not looked for under an old name
 
@@ -32,8 +32,9 @@ def encode(vocabulary: Vocabulary, texts: Iterable[str]) -> Iterator[list[int]]:
     file of the cache. It lies in `COMPACTER_CACHE` or ~/.cache/compacter, may be deleted at any
     time, and where it cannot be written or read the texts are encoded again.
     """
-    for part in _parts(texts, WORTH):
-        yield from _encoded(vocabulary, part) if len(part) < WORTH else _kept(vocabulary, part)
+    for place, part in enumerate(_parts(texts, WORTH)):
+        few = place == 0 and len(part) < WORTH
+        yield from _encoded(vocabulary, part) if few else _kept(vocabulary, part)
 
 
 def _parts(texts: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -106,10 +106,11 @@ def test_many_texts_are_several_files_of_which_those_with_a_change_are_made_agai
     assert asked(TEXTS)
     assert len(files(cache)) == 3
     vocabulary = Letters()
-    changed = [*TEXTS[:2], "new", *TEXTS[3:], "one more, in no file"]
+    changed = [*TEXTS[:2], "new", *TEXTS[3:], "one more"]
     assert encode(vocabulary, changed) == Letters().encode(changed)
     assert vocabulary.asked == 2
-    assert len(files(cache)) == 4
+    assert len(files(cache)) == 5
+    assert not asked(changed)  # the last file has one text
 
 
 def test_texts_are_taken_and_encoded_as_ids_are_asked_for(monkeypatch):
