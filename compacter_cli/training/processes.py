@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from compacter_cli.errors import CompacterError, ToldElsewhereError, UsageError
+from compacter_cli.errors import CompacterError, ToldElsewhereError, UsageError, excerpt
+from compacter_cli.training.memory import is_out_of_memory
 from compacter_cli.training.signals import Stop, handled
 
 if TYPE_CHECKING:
@@ -22,10 +24,15 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.distributed_c10d import Store
 
+    from compacter_cli.errors import Interrupted
+
 T = TypeVar("T")
 
 _SILENT = timedelta(minutes=30)  # after which a process that is waited for counts as gone
 _ENDED = "compacter/ended"  # in the store: rank and exit code of the first to end before the run
+_GONE = ("closed", "reset", "refused", "broken pipe", "timed out", "timeout", "remote process")
+_FIRST = "compacter/first"  # in the store, with a machine's lowest rank: its first one is done
+_OFTEN = 0.1  # seconds between two looks into the store
 _LAUNCH = "start them by: torchrun --nproc-per-node N -m compacter_cli train ..."
 
 
@@ -107,11 +114,12 @@ class Several(Processes):
         import torch
         from torch import distributed
 
-        self.rank, self.count = rank, count
+        self.rank, self.count, self._store = rank, count, store
         self._here = int(os.environ.get("LOCAL_RANK", rank))
         here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
-        nodes = f"--nnodes {count // here} " if count > here else ""
-        self.program = f"torchrun {nodes}--nproc-per-node {here} -m compacter_cli"
+        # Of several machines each has options of its own, which are not known here.
+        how = f"--nproc-per-node {here}" if here == count else "<as before>"
+        self.program = f"torchrun {how} -m compacter_cli"
         gpus = device != "cpu" and torch.cuda.is_available()
         if gpus:
             _take_gpu(self._here, here, device)
@@ -127,7 +135,7 @@ class Several(Processes):
         from torch import distributed
 
         shares: list[Any] = [None] * self.count
-        with _reaching_all():
+        with self._reaching_all():
             distributed.all_gather_object(shares, own)
         places = range(sum(map(len, shares)))
         return [shares[place % self.count][place // self.count] for place in places]
@@ -135,7 +143,7 @@ class Several(Processes):
     def sum_(self, tensor: Tensor) -> None:
         from torch import distributed
 
-        with _reaching_all():
+        with self._reaching_all():
             distributed.all_reduce(tensor)
 
     def total(self, number: float) -> float:
@@ -150,7 +158,7 @@ class Several(Processes):
         from torch import distributed
 
         largest = torch.tensor(number)
-        with _reaching_all():
+        with self._reaching_all():
             distributed.all_reduce(largest, distributed.ReduceOp.MAX)
         return int(largest)
 
@@ -158,7 +166,7 @@ class Several(Processes):
         from torch import distributed
 
         told: list[Any] = [make() if self.main else None]
-        with _reaching_all():
+        with self._reaching_all():
             distributed.broadcast_object_list(told, src=0)
         return told[0]
 
@@ -170,7 +178,7 @@ class Several(Processes):
         found = self.of_main(lambda: {name: (t.shape, t.dtype) for name, t in own.items()})
         for name, (shape, dtype) in found.items():
             tensor = own.setdefault(name, torch.empty(shape, dtype=dtype))
-            with _reaching_all():
+            with self._reaching_all():
                 distributed.broadcast(tensor, src=0)
         return own
 
@@ -179,14 +187,38 @@ class Several(Processes):
 
     @contextmanager
     def one_first(self) -> Iterator[None]:
+        done = f"{_FIRST}/{self.rank - self._here}"
         if self._here > 0:
-            self.wait()
+            self._wait_for(done)
         yield
         if self._here == 0:
-            self.wait()
+            with self._reaching_all():
+                self._store.set(done, "")
+
+    def _wait_for(self, key: str) -> None:
+        """Wait, however long, until the store has a key; signals are heard meanwhile."""
+        with self._reaching_all():
+            while not self._store.check([key]):
+                if self._store.check([_ENDED]):
+                    _leave_the_telling(self._store, self.rank, 1)
+                time.sleep(_OFTEN)
 
     def wait(self) -> None:
         self.most(0)
+
+    @contextmanager
+    def _reaching_all(self) -> Iterator[None]:
+        """Say in a line that another process is gone, which torch says in many.
+
+        The launcher ends this one, too, as soon as it sees that: who tells is settled here.
+        """
+        try:
+            yield
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            _leave_the_telling(self._store, self.rank, 1)
+            raise _unreached(error) from error
 
 
 class _AgreedStop(Stop):
@@ -206,18 +238,24 @@ class _AgreedStop(Stop):
             self.signum = self._processes.most(self._own.signum or 0) or None
         return super().__call__()
 
+    def interrupted(self, message: str) -> Interrupted:
+        _ignore_the_launcher()
+        return super().interrupted(message)
 
-@contextmanager
-def _reaching_all() -> Iterator[None]:
-    """Say in a line that another process is gone, which torch says in many."""
-    try:
-        yield
-    except RuntimeError as error:
-        raise CompacterError(
+
+def _unreached(error: RuntimeError) -> CompacterError:
+    """What torch says when it does not reach all processes, in a line."""
+    said = excerpt(" ".join(str(error).split()), 300)
+    if any(sign in said.lower() for sign in _GONE):
+        return CompacterError(
             "another process of this run has ended, or is silent for half an hour: so this one "
-            "ends; what was saved last is whole",
+            f"ends; what was saved last is whole ({said})",
             "start the same command again with --resume in the place of --overwrite",
-        ) from error
+        )
+    return CompacterError(
+        f"the processes of this run do not reach each other: {said}",
+        "NCCL_DEBUG=INFO shows what GPUs do; --device cpu does without NCCL",
+    )
 
 
 def _take_gpu(place: int, here: int, device: str | None) -> None:
@@ -288,13 +326,15 @@ def joined(device: str | None = None) -> Iterator[Processes]:
         import torch  # noqa: F401
 
         store = _met()
+    rank = int(os.environ["RANK"])
     try:
         with handled(signal.SIG_DFL):
-            found = Several(store, int(os.environ["RANK"]), count, device)
+            found = Several(store, rank, count, device)
         yield found
         found.wait()
     except BaseException as error:
-        _leave_the_telling(store, getattr(error, "exit_code", 1))
+        by_hand = isinstance(error, KeyboardInterrupt)
+        _leave_the_telling(store, rank, getattr(error, "exit_code", 130 if by_hand else 1))
         raise
     from torch import distributed
 
@@ -314,20 +354,24 @@ def _met() -> Store:
     return store
 
 
-def _leave_the_telling(store: Store, code: int) -> None:
+def _leave_the_telling(store: Store, rank: int, code: int) -> None:
     """Return where this process is the first to end, and so the one that tells why.
-
-    The launcher ends whoever is left when one has ended: that must not cut the telling short.
 
     Raises:
         ToldElsewhereError: another one was first.
     """
-    own = f"{os.environ['RANK']} {code}"
+    own = f"{rank} {code}"
     try:
         first = store.compare_set(_ENDED, "", own).decode()
     except RuntimeError:  # its process is gone
         first = own
-    if first != own:
-        raise ToldElsewhereError(int(first.split()[1])) from None
+    teller, its_code = map(int, first.split())
+    if teller != rank:
+        raise ToldElsewhereError(its_code) from None
+    _ignore_the_launcher()
+
+
+def _ignore_the_launcher() -> None:
+    """Let nothing cut short how this process ends: the launcher ends whoever is left."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

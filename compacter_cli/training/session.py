@@ -133,15 +133,18 @@ class Session:
         )
 
     def _check_alike(self) -> None:
-        """Make sure that all processes have the same recipe, rows and backbone."""
+        """Make sure that all processes have the same recipe, rows and backbone.
+
+        None goes on, to a run that may be replaced, before it has all the others' and so knows.
+        """
         own = {"recipe": hash_of(self.recipe.plain()), **self._fingerprints}
-        main = self._processes.of_main(lambda: own)
-        if other := [what for what, found in own.items() if found != main[what]]:
-            raise CompacterError(
-                f"process {self._processes.rank} has another {' and another '.join(other)} than "
-                "the main one",
-                "give all processes the same recipe, rows and backbone",
-            )
+        main, *others = self._processes.in_order([own])
+        for rank, found in enumerate(others, 1):
+            if other := [what for what in main if found[what] != main[what]]:
+                raise CompacterError(
+                    f"process {rank} has another {' and another '.join(other)} than the main one",
+                    "give all processes the same recipe, rows and backbone",
+                )
 
     def start(self, overwrite: bool) -> None:
         """Claim the run directory, say what the run is, and score the untrained model.

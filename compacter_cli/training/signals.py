@@ -53,7 +53,10 @@ def deferred_signals() -> Iterator[Stop]:
 
 @contextmanager
 def handled(handler: "signal._HANDLER") -> Iterator[None]:
-    """Give every stopping signal that is not ignored to `handler` inside."""
+    """Give every stopping signal that is not ignored to `handler` inside.
+
+    One that is given to another inside stays so.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -65,5 +68,6 @@ def handled(handler: "signal._HANDLER") -> Iterator[None]:
         yield
     finally:
         for number in deferred:
-            # None: a handler that was not set from Python, which cannot be put back.
-            signal.signal(number, before[number] or signal.SIG_DFL)
+            if signal.getsignal(number) == handler:
+                # None: a handler that was not set from Python, which cannot be put back.
+                signal.signal(number, before[number] or signal.SIG_DFL)

@@ -146,6 +146,14 @@ def test_a_directory_that_is_taken_is_told_once(two, train, tmp_path):
     assert other.said + other.printed == ""
 
 
+def test_a_run_is_not_replaced_by_processes_that_differ(two, train, tmp_path):
+    train(tmp_path / "run").ended(0)
+    other = "import_module('compacter_cli.training.session').hash_of = lambda _: 'another'"
+    said = "".join(told(two(tmp_path / "run", "--overwrite", faults=("", other)), 1))
+    assert "process 1 has another recipe than the main one" in said
+    assert (tmp_path / "run" / "result.json").exists()
+
+
 def test_torchrun_starts_them_and_ends_with_them(train, tmp_path):
     command = train(tmp_path / "run", "--resume", sets=STILL)  # for its words
     command.ended(0)

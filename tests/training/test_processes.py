@@ -1,6 +1,7 @@
 """What several processes share, with threads in their place; `tests/faults` has real ones."""
 
 import os
+import signal
 import threading
 
 import numpy as np
@@ -20,7 +21,7 @@ from compacter_cli.training.loop import ShuffledBatches
 from compacter_cli.training.passes import PlainPasses
 from compacter_cli.training.processes import ALONE, Processes, Several, check_alone, joined
 from compacter_cli.training.run import check_share
-from compacter_cli.training.signals import Stop
+from compacter_cli.training.signals import Stop, deferred_signals
 from compacter_cli.training.trainer import Trainer, adamw, linear
 
 SEEDS = (42, 7)
@@ -207,6 +208,7 @@ def test_a_group_of_one_is_as_one_alone(one_of_one):
             processes.wait()
 
 
+@pytest.mark.usefixtures("plain_sigterm")
 def test_a_signal_to_one_is_agreed_upon_and_stays(one_of_one):
     own = Stop()
     stop = one_of_one.agreed(own)
@@ -214,6 +216,7 @@ def test_a_signal_to_one_is_agreed_upon_and_stays(one_of_one):
     own.signum = 15
     assert stop()
     assert stop.interrupted("so").exit_code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN  # the launcher's, to the last ones
     own.signum = None
     assert stop()
 
@@ -227,34 +230,108 @@ def test_what_was_dealt_out_comes_back_in_order(one_of_one, monkeypatch):
     assert one_of_one.in_order(shares[0]) == list("abcdefgh")
 
 
-def test_a_lost_process_is_said_in_a_line(one_of_one, monkeypatch):
-    def lost(*_, **__):
-        raise RuntimeError("[gloo/transport/tcp/pair.cc:553]\nConnection closed by peer")
+def raising(error):
+    def fail(*_, **__):
+        raise error
 
-    monkeypatch.setattr(distributed, "all_reduce", lost)
-    with pytest.raises(CompacterError, match="another process of this run has ended"):
+    return fail
+
+
+CLOSED = RuntimeError("[gloo/transport/tcp/pair.cc:553]\nConnection closed by peer")
+
+
+@pytest.mark.usefixtures("plain_sigterm")
+def test_a_lost_process_is_said_in_a_line_that_a_launcher_does_not_cut_short(
+    one_of_one, monkeypatch
+):
+    monkeypatch.setattr(distributed, "all_reduce", raising(CLOSED))
+    said = r"another process of this run has ended.*pair.cc:553\] Connection closed by peer"
+    with pytest.raises(CompacterError, match=said), deferred_signals():
         one_of_one.wait()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+
+
+def test_a_process_that_is_lost_because_another_failed_leaves_the_telling(one_of_one, monkeypatch):
+    monkeypatch.setattr(distributed, "all_reduce", raising(CLOSED))
+    one_of_one._store.set(several._ENDED, "1 3")
+    with pytest.raises(ToldElsewhereError) as caught:
+        one_of_one.wait()
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.usefixtures("plain_sigterm")
+def test_what_else_goes_wrong_between_processes_is_not_taken_for_an_end(one_of_one, monkeypatch):
+    error = RuntimeError("NCCL error: unhandled cuda error\nDuplicate GPU detected")
+    monkeypatch.setattr(distributed, "all_reduce", raising(error))
+    with pytest.raises(CompacterError, match=r"do not reach each other: .* Duplicate GPU detected"):
+        one_of_one.wait()
+    monkeypatch.setattr(distributed, "all_reduce", raising(torch.OutOfMemoryError("out of memory")))
+    with pytest.raises(torch.OutOfMemoryError):  # which has its own advice
+        one_of_one.wait()
+
+
+def test_others_wait_for_the_first_of_their_machine_however_long(one_of_one, monkeypatch):
+    one_of_one.rank, one_of_one._here = 5, 1
+    looks = []
+
+    def slept(seconds):
+        looks.append(seconds)
+        if len(looks) == 3:
+            one_of_one._store.set(f"{several._FIRST}/4", "")
+
+    monkeypatch.setattr(several.time, "sleep", slept)
+    one_of_one._store.set(f"{several._FIRST}/0", "")  # another machine's
+    with one_of_one.one_first():
+        assert len(looks) == 3
+
+
+def test_others_do_not_wait_for_one_that_has_failed(one_of_one):
+    one_of_one.rank, one_of_one._here = 1, 1
+    one_of_one._store.set(several._ENDED, "0 3")
+    with pytest.raises(ToldElsewhereError) as caught, one_of_one.one_first():
+        pass
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("here", "said"), [("4", "torchrun --nproc-per-node 4"), ("3", "torchrun <as before>")]
+)
+def test_the_words_that_start_them_again_are_those_that_are_known(monkeypatch, here, said):
+    monkeypatch.setattr(distributed, "init_process_group", lambda *_, **__: None)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", here)
+    assert Several(distributed.HashStore(), 0, 4, "cpu").program == f"{said} -m compacter_cli"
 
 
 @pytest.fixture
 def plain_sigterm():
-    import signal
-
     before = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.usefixtures("plain_sigterm")
-def test_the_first_to_end_tells_and_the_others_end_with_its_code(monkeypatch):
+def test_the_first_to_end_tells_and_the_others_end_with_its_code():
     store = distributed.HashStore()
-    monkeypatch.setenv("RANK", "1")
-    several._leave_the_telling(store, 2)
-    several._leave_the_telling(store, 2)  # still the one
-    monkeypatch.setenv("RANK", "0")
+    several._leave_the_telling(store, 1, 2)
+    several._leave_the_telling(store, 1, 130)  # still the one
     with pytest.raises(ToldElsewhereError) as caught:
-        several._leave_the_telling(store, 1)
+        several._leave_the_telling(store, 0, 1)
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.usefixtures("plain_sigterm")
+@pytest.mark.parametrize(
+    ("error", "code"), [(KeyboardInterrupt(), 130), (OSError(), 1), (UsageError("so"), 2)]
+)
+def test_how_one_ends_is_known_to_the_others(monkeypatch, error, code):
+    store = distributed.HashStore()
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(several, "_met", lambda: store)
+    monkeypatch.setattr(several, "Several", lambda *_: Placed(1, 2))
+    with pytest.raises(type(error)), joined("cpu"):
+        raise error
+    assert store.get(several._ENDED) == f"1 {code}".encode()
 
 
 # What several cannot do.

@@ -66,6 +66,13 @@ def test_afterwards_signals_are_what_they_were_before():
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_signal_that_is_ignored_since_stays_ignored():
+    with deferred_signals():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_IGN
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def test_an_error_inside_gives_the_old_handler_back():
     with pytest.raises(RuntimeError), deferred_signals():
         raise RuntimeError
