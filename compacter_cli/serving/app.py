@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import compacter_cli
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 from compacter_cli.serving.asgi import Bearer, Bodies
-from compacter_cli.serving.batching import BusyError, LateError
+from compacter_cli.serving.batching import BusyError, LateError, StoppedError
 from compacter_cli.serving.messages import (
     Adapters,
     Answer,
@@ -39,7 +39,7 @@ REFUSALS = {
     422: "What was asked is not as described.",
     429: "Too many texts are waiting; Retry-After says when to try again.",
     500: "The model failed.",
-    503: "The answer took too long, or too much is being asked at once.",
+    503: "The answer took too long, too much is being asked at once, or nothing is answered.",
 }
 
 
@@ -130,6 +130,8 @@ async def _answers(batcher: Batcher, adapter: str, texts: list[str]) -> Any:
         raise RefusedError(429, str(error), retry_after=error.seconds) from error
     except LateError as error:
         raise RefusedError(503, str(error), retry_after=1) from error
+    except StoppedError as error:
+        raise RefusedError(503, str(error)) from error
 
 
 def _add_health(app: Any, batcher: Batcher, meters: Meters) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import traceback
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     Model = Callable[[Sequence[str], Sequence[str]], Sequence[Answer]]
 
 LONGEST_WAIT = 60  # seconds, of what is advised
+_log = logging.getLogger(__name__)
 
 
 class BusyError(Exception):
@@ -36,11 +42,19 @@ class LateError(Exception):
     """The answers were not there in time; they are not computed any more."""
 
 
+class StoppedError(Exception):
+    """Nothing is answered any more."""
+
+    def __init__(self) -> None:
+        super().__init__("nothing is answered any more; the server's output says why")
+
+
 class Batch(NamedTuple):
-    """What was computed at once: the adapter of each text, and how long it took."""
+    """What was computed at once: the adapter of each text, the time it took, whether in vain."""
 
     names: Sequence[str]
     seconds: float
+    failed: bool = False
 
 
 @dataclass(eq=False)
@@ -84,6 +98,51 @@ class _Asked:
             self.answered.set_exception(error)
 
 
+_Part = tuple[_Asked, "Sequence[str]"]  # of a request, the texts that are computed next
+
+
+class _Calls:
+    """A thread that calls what it is given, one after the other.
+
+    No process waits for it at its end: a call that never returns would keep it for ever.
+    """
+
+    def __init__(self) -> None:
+        self._given: SimpleQueue[tuple[Future[Sequence[Answer]], Callable[[], Any]] | None]
+        self._given = SimpleQueue()
+        Thread(target=self._run, name="answers", daemon=True).start()
+
+    async def result(self, call: Callable[[], Sequence[Answer]]) -> Sequence[Answer]:
+        """What `call` gives in the thread."""
+        future: Future[Sequence[Answer]] = Future()
+        self._given.put((future, call))
+        return await asyncio.wrap_future(future)
+
+    def end(self) -> None:
+        """Take no more calls."""
+        self._given.put(None)
+
+    def _run(self) -> None:
+        while given := self._given.get():
+            future, call = given
+            if future.set_running_or_notify_cancel():
+                _settle(future, call)
+            del given, future, call  # or they were kept until the next call
+
+
+def _settle(future: Future[Any], call: Callable[[], Any]) -> None:
+    try:
+        found = call()
+    except BaseException as error:  # whatever it is, it is the caller's
+        traceback.clear_frames(error.__traceback__)  # they hold the model's tensors
+        if not isinstance(error, Exception) or isinstance(error, StopIteration):
+            # An event loop would end of the one, and never hand on the other.
+            error = RuntimeError(f"the model ended with {error!r}")
+        future.set_exception(error)
+    else:
+        future.set_result(found)
+
+
 class Batcher:
     """Answers texts of many askers together, whatever their adapters, in the order they came.
 
@@ -102,6 +161,7 @@ class Batcher:
         self.waiting = 0
         self._model, self._limits, self._told = model, limits, told
         self._line: deque[_Asked] = deque()
+        self._computed: Sequence[_Asked] = ()
         self._worker: asyncio.Task[None] | None = None
         self._some, self._enough, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._idle.set()
@@ -114,16 +174,29 @@ class Batcher:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Answer inside; at the end, what was accepted is answered first."""
-        with ThreadPoolExecutor(1, thread_name_prefix="answers") as self._thread:
-            self._worker = asyncio.create_task(self._work())
-            try:
-                yield
-                await self._idle.wait()
-            finally:
-                self._worker.cancel()
-                with suppress(asyncio.CancelledError):
-                    await self._worker
+        """Answer inside; at the end, what was accepted is answered first, in the time it has."""
+        self._calls = _Calls()
+        self._worker = asyncio.create_task(self._work())
+        self._worker.add_done_callback(self._end)
+        try:
+            yield
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._limits.answer_seconds):
+                    await self._idle.wait()
+        finally:
+            self._worker.cancel()
+            await asyncio.wait([self._worker])
+            self._calls.end()
+
+    def _end(self, worker: asyncio.Task[None]) -> None:
+        """Let nobody wait for what is answered no more."""
+        if not worker.cancelled() and (error := worker.exception()):
+            _log.critical("nothing is answered any more", exc_info=error)
+        for asked in (*self._line, *self._computed):
+            asked.fail(StoppedError())
+        self._line.clear()
+        self.waiting = 0
+        self._idle.set()
 
     async def ask(self, adapter: str, texts: Sequence[str]) -> list[Answer]:
         """The answers of an adapter to texts.
@@ -133,8 +206,11 @@ class Batcher:
         Raises:
             BusyError: so many texts wait that these are not accepted.
             LateError: they were not answered in time.
+            StoppedError: nothing is answered any more.
             Exception: what the model raised on them.
         """
+        if not self.alive:
+            raise StoppedError
         if self.waiting + len(texts) > self._limits.waiting:
             raise BusyError(self._advice())
         loop = asyncio.get_running_loop()
@@ -174,7 +250,9 @@ class Batcher:
                 continue
             await self._gather()
             if parts := self._take():
+                self._computed = [asked for asked, _ in parts]
                 await self._answer(parts)
+                self._computed = ()
 
     async def _gather(self) -> None:
         """Wait for a batch's worth of texts, but no longer than the first of the line may."""
@@ -183,11 +261,15 @@ class Batcher:
             async with asyncio.timeout_at(until):
                 await self._enough.wait()
 
-    def _take(self) -> list[tuple[_Asked, Sequence[str]]]:
+    def _take(self) -> list[_Part]:
         """The texts to compute next, by who asked."""
-        parts, room = [], self._limits.batch
+        parts: list[_Part] = []
+        room = self._limits.batch
         while self._line and room:
             asked = self._line[0]
+            if asked.answered.done():  # it failed, or nobody waits for it
+                self._leave_line(asked)
+                continue
             part = asked.take(room)
             parts.append((asked, part))
             room -= len(part)
@@ -198,27 +280,47 @@ class Batcher:
             self._enough.clear()
         return parts
 
-    async def _answer(self, parts: Sequence[tuple[_Asked, Sequence[str]]]) -> None:
+    async def _answer(self, parts: Sequence[_Part]) -> None:
         """Compute texts together; where that fails, each asker's alone, for one may be to blame."""
-        loop = asyncio.get_running_loop()
-        texts = [text for _, part in parts for text in part]
-        names = [asked.adapter for asked, part in parts for _ in part]
-        began = loop.time()
         try:
-            found = await loop.run_in_executor(self._thread, self._model, texts, names)
+            await self._answer_together(parts)
+            return
         except Exception as error:  # whatever it is, the others are to be answered
             if len(parts) == 1:
-                parts[0][0].fail(error)
+                self._fail(parts[0][0], error)
                 return
-            for part in parts:
+            _log.warning("%d requests failed together; each is tried alone: %r", len(parts), error)
+        for part in parts:  # outside, for the error holds what was computed
+            if not part[0].answered.done():
                 await self._answer([part])
-            return
+
+    async def _answer_together(self, parts: Sequence[_Part]) -> None:
+        texts = [text for _, part in parts for text in part]
+        names = [asked.adapter for asked, part in parts for _ in part]
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            found = await self._calls.result(partial(self._model, texts, names))
+            if len(found) != len(texts):
+                raise RuntimeError(f"expected {len(texts)} answers of the model, got {len(found)}")
+        except Exception:
+            self._note(Batch(names, loop.time() - began, failed=True))
+            raise
         self._note(Batch(names, loop.time() - began))
         answers = iter(found)
         for asked, part in parts:
             asked.receive(islice(answers, len(part)))
 
+    def _fail(self, asked: _Asked, error: Exception) -> None:
+        """Give up a request; what of it is not computed yet never is."""
+        asked.fail(error)
+        self._leave_line(asked)
+
     def _note(self, batch: Batch) -> None:
-        pace = batch.seconds / len(batch.names)
-        self._pace = 0.8 * self._pace + 0.2 * pace if self._pace else pace
-        self._told(batch)
+        if not batch.failed:
+            pace = batch.seconds / max(1, len(batch.names))
+            self._pace = 0.8 * self._pace + 0.2 * pace if self._pace else pace
+        try:
+            self._told(batch)
+        except Exception:  # no answer is lost for a number
+            _log.exception("a batch could not be counted")

@@ -33,6 +33,7 @@ class Meters:
         counter, histogram = prometheus.Counter, prometheus.Histogram
         self._texts = counter("texts", "Texts answered, by adapter.", ["adapter"], **made)
         self._responses = counter("responses", "Responses, by status.", ["status"], **made)
+        self._failures = counter("failures", "Batches that the model failed on.", **made)
         self._batch_texts = histogram(
             "batch_texts", "Texts computed at once.", buckets=SIZES, **made
         )
@@ -50,6 +51,9 @@ class Meters:
 
     def batch(self, batch: Batch) -> None:
         """Count a batch."""
+        if batch.failed:
+            self._failures.inc()
+            return
         by_adapter = Counter(batch.names)
         for name, count in by_adapter.items():
             self._texts.labels(name).inc(count)

@@ -114,7 +114,9 @@ def test_health_is_told(server):
     server.batcher._worker.get_loop().call_soon_threadsafe(server.batcher._worker.cancel)
     wait_for(lambda: not server.batcher.alive)
     assert server.ask("GET", "/healthz")[::2] == (503, {"status": "not answering"})
-    server.batcher._idle.set()
+    status, headers, refusal = server.predict(texts=["one"])
+    assert (status, "retry-after" in headers) == (503, False)
+    assert "nothing is answered any more" in refusal["detail"]
 
 
 def test_the_numbers_are_prometheus(server):
@@ -150,6 +152,7 @@ def test_a_model_that_fails_is_told_and_goes_on(server):
     status, _, refusal = server.predict(texts=["fail"])
     assert (status, refusal["detail"]) == (500, "the model failed; the server's output says why")
     assert server.predict(texts=["one"])[0] == 200
+    assert "compacter_failures_total 1.0" in server.ask("GET", "/metrics")[2].splitlines()
 
 
 def test_beyond_the_line_it_is_said_when_to_try_again(serving):

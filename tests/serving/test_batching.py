@@ -1,11 +1,13 @@
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from dataclasses import replace
 
 import pytest
 
-from compacter_cli.serving.batching import Batcher, BusyError, LateError
+from compacter_cli.serving.batching import Batcher, BusyError, LateError, StoppedError
 from compacter_cli.serving.limits import Limits
 
 QUICK = Limits(batch=4, waiting=8, gather=0.01, answer_seconds=20)
@@ -214,8 +216,114 @@ def test_a_long_request_that_failed_in_part_is_given_up_whole():
         with pytest.raises(ValueError, match="no answer to b"):
             await batcher.ask("a", list("abcdefgh"))
         assert batcher.waiting == 0
+        assert await batcher.ask("c", ["later"]) == answered("c", "later")
 
     run(model, use)
+    assert model.batches[1:] == [[("c", "later")]]  # of the failed one nothing more
+
+
+def test_who_is_gone_once_a_batch_failed_is_not_computed_again():
+    model = Model(held=True, fails_on="bad")
+
+    async def use(batcher):
+        gone, _ = tasks = await asked(batcher, ("a", ["gone"]), ("b", ["bad"]))
+        await begun(model)
+        gone.cancel()
+        model.free.set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    run(model, use)
+    assert model.batches == [[("a", "gone"), ("b", "bad")], [("b", "bad")]]
+
+
+def test_what_a_failed_batch_held_is_gone_before_it_is_tried_in_parts():
+    class Tensor:
+        pass
+
+    held = []
+
+    def model(texts, names):
+        if held:
+            assert held[0]() is None
+            return [(text, None) for text in texts]
+        tensor = Tensor()
+        held.append(weakref.ref(tensor))
+        raise MemoryError
+
+    async def use(batcher):
+        return await asyncio.gather(*await asked(batcher, ("a", ["one"]), ("b", ["two"])))
+
+    gc.disable()
+    try:
+        assert run(model, use) == [[("one", None)], [("two", None)]]
+    finally:
+        gc.enable()
+
+
+def test_answers_that_are_not_one_a_text_are_a_failure():
+    async def use(batcher):
+        with pytest.raises(RuntimeError, match="expected 2 answers of the model, got 1"):
+            await batcher.ask("a", ["one", "two"])
+        assert batcher.alive
+
+    run(lambda texts, _: [(texts[0], None)], use)
+
+
+@pytest.mark.parametrize("ending", [SystemExit(3), KeyboardInterrupt(), StopIteration()])
+def test_no_error_of_the_model_ends_the_answers(ending):
+    model = Model()
+
+    def fails_once(texts, names):
+        if texts == ["bad"]:
+            raise ending
+        return model(texts, names)
+
+    async def use(batcher):
+        with pytest.raises(RuntimeError):
+            await batcher.ask("a", ["bad"])
+        return await batcher.ask("a", ["one"])
+
+    assert run(fails_once, use) == answered("a", "one")
+
+
+def test_what_cannot_be_counted_is_answered():
+    def told(_batch):
+        raise ValueError("no such label")
+
+    assert run(Model(), lambda batcher: batcher.ask("a", ["one"]), told=told) == answered(
+        "a", "one"
+    )
+
+
+def test_once_the_worker_is_dead_nobody_waits_and_the_end_comes():
+    model = Model(held=True)
+
+    async def use(batcher):
+        tasks = await asked(batcher, ("a", list("abcd")), ("b", ["two"]))
+        await begun(model)
+        batcher._worker.cancel()
+        for task in tasks:
+            with pytest.raises(StoppedError):
+                await task
+        with pytest.raises(StoppedError):
+            await batcher.ask("a", ["one"])
+        assert (batcher.alive, batcher.waiting) == (False, 0)
+
+    run(model, use)
+    model.free.set()
+
+
+def test_a_call_that_never_returns_does_not_keep_the_end_from_coming():
+    model = Model(held=True)
+
+    async def use(batcher):
+        with pytest.raises(LateError):
+            await batcher.ask("a", ["one"])
+
+    began = time.monotonic()
+    run(model, use, replace(QUICK, answer_seconds=0.1))
+    assert time.monotonic() - began < 15
+    model.free.set()
 
 
 def test_at_the_end_what_was_accepted_is_answered():
