@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from compacter_cli.commands.predict import Chosen
 
 USUAL = Limits()
-LOOPBACK = ("127.0.0.1", "::1")
+SLACK = 5  # seconds at the end, beyond those that a request may take
 
 
 def command(
@@ -76,7 +76,7 @@ def command(
     from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.commands.predict import chosen_of, runs_of
     from compacter_cli.serving.access import read_token
-    from compacter_cli.serving.server import address_of, check_installed, listening_at
+    from compacter_cli.serving.server import address_of, check_installed, is_local, listening_at
     from compacter_cli.t5.loading import check_preset
 
     check_installed()
@@ -86,7 +86,7 @@ def command(
     token = read_token(token_file)
     check_preset(next(iter(chosen.values())).recipe.backbone.preset, offline)
     with listening_at(host, port) as listening:
-        if token is None and listening.getsockname()[0] not in LOOPBACK:
+        if token is None and not is_local(listening):
             show_note(f"{host} is open to other machines, and no token is asked for: --token-file")
         load_frameworks()
 
@@ -135,16 +135,18 @@ def serve(
         Interrupted: a signal came, and what was accepted is answered.
     """
     from compacter_cli.serving.app import application
+    from compacter_cli.serving.asgi import LINGER
     from compacter_cli.serving.batching import Batcher
     from compacter_cli.serving.metrics import Meters
     from compacter_cli.serving.served import Served
-    from compacter_cli.serving.server import run
+    from compacter_cli.serving.server import is_local, run
     from compacter_cli.training.signals import deferred_signals
 
     served, meters = Served(adapters, device), Meters()
     batcher = Batcher(served.answer, limits, meters.batch)
     meters.follow(lambda: batcher.waiting)
-    app = application(served, batcher, meters, limits, token)
+    app = application(served, batcher, meters, limits, token, is_local(listening))
+    patience = limits.answer_seconds + limits.body_seconds + LINGER + SLACK
     with deferred_signals() as stop:
-        run(app, listening, stop, ready, limits.answer_seconds + limits.body_seconds)
+        run(app, listening, stop, ready, patience, limits)
     raise stop.interrupted("stopped; what was accepted is answered")

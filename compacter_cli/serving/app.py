@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import compacter_cli
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
-from compacter_cli.serving.asgi import Bearer, Bodies
+from compacter_cli.serving.asgi import Bearer, Bodies, Local
 from compacter_cli.serving.batching import BusyError, LateError, StoppedError
 from compacter_cli.serving.messages import (
     Adapters,
@@ -55,7 +55,12 @@ class RefusedError(Exception):
 
 
 def application(
-    served: Served, batcher: Batcher, meters: Meters, limits: Limits, token: str | None
+    served: Served,
+    batcher: Batcher,
+    meters: Meters,
+    limits: Limits,
+    token: str | None,
+    local: bool = False,
 ) -> App:
     """The ASGI application: the API and the pages, behind what bounds and guards them.
 
@@ -65,6 +70,7 @@ def application(
         meters: counts.
         limits: of what is read.
         token: that askers must know, if any.
+        local: it is reached from this machine alone.
     """
     fastapi = import_module("fastapi")
     app = fastapi.FastAPI(
@@ -83,6 +89,8 @@ def application(
     guarded: App = Bodies(app, limits)
     if token is not None:
         guarded = Bearer(guarded, token)
+    elif local:
+        guarded = Local(guarded)
     return meters.around(guarded)
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
+import re
 from contextlib import suppress
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -87,6 +89,35 @@ class Bearer:
         scheme, _, given = _header(scope, b"authorization").partition(b" ")
         # In a time that does not tell how much of it is right.
         return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self._token)
+
+
+class Local:
+    """Answers those who ask this machine by a name of its own.
+
+    Without a token, a page from elsewhere could have its own name lead here, and read the answers.
+
+    Args:
+        app: what is asked.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or _is_own(_header(scope, b"host").decode("latin-1")):
+            await self._app(scope, receive, send)
+        else:
+            said = "expected the header Host: localhost or 127.0.0.1; with a token it may be any"
+            await refuse(receive, send, 421, said)
+
+
+def _is_own(host: str) -> bool:
+    """Whether a Host header names this machine, as only this machine does."""
+    name = re.sub(r":\d*$", "", host)
+    try:
+        return name.lower() == "localhost" or ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Bodies:

@@ -2,11 +2,28 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag
+from pydantic_core import PydanticCustomError
 
-from compacter_cli.serving.limits import TEXTS
+from compacter_cli.serving.limits import CHARACTERS, FIELDS, ITEMS, NAME, TEXTS
 
-Cell = str | bool | int | float | list[str]
+# One error of a list is told, so the next ones are not looked for: there may be a million.
+Name = Annotated[str, Field(max_length=NAME)]
+Text = Annotated[str, Field(max_length=CHARACTERS)]
+Texts = Annotated[list[Text], Field(min_length=1, max_length=TEXTS, fail_fast=True)]
+Items = Annotated[list[Text], Field(max_length=ITEMS, fail_fast=True)]
+Cell = Text | bool | int | float | Items
+
+
+def _check_size(value: object) -> object:
+    """Refuse objects of many keys before each is looked at: `max_length` comes after it."""
+    if isinstance(value, dict) and len(value) > FIELDS:
+        raise PydanticCustomError("too_long", "Object should have at most {n} keys", {"n": FIELDS})
+    return value
+
+
+Row = Annotated[dict[str, Cell], BeforeValidator(_check_size), Field(max_length=FIELDS)]
+Rows = Annotated[list[Row], Field(min_length=1, max_length=TEXTS, fail_fast=True)]
 
 
 class _Message(BaseModel):
@@ -16,18 +33,18 @@ class _Message(BaseModel):
 class TextsAsked(_Message):
     """Source texts, written as in training: `written` of the adapter shows how."""
 
-    adapter: str
+    adapter: Name
     """Name of the adapter that answers."""
-    texts: Annotated[list[str], Field(min_length=1, max_length=TEXTS)]
+    texts: Texts
     """The texts."""
 
 
 class RowsAsked(_Message):
     """Rows of the adapter's task, of which the source texts are written."""
 
-    adapter: str
+    adapter: Name
     """Name of the adapter that answers."""
-    rows: Annotated[list[dict[str, Cell]], Field(min_length=1, max_length=TEXTS)]
+    rows: Rows
     """The rows, each with the task's `fields`; what else they hold is not read."""
 
 
@@ -39,6 +56,7 @@ def _kind_of(value: object) -> str:
 Asked = Annotated[
     Annotated[TextsAsked, Tag("texts")] | Annotated[RowsAsked, Tag("rows")],
     Discriminator(_kind_of),
+    BeforeValidator(_check_size),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import math
 import socket
 from importlib import import_module
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from compacter_cli.serving.asgi import App
+    from compacter_cli.serving.limits import Limits
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")
 EXTRA = 'pip install "compacter[serve]"'
@@ -55,6 +57,11 @@ def listening_at(host: str, port: int) -> socket.socket:
     return made
 
 
+def is_local(listening: socket.socket) -> bool:
+    """Whether a socket can be reached from this machine alone."""
+    return ipaddress.ip_address(listening.getsockname()[0].partition("%")[0]).is_loopback
+
+
 def address_of(listening: socket.socket) -> str:
     """The URL of a listening socket."""
     host, port, *_ = listening.getsockname()
@@ -67,6 +74,7 @@ def run(
     stop: Callable[[], bool],
     ready: Callable[[], None],
     patience: float,
+    limits: Limits,
 ) -> None:
     """Serve until `stop` says so; then accept nothing more, and answer what was accepted.
 
@@ -77,6 +85,7 @@ def run(
             whoever handled them before; a second Ctrl-C meanwhile leaves at once.
         ready: called once requests are accepted.
         patience: seconds that open requests have at the end.
+        limits: of connections.
 
     Raises:
         CompacterError: it could not be started.
@@ -84,6 +93,7 @@ def run(
     uvicorn = import_module("uvicorn")
     config = uvicorn.Config(
         app,
+        http=_protocol(limits),
         lifespan="on",
         ws="none",
         log_config=None,
@@ -97,6 +107,45 @@ def run(
         asyncio.run(_serve(uvicorn.Server(config), listening, stop, ready))
     except SystemExit as error:  # uvicorn's, where the application does not start
         raise CompacterError("the server did not start") from error
+
+
+def _protocol(limits: Limits) -> Any:
+    """uvicorn's HTTP/1.1, of whose connections each must ask something, and not be one too many."""
+    base: Any = import_module("uvicorn.protocols.http.h11_impl").H11Protocol
+
+    class Bounded(base):
+        _timer: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                transport.close()
+            self._mind()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._mind()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._forget()
+            super().connection_lost(exc)
+
+        def _mind(self) -> None:
+            """Let the time of the next request's head run, until that is there."""
+            if self.cycle is not None and not self.cycle.response_complete:
+                self._forget()
+            elif self._timer is None:
+                self._timer = self.loop.call_later(limits.head_seconds, self._close)
+
+        def _forget(self) -> None:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = None
+
+        def _close(self) -> None:
+            self.transport.close()
+
+    return Bounded
 
 
 async def _serve(

@@ -83,13 +83,13 @@ def serving():
     pytest.importorskip("fastapi", reason='needs FastAPI: pip install "compacter[serve]"')
 
     @contextmanager
-    def started(limits=Limits(), token=None):
+    def started(limits=Limits(), token=None, local=False):
         served, meters, stop, ready = Adapters(), Meters(), threading.Event(), threading.Event()
         batcher = Batcher(served.answer, limits, meters.batch)
         meters.follow(lambda: batcher.waiting)
-        app = application(served, batcher, meters, limits, token)
+        app = application(served, batcher, meters, limits, token, local)
         listening = listening_at("127.0.0.1", 0)
-        given = (app, listening, stop.is_set, ready.set, 10)
+        given = (app, listening, stop.is_set, ready.set, 10, limits)
         thread = threading.Thread(target=run, args=given, daemon=True)
         thread.start()
         assert ready.wait(60)

@@ -69,8 +69,9 @@ def test_rows_are_answered_and_free_text_has_no_probabilities(server):
         ({"adapter": "rte", "rows": [{"b": "x"}]}, 422, 'lacks the field "a"', "t reads a, b"),
         ({"adapter": "rte", "rows": [{"a": None}]}, 422, "rows.0.a", None),
         ({"adapter": "rte", "texts": ["a\0b"]}, 422, "text 1 holds a NUL", None),
-        ({"adapter": "rte", "texts": ["x", "\ud800"]}, 422, "text 2 is not UTF-8", None),
-        ({"adapter": "\ud800", "texts": ["x"]}, 404, "no adapter", None),
+        ({"adapter": "rte", "texts": ["x", "\ud800"]}, 422, "texts.1: Input should be", None),
+        ({"adapter": "\ud800", "texts": ["x"]}, 422, "adapter: Input should be", None),
+        ({"adapter": "x" * 201, "texts": ["x"]}, 422, "at most 200 characters", None),
         ({"adapter": "rte", "rows": [{"\ud800": {}}]}, 422, "rows.0", None),
         ([], 422, "", None),
     ],
@@ -246,3 +247,51 @@ def _answers(port):
     except ConnectionRefusedError:
         return False
     return True
+
+
+def test_without_a_token_no_name_that_leads_here_is_answered(serving):
+    with serving(local=True) as server:
+        assert server.ask("GET", "/v1/adapters")[0] == 200
+        assert server.ask("GET", "/v1/adapters", host="evil.example")[0] == 421
+    with serving(token="s3cret", local=True) as server:
+        known = {"authorization": "Bearer s3cret", "host": "behind.example"}
+        assert server.ask("GET", "/v1/adapters", **known)[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\nG"])
+def test_who_sends_no_whole_head_is_let_go(serving, sent):
+    with (
+        serving(Limits(head_seconds=0.3)) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=30) as idle,
+    ):
+        idle.sendall(sent)
+        while idle.recv(1000):  # until it is closed
+            pass
+
+
+def test_an_answer_may_take_longer_than_a_head(serving):
+    with serving(Limits(head_seconds=0.1)) as server:
+        server.served.free.clear()
+        threads, found = in_threads(lambda: server.predict(texts=["one"]))
+        assert server.served.begun.wait(30)
+        time.sleep(0.3)
+        server.served.free.set()
+        threads[0].join(30)
+        assert found[0][0] == 200
+
+
+def test_beyond_so_many_connections_the_next_is_closed(serving):
+    with serving(Limits(connections=2)) as server:
+        where = ("127.0.0.1", server.port)
+        idle = [socket.create_connection(where, timeout=30) for _ in range(3)]
+        assert idle[2].recv(1) == b""
+        for one in idle:
+            one.close()
+        wait_for(lambda: _is_answered(server))
+
+
+def _is_answered(server):
+    try:
+        return server.ask("GET", "/healthz")[0] == 200
+    except OSError:
+        return False

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from compacter_cli.serving import asgi
-from compacter_cli.serving.asgi import Bearer, Bodies
+from compacter_cli.serving.asgi import Bearer, Bodies, Local
 from compacter_cli.serving.limits import Limits
 
 LIMITS = Limits(body=10, bodies=25, body_seconds=5)
@@ -223,3 +223,25 @@ def test_who_does_not_is_refused_unread(headers):
 def test_the_pages_and_the_health_are_open(path, is_open):
     client = Client(b"", path=path)
     assert bool(guarded(client).bodies) is is_open
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        (b"localhost", 200),
+        (b"LOCALHOST:8000", 200),
+        (b"127.0.0.1:8000", 200),
+        (b"[::1]:8000", 200),
+        (b"[::1]", 200),
+        (b"127.0.0.1.evil.example:8000", 421),
+        (b"evil.example", 421),
+        (b"localhost.evil.example", 421),
+        (b"192.0.2.1", 421),
+        (b"\xff", 421),
+        (b"", 421),
+    ],
+)
+def test_only_a_name_of_this_machine_is_answered(host, status):
+    app, client = App(), Client(b"x", headers=[(b"host", host)])
+    asyncio.run(Local(app)(client.scope, client.receive, client.send))
+    assert (client.status, len(app.bodies)) == (status, status == 200)
