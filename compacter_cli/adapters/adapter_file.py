@@ -18,6 +18,7 @@ import safetensors.torch
 import torch
 
 import compacter_cli
+from compacter_cli.adapters.card_file import CARD, edited
 from compacter_cli.adapters.manifest import (
     FORMAT,
     MANIFEST,
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
     from compacter_cli.t5.shapes import T5Shape
 
 WEIGHTS = "adapter.safetensors"
-CARD = "README.md"  # for people, and no part of the adapter
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,10 @@ def manifest_of(
 def save_adapter(
     directory: Path | str, tensors: Mapping[str, torch.Tensor], manifest: Unsigned
 ) -> None:
-    """Write an adapter to `directory`, whole or not at all; a README.md that is there stays.
+    """Write an adapter to `directory`, whole or not at all.
+
+    A README.md that somebody has edited stays. One as it was written is of the weights before, and
+    goes with them; so does one that cannot be read.
 
     Raises:
         CompacterError: the disk is full or cannot be written; an adapter that was there stays.
@@ -109,8 +112,8 @@ def save_adapter(
     signed["manifest_sha256"] = hash_of(signed)
     try:
         files = {WEIGHTS: data, MANIFEST: json_text(signed).encode()}
-        if (card := present(directory) / CARD).is_file():
-            files[CARD] = card.read_bytes()
+        if (card := _own_card(present(directory))) is not None:
+            files[CARD] = card
         write_whole(Path(directory), files.items())
     except OSError as error:
         needed = space_words(error, Path(directory), len(data))
@@ -118,6 +121,14 @@ def save_adapter(
             f"cannot write the adapter to {directory}: {error.strerror or error}{needed}",
             f"{way_out(error)} or choose another --output; the adapter saved before is untouched",
         ) from error
+
+
+def _own_card(directory: Path) -> bytes | None:
+    """A card that somebody has edited, if there is one that can be read."""
+    try:
+        return edited(directory)
+    except (OSError, ValueError):  # no training ends for it
+        return None
 
 
 def load_adapter(directory: Path | str) -> AdapterFile:

@@ -5,29 +5,26 @@ Nothing in it depends on where or how long a run was trained, and it names no pa
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import re
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.adapters.adapter_file import CARD
+from compacter_cli.adapters.card_file import CARD, edited, signed
 from compacter_cli.errors import excerpt
-from compacter_cli.files import read_file, sweep, write_text
+from compacter_cli.files import sweep, write_text
 from compacter_cli.section import flat
 from compacter_cli.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from compacter_cli.adapters.manifest import TrainedOn
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.tasks.base import Task
     from compacter_cli.training.records import Result
-
-_BYTES = 1_000_000  # of a card that is read again
-_SIGNED = re.compile(r"(.*)<!-- compacter wrote this: ([0-9a-f]{64}) -->\n", re.DOTALL)
 
 # What Hugging Face's hub calls KerasHub's presets, the data sets, and the metrics.
 _HUB_MODELS = {
@@ -78,8 +75,7 @@ def card_of(recipe: Recipe, result: Result, backbone: TrainedOn) -> str:
             "## Licence\n\nTo be filled in, here and above; backbone and data have their own.",
         )
     )
-    text = f"---\n{header}\n---\n\n{body}\n\n"
-    return f"{text}<!-- compacter wrote this: {_digest(text)} -->\n"
+    return signed(f"---\n{header}\n---\n\n{body}\n\n")
 
 
 def write_card(directory: Path, text: str) -> bool:
@@ -90,26 +86,22 @@ def write_card(directory: Path, text: str) -> bool:
 
     Raises:
         CompacterError: it cannot be written.
+        OSError: one is there that cannot be read.
     """
     sweep(directory, CARD.__eq__)
     path = directory / CARD
-    if path.exists() and not _is_untouched(path):
+    if not _is_free(directory):
         return False
     write_text(path, text)
     return True
 
 
-def _is_untouched(path: Path) -> bool:
-    """Whether a card is as it was written here."""
+def _is_free(directory: Path) -> bool:
+    """Whether there is no card of somebody's own."""
     try:
-        found = _SIGNED.fullmatch(read_file(path, _BYTES).decode())
-    except (OSError, ValueError):
+        return edited(directory) is None
+    except ValueError:  # it is not one that was written here
         return False
-    return found is not None and found[2] == _digest(found[1])
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # The metadata.
@@ -121,6 +113,8 @@ def _metadata(recipe: Recipe, result: Result, task: Task) -> dict[str, Any]:
     kind = "text-classification" if task.labels else "text2text-generation"
     data = _HUB_DATA.get(benchmark)
     known = {"datasets": [data]} if data else {}
+    base = _HUB_MODELS.get(recipe.backbone.preset)  # of a folder's name nothing is known
+    based = {"base_model": base} if base else {}
     dataset = {"name": task.name, "type": data or task.name}
     if data:
         dataset["config"] = name
@@ -129,7 +123,7 @@ def _metadata(recipe: Recipe, result: Result, task: Task) -> dict[str, Any]:
         "library_name": "compacter",
         "pipeline_tag": kind,
         "tags": ["t5", "adapter", "parameter-efficient-fine-tuning", recipe.method.name],
-        "base_model": base_model(recipe.backbone.preset),
+        **based,
         **known,
         "metrics": list(dict.fromkeys(map(_hub_metric, task.metrics))),
         "model-index": [
@@ -155,12 +149,12 @@ def _metadata(recipe: Recipe, result: Result, task: Task) -> dict[str, Any]:
 
 
 def base_model(preset: str) -> str:
-    """What hubs call a backbone: their own name of a published one, else its last name alone."""
+    """What hubs call a published backbone; else the last name alone, as of a folder."""
     if preset.startswith(("demo/", "random/")):
         return f"compacter-{preset.replace('/', '-')}"
-    last = preset.rstrip("/").rpartition("/")[2]
-    if known := _HUB_MODELS.get(last):
+    if known := _HUB_MODELS.get(preset):
         return known
+    last = preset.rstrip("/").rpartition("/")[2]
     return re.sub(r"[^\w.-]+|(?<=[.-])[.-]+", "-", last, flags=re.ASCII).strip(".-") or "unnamed"
 
 
@@ -169,7 +163,7 @@ def _hub_metric(name: str) -> str:
 
 
 def _rounded(metrics: Mapping[str, float]) -> dict[str, float]:
-    return {name: round(value, 2) for name, value in metrics.items()}
+    return {name: round(value, 2) for name, value in metrics.items() if math.isfinite(value)}
 
 
 def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterator[str]:
@@ -178,7 +172,7 @@ def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterato
     for key, one in value.items() if named else enumerate(value):
         start = f"{indent}{key}:" if named else f"{indent}-"
         if not isinstance(one, (dict, list)):
-            yield f"{start} {json.dumps(one, ensure_ascii=False)}"
+            yield f"{start} {_quoted(one)}"
             continue
         below = list(_yaml(one, f"{indent}  "))
         if named:
@@ -186,6 +180,12 @@ def _yaml(value: Mapping[str, Any] | Sequence[Any], indent: str = "") -> Iterato
         else:  # its first line stands behind the dash
             below[0] = f"{start} {below[0].lstrip()}"
         yield from below
+
+
+def _quoted(value: object) -> str:
+    """A text or number in YAML, which takes no character that does not show."""
+    shown = json.dumps(value, ensure_ascii=False)
+    return "".join(one if one.isprintable() else f"\\U{ord(one):08x}" for one in shown)
 
 
 # The text.
@@ -277,11 +277,12 @@ def _of_backbone(backbone: TrainedOn) -> str:
 
 
 def _of_loading(recipe: Recipe, task: Task) -> str:
-    last = recipe.backbone.preset.rstrip("/").rpartition("/")[2]
-    preset = last if last in _HUB_MODELS else "path/to/backbone"
+    preset = recipe.backbone.preset
+    preset = preset if preset in _HUB_MODELS else "path/to/backbone"
     text = _plain(task.shape[1])
     return f"""\
-With this folder as `run/best`, and the backbone as a KerasHub preset, by the command line:
+With this folder as `run/best`, and the backbone as a KerasHub preset or a folder of Hugging Face's,
+by the command line:
 
 ```sh
 compacter predict --run run --set backbone.preset={preset} --text {shlex.quote(text)}

@@ -233,11 +233,16 @@ class RunWriter:
             )
 
     def write_result(
-        self, result: Result, task: Task, rows: Sequence[Row], predicted: list[str], card: str
+        self,
+        result: Result,
+        task: Task,
+        rows: Sequence[Row],
+        predicted: list[str],
+        card: Callable[[], str],
     ) -> None:
-        """Write predictions and model card, then the result, which makes the run a finished one.
+        """Write predictions, then the result, which makes the run a finished one; then the card.
 
-        A card that somebody has edited stays; one that cannot be written is done without.
+        A card that somebody has edited stays; one that cannot be made or written is done without.
 
         Raises:
             CompacterError: they cannot be written.
@@ -246,16 +251,16 @@ class RunWriter:
 
         with self._writing():
             write_predictions(self.directory, task, rows, predicted)
-            self._write_card(card)
             write_json(self.directory / runs.RESULT, result)
+            self._write_card(card)
 
-    def _write_card(self, card: str) -> None:
+    def _write_card(self, card: Callable[[], str]) -> None:
         from compacter_cli.training.card import write_card
 
         try:
-            if not write_card(self.directory / "best", card):
+            if not write_card(self.directory / "best", card()):
                 self._display.line("best/README.md was edited, and is left as it is")
-        except CompacterError as error:
+        except Exception as error:  # whatever it is, the run's result is there
             self._held.check()
             self._display.line(f"{error}; the run ends without a model card")
 
@@ -303,7 +308,12 @@ class Onlooker(RunWriter):
         pass
 
     def write_result(
-        self, result: Result, task: Task, rows: Sequence[Row], predicted: list[str], card: str
+        self,
+        result: Result,
+        task: Task,
+        rows: Sequence[Row],
+        predicted: list[str],
+        card: Callable[[], str],
     ) -> None:
         pass
 

@@ -373,9 +373,10 @@ class Session:
             scores, predicted = self._answer_test()
             epoch = self.best
             result = self._processes.of_main(lambda: self._result(epoch, scores))
-            card = self._processes.of_main(
-                lambda: card_of(self.recipe, result, read_manifest(best)["backbone"])
-            )
+
+            def card() -> str:
+                return card_of(self.recipe, result, read_manifest(best)["backbone"])
+
             self._writer.write_result(result, self.task, self.dataset.test.rows, predicted, card)
         self._writer.remove_states()
         self.display.finished(result)

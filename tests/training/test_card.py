@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from compacter_cli.adapters.adapter_file import load_adapter
@@ -5,12 +7,12 @@ from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.adapters.restoring import recipe_of_manifest
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import recipe_of
-from compacter_cli.training.card import base_model, card_of, write_card
+from compacter_cli.training.card import _yaml, base_model, card_of, write_card
 from compacter_cli.training.display import Display
 from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import read_result
 
-TRAINED_ON = {"preset": "/home/me/models/t5_base_multi", "fingerprint": "f" * 64,
+TRAINED_ON = {"preset": "t5_base_multi", "fingerprint": "f" * 64,
               "vocabulary_sha256": "a" * 64, "parameters": 222_903_552}  # fmt: skip
 
 
@@ -104,14 +106,15 @@ def test_texts_of_ones_own_end_no_code_and_free_text_has_no_labels(own_recipe):
     assert card.count("```") == 6
     assert 'pipeline_tag: "text2text-generation"' in header(card)
     assert "datasets:" not in header(card)
-    assert 'base_model: "compacter-demo-t5"' in header(card)
+    assert "base_model:" not in header(card)
+    assert "`compacter-demo-t5`" in card
 
 
 @pytest.mark.parametrize(
     ("preset", "name"),
     [
         ("flan_base_multi", "google/flan-t5-base"),
-        ("models/t5_1.1_xxl/", "google/t5-v1_1-xxl"),
+        ("models/t5_1.1_xxl/", "t5_1.1_xxl"),  # a folder may hold anything
         ("/home/me/my t5..v2", "my-t5.-v2"),
         ("demo/t5", "compacter-demo-t5"),
         ("random/tiny", "compacter-random-tiny"),
@@ -120,6 +123,24 @@ def test_texts_of_ones_own_end_no_code_and_free_text_has_no_labels(own_recipe):
 )
 def test_a_backbone_is_called_what_hubs_call_it_or_by_its_last_name(preset, name):
     assert base_model(preset) == name
+
+
+def test_a_folder_of_a_published_name_is_not_said_to_be_that(recipe):
+    backbone = recipe.backbone.model_copy(update={"preset": "/home/me/t5_base_multi"})
+    recipe = recipe.model_copy(update={"backbone": backbone})
+    card = card_of(recipe, RESULT, {**TRAINED_ON, "preset": "/home/me/t5_base_multi"})
+    assert "google-t5" not in card
+    assert "/home/me" not in card
+
+
+def test_the_metadata_holds_what_yaml_takes(recipe):
+    assert list(_yaml({"a": "é\x7f\u2028\ud800\n", "b": [1.5]})) == [
+        r'a: "é\U0000007f\U00002028\U0000d800\n"',
+        "b:",
+        "  - 1.5",
+    ]
+    card = card_of(recipe, {**RESULT, "test": scores(metrics={"accuracy": math.nan})}, TRAINED_ON)
+    assert "NaN" not in header(card)
 
 
 def test_a_card_is_written_again_unless_it_was_edited(tmp_path, recipe):
@@ -188,3 +209,13 @@ def test_no_run_ends_for_its_card(trained, tmp_path, monkeypatch):
     (said,) = [line for line in trained(tmp_path / "run") if "README" in line]
     assert said.endswith("No space left on device; the run ends without a model card")
     assert read_result(tmp_path / "run")
+
+
+def test_a_card_that_cannot_be_made_costs_no_result(trained, tmp_path, monkeypatch):
+    def broken(*_):
+        raise KeyError("majority")
+
+    monkeypatch.setattr("compacter_cli.training.card.card_of", broken)
+    assert "'majority'; the run ends without a model card" in trained(tmp_path / "run")
+    assert read_result(tmp_path / "run")
+    assert (tmp_path / "run" / "predictions.jsonl").exists()
