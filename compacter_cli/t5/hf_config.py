@@ -93,6 +93,15 @@ def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def shares_embedding(config: Mapping[str, Any]) -> bool:
+    """Whether a head that no file holds is the embedding.
+
+    transformers 5 ties all T5s, and leaves out a head that is the embedding; whether the output
+    is scaled, as that of a tied T5 is here, it says apart from this.
+    """
+    return config.get("tie_word_embeddings", True) is not False
+
+
 def config_of(
     shape: T5Shape, activation: str, dropout: float, layer_norm_epsilon: float
 ) -> dict[str, Any]:
@@ -163,7 +172,22 @@ def _check_structure(config: Mapping[str, Any]) -> None:
 
 
 def _tied(config: Mapping[str, Any]) -> bool:
+    """Whether the output is scaled and the head is the embedding, as KerasHub's tied T5 has it.
+
+    transformers 5 says `tie_word_embeddings = true` of every T5, and what it meant before is left
+    in `scale_decoder_outputs`; its MT5 has no such key and never scales.
+    """
+    if config.get("scale_decoder_outputs") is False:
+        return False
+    if config["model_type"] == "mt5" and _major(config.get("transformers_version")) >= 5:
+        return False
     return config.get("tie_word_embeddings", config["model_type"] == "t5")
+
+
+def _major(version: object) -> int:
+    """The first number of a version; 0 of what is none."""
+    first = str(version).partition(".")[0]
+    return int(first) if first.isdecimal() else 0
 
 
 def _activation(config: Mapping[str, Any]) -> tuple[str, bool]:

@@ -94,7 +94,12 @@ def _role(role: str, sublayer: str, gated: bool) -> str:
 
 
 class Weights:
-    """The weights in a directory of Hugging Face's, of a T5 of dimensions `shape`.
+    """The weights in a directory of Hugging Face's.
+
+    Args:
+        directory: where they are.
+        shape: dimensions of the T5.
+        shared: whether a head of its own that no file holds is the embedding.
 
     What the files hold is checked at once, before anything is read of it or made for it.
 
@@ -103,12 +108,14 @@ class Weights:
             those of this T5.
     """
 
-    def __init__(self, directory: Path, shape: T5Shape) -> None:
+    def __init__(self, directory: Path, shape: T5Shape, shared: bool = False) -> None:
         self._files = [_opened(path) for path in _weight_files(directory)]
         self._where = {name: file for file in self._files for name in file.shapes}
         self.shape = shape
         self._names = names_of(shape)
         self._names["embedding"] = self._embedding()
+        if shared and not shape.tied and HEAD not in self._where:
+            self._names["head"] = self._names["embedding"]
         self._check()
 
     def into(self, name: str, target: Tensor) -> None:

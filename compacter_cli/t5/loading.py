@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
 from compacter_cli.files import check_contained, read_json, size_text
 from compacter_cli.network import can_reach
+from compacter_cli.t5.hf_config import root_of, shares_embedding
 from compacter_cli.t5.shapes import (
+    CONFIG,
     DEMO_RANDOM,
     RANDOM_TINY,
     is_hugging_face_s,
@@ -200,7 +202,8 @@ def _hugging_face_s(directory: Path) -> T5Backbone:
     from compacter_cli.t5.hf_weights import Weights
     from compacter_cli.t5.placement import backbone_weights
 
-    weights = Weights(directory, shape_in(directory))
+    config = read_json(directory / CONFIG, within=root_of(directory))
+    weights = Weights(directory, shape_in(directory), shares_embedding(config))
     backbone = _empty_backbone(directory)
     for name, variable in backbone_weights(backbone).items():
         weights.into(name, variable.value.detach())

@@ -9,6 +9,7 @@ from compacter_cli.t5.hf_config import (
     config_of,
     is_hugging_face,
     root_of,
+    shares_embedding,
 )
 from compacter_cli.t5.shapes import T5Shape
 
@@ -73,6 +74,27 @@ def test_what_an_mt5_leaves_unsaid_is_as_in_its_own_class():
 
 
 @pytest.mark.parametrize(
+    ("base", "said", "tied"),
+    [
+        # Both forms of Flan's config: transformers 5 has every head tied, and scales this one not.
+        (FLAN_BASE, {"tie_word_embeddings": True, "scale_decoder_outputs": False}, False),
+        (T5_BASE, {"tie_word_embeddings": True, "scale_decoder_outputs": True}, True),
+        (MT5_BASE, {"tie_word_embeddings": True, "transformers_version": "5.24.0"}, False),
+        (MT5_BASE, {"tie_word_embeddings": True, "transformers_version": "4.57.6"}, True),
+        (MT5_BASE, {"tie_word_embeddings": True}, True),
+    ],
+)
+def test_what_transformers_5_calls_tied_is_not_always_scaled(base, said, tied):
+    assert arguments_of(base | said)["tie_embedding_weights"] is tied
+
+
+def test_a_head_that_is_not_saved_is_the_embedding_unless_the_config_unties_them():
+    assert shares_embedding(T5_BASE)
+    assert shares_embedding(FLAN_BASE | {"tie_word_embeddings": True})
+    assert not shares_embedding(FLAN_BASE)
+
+
+@pytest.mark.parametrize(
     ("said", "activation", "gated"),
     [
         ({"feed_forward_proj": "gated-silu"}, "silu", True),
@@ -102,7 +124,10 @@ def test_activations_are_hugging_faces(said, activation, gated):
         ({"feed_forward_proj": "gated-mish"}, "activation mish"),
         ({"feed_forward_proj": "sparse-relu"}, "feed_forward_proj = sparse-relu"),
         ({"pad_token_id": 3}, "pad_token_id = 3, expected 0"),
-        ({"scale_decoder_outputs": False}, "scale_decoder_outputs = False, expected True"),
+        (
+            {"tie_word_embeddings": False, "scale_decoder_outputs": True},
+            "scale_decoder_outputs = True, expected False",
+        ),
         ({"quantization_config": {"bits": 8}}, "quantized"),
     ],
 )

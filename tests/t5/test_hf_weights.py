@@ -114,6 +114,49 @@ def test_weights_and_fingerprint_are_those_of_the_preset(shared, directory, kind
     assert shape_of_backbone(loaded.keras) == shape_of_backbone(shared(kind))
 
 
+def say(place, **values):
+    path = place / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+def as_transformers_5(place):
+    """The config as transformers 5 saves it of a T5 whose output is not scaled."""
+    say(place, tie_word_embeddings=True, scale_decoder_outputs=False)
+
+
+def as_mt5_of_transformers_5(place):
+    say(place, tie_word_embeddings=True, model_type="mt5", transformers_version="5.24.0")
+
+
+@pytest.mark.parametrize("form", [as_transformers_5, as_mt5_of_transformers_5])
+def test_a_head_of_its_own_is_read_where_transformers_5_ties_all(shared, directory, form):
+    form(place := directory("gated"))
+    loaded = load_backbone(str(place))
+    assert loaded.fingerprint == fingerprint_of(backbone_weights(shared("gated")))
+    assert not shape_of_backbone(loaded.keras).tied
+
+
+@pytest.mark.parametrize("form", [as_transformers_5, as_mt5_of_transformers_5])
+def test_one_that_it_left_out_is_the_embedding_and_not_scaled(directory, form):
+    place = directory("gated")
+    tensors = tensors_in(place)
+    del tensors["lm_head.weight"]
+    rewrite(place, tensors)
+    assert "its files lack lm_head.weight" in refused(place)  # transformers 4 had it untied
+    form(place)
+    found = load_backbone(str(place)).keras
+    assert not shape_of_backbone(found).tied
+    assert torch.equal(backbone_weights(found)["head"].value, tensors["shared.weight"].T)
+
+
+def test_a_scaled_head_of_transformers_5_that_is_no_copy_is_refused(directory):
+    place = directory()
+    say(place, tie_word_embeddings=True, scale_decoder_outputs=True)
+    tensors = tensors_in(place)
+    rewrite(place, {**tensors, "lm_head.weight": tensors["shared.weight"] + 1})
+    assert "lm_head.weight is not shared.weight" in refused(place)
+
+
 def as_shards(place):
     tensors = tensors_in(place)
     (place / "model.safetensors").unlink()
