@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from compacter_cli.serving.metrics import Meters
     from compacter_cli.serving.served import Served
 
-DESCRIPTION = "Adapters on one T5, each asked by its name; what comes together is answered so."
+DESCRIPTION = (
+    "Adapters on one T5, each asked by its name; what comes together is computed together."
+)
 REFUSALS = {
     400: "The body cannot be read.",
     401: "The token is missing, or is another.",

@@ -61,7 +61,7 @@ def _of_path(path: str, item: Mapping[str, Any]) -> Iterator[str]:
         if "requestBody" in operation:
             yield f"<p>Asked with {_schema_of(operation['requestBody'])}.</p>"
         yield "<ul>"
-        for status, response in operation["responses"].items():
+        for status, response in sorted(operation["responses"].items()):
             yield f"<li>{status}: {escape(response['description'])} {_schema_of(response)}</li>"
         yield "</ul>"
 
