@@ -55,6 +55,45 @@ class Adapter:
         return self.up(self.activation(self.down(x)))
 
 
+def together(adapters: Sequence[Adapter]) -> Function | None:
+    """Adapters of one shape and activation as one, of a token each: tokens (L, k) to (L, k).
+
+    `None` where they are of several, or a projection is not one kernel.
+    """
+    projections = [(one.down, one.up) for one in adapters]
+    pairs = [_joined(each) for each in zip(*projections, strict=True)]
+    if None in pairs or len({one.activation for one in adapters}) > 1:
+        return None
+    down, up = (pair for pair in pairs if pair is not None)
+    activation = adapters[0].activation
+
+    def apply(x: Tensor) -> Tensor:
+        return up(activation(down(x[:, None])))[:, 0] + x
+
+    return apply
+
+
+def _joined(projections: Sequence[Function]) -> Function | None:
+    """Projections of one shape as one of (L, 1, k); `None` where they are not."""
+    plain = [p for p in projections if isinstance(p, Projection) and len(p.kernel) == 1]
+    if len(plain) < len(projections):
+        return None
+    kernels, biases = [p.kernel[0] for p in plain], [p.bias for p in plain]
+    if len({kernel.shape for kernel in kernels}) > 1:
+        return None
+    given = [bias for bias in biases if bias is not None]
+    if given and len(given) < len(biases):
+        return None
+    kernel = torch.stack(kernels)
+    bias = torch.stack(given)[:, None] if given else None
+
+    def apply(x: Tensor) -> Tensor:
+        y = x @ kernel.to(x.dtype)
+        return y if bias is None else y + bias.to(x.dtype)
+
+    return apply
+
+
 class Adapters:
     """The adapters among a method's layers: `bound` gives those of one forward pass.
 

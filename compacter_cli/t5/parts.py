@@ -5,7 +5,7 @@ k inputs, d outputs, H heads, D size of a head, M tokens of each head
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -140,6 +140,23 @@ class Norm(NamedTuple):
     bias: Tensor | None
     epsilon: float
     segments: tuple[tuple[int, int, Norm], ...] = ()
+
+    def by_token(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of each token of `x` (N, ..., k), in its shape."""
+        groups, done = [], 0
+        for first, end, own in self.segments:
+            groups += [(self, first - done), (own, end - first)]
+            done = end
+        groups.append((self, len(x) - done))
+
+        def each(values: Iterable[tuple[Tensor, int]]) -> Tensor:
+            return torch.cat([part.expand(count, *x.shape[1:]) for part, count in values if count])
+
+        weight = each((norm.weight, count) for norm, count in groups)
+        if all(norm.bias is None for norm, _ in groups):
+            return weight, None
+        none = torch.zeros_like(self.weight)
+        return weight, each((none if n.bias is None else n.bias, count) for n, count in groups)
 
 
 class Prompt(Protocol):
