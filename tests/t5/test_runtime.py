@@ -61,6 +61,41 @@ def test_keras_is_torch_and_float32_whatever_its_surroundings_say(tmp_path):
     assert done.stderr == ""
 
 
+@pytest.mark.slow
+def test_keras_loads_nothing_that_only_others_need_and_leaves_it_to_be_imported():
+    (before, after), _ = in_a_new_process(
+        """
+        import importlib, json, sys
+        from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+        hide_tensorflow()
+        start_keras()
+        names = ["matplotlib", "rouge_score", "sklearn"]
+        before = [name in sys.modules for name in names]
+        print(json.dumps([before, [importlib.import_module(name).__name__ for name in names]]))
+        """
+    )
+    assert before == [False, False, False]
+    assert after == ["matplotlib", "rouge_score", "sklearn"]
+
+
+def test_what_is_hidden_while_keras_loads_stays_as_it_was(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.setitem(sys.modules, "sklearn", there := SimpleNamespace())
+    monkeypatch.delitem(sys.modules, "rouge_score", raising=False)
+    with runtime._without_extras():
+        assert sys.modules["sklearn"] is there
+        assert sys.modules["rouge_score"] is None
+    assert sys.modules["sklearn"] is there
+    assert "rouge_score" not in sys.modules
+
+
+def test_in_a_process_of_others_nothing_is_hidden_from_keras(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    monkeypatch.delitem(sys.modules, "rouge_score", raising=False)
+    with runtime._without_extras():
+        assert "rouge_score" not in sys.modules
+
+
 def test_keras_on_another_backend_is_refused(keras, monkeypatch):
     monkeypatch.setattr(keras.config, "backend", lambda: "numpy")
     with pytest.raises(runtime.CompacterError, match="on torch, but keras runs on numpy") as caught:
