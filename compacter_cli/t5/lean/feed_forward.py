@@ -63,7 +63,8 @@ class ReluFeedForward(torch.autograd.Function):
         d_out = None
         if ctx.trains_out:
             d_out = passed.T @ gradient
-            d_inner = torch.ops.aten.threshold_backward(d_inner, passed, 0).mul_(ctx.scale)
+            torch.ops.aten.threshold_backward.grad_input(d_inner, passed, 0, grad_input=d_inner)
+            d_inner.mul_(ctx.scale)
         else:
             scale_(d_inner, passed, ctx.scale)
         return (
