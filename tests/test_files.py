@@ -2,6 +2,7 @@
 
 import errno
 import os
+import resource
 from contextlib import suppress
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from compacter_cli.errors import CompacterError
 from compacter_cli.files import (
     JSON_DEPTH,
+    check_space,
     new_directory,
     parse_json,
     present,
@@ -197,3 +199,16 @@ def test_a_link_is_followed_within_its_directory_only(tmp_path):
     with pytest.raises(ValueError, match="outside of its directory"):
         read_json(inside.parent / "to_outside")
     assert read_json(inside.parent / "to_outside", within=tmp_path) == 1
+
+
+def test_space_is_checked_and_nothing_of_it_stays(tmp_path):
+    check_space(tmp_path / "new", 10_000)
+    assert list((tmp_path / "new").iterdir()) == []
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            check_space(tmp_path / "new", 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "new").iterdir()) == []

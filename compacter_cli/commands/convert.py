@@ -61,10 +61,11 @@ def command(
 ) -> None:
     """Write a T5 or a trained adapter in the format of another program, in float32.
 
-    A run is folded into a plain KerasHub preset where no other format is named. What is linear can
-    be folded: full, said, lora, ia3, lphm, krona, and whatever a method trains of the backbone
-    itself. What is written is loaded again, and its logits are compared with the run's on its
-    validation rows.
+    A T5 of Hugging Face's becomes a KerasHub preset, and a preset Hugging Face's, where no format
+    is named; what is written is read again and has the same fingerprint. A run becomes a preset,
+    its adapter folded in. What is linear can be folded: full, said, lora, ia3, lphm, krona, and
+    whatever a method trains of the backbone itself. That is loaded again, too, and its logits are
+    compared with the run's on its validation rows.
 
     Another program's adapter becomes a run that evaluate and predict take: what it answers and its
     backbone come from --recipe or --set, its method out of its own files.

@@ -31,10 +31,8 @@ def write(plain: Plain, directory: Path) -> None:
     from compacter_cli.t5.placement import shape_of_backbone
 
     backbone, shape = plain.backbone, shape_of_backbone(plain.backbone)
-    config = config_of(
-        shape, backbone.activation.__name__, backbone.dropout, backbone.layer_norm_epsilon
-    )
-    write_json(directory / CONFIG, config)
+    own = {"key_value_dim": shape.key_value_dim, "activation": backbone.activation.__name__}
+    write_json(directory / CONFIG, config_of({**backbone.get_config(), **own}))
     (directory / SPIECE).write_bytes(plain.vocabulary.proto)
     spare = shape.vocabulary_size - len(plain.vocabulary)
     write_json(

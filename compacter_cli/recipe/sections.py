@@ -13,7 +13,8 @@ class BackboneSection(Section):
     """The pretrained T5."""
 
     preset: Text
-    """A KerasHub name (t5_base_multi), the directory of a preset, or demo/t5, which is shipped."""
+    """A KerasHub name (t5_base_multi), the directory of a T5 in KerasHub's or Hugging Face's files,
+    or demo/t5, which is shipped."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the computation and of frozen weights; what trains is always float32."""
 

@@ -8,12 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from compacter_cli.errors import UsageError, excerpt
-
-if TYPE_CHECKING:
-    from compacter_cli.t5.shapes import T5Shape
 
 RELATIVE_BUCKETS, RELATIVE_DISTANCE = 32, 128  # of the position bias, in KerasHub's T5
 TYPES = ("t5", "mt5")
@@ -102,20 +99,16 @@ def shares_embedding(config: Mapping[str, Any]) -> bool:
     return config.get("tie_word_embeddings", True) is not False
 
 
-def config_of(
-    shape: T5Shape, activation: str, dropout: float, layer_norm_epsilon: float
-) -> dict[str, Any]:
-    """Hugging Face's config of a T5 of dimensions `shape`.
+def config_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Hugging Face's config of the `T5Backbone` of these arguments.
 
     Args:
-        shape: its dimensions.
-        activation: the name of Keras' or KerasHub's function.
-        dropout: the rate.
-        layer_norm_epsilon: added to the variance.
+        arguments: all that `arguments_of` gives; `activation` is the name of the function.
 
     Raises:
         UsageError: Hugging Face's T5 has no such activation.
     """
+    activation = arguments["activation"].rpartition(">")[2]
     if activation not in _PROJECTIONS:
         raise UsageError(
             f"no T5 of Hugging Face's has the activation {excerpt(activation)}",
@@ -124,14 +117,14 @@ def config_of(
     return {
         "architectures": [ARCHITECTURES[0]],
         "model_type": TYPES[0],
-        **{theirs: getattr(shape, name) for name, theirs in _ARGUMENTS.items()},
-        "num_decoder_layers": shape.num_layers,
-        "feed_forward_proj": _PROJECTIONS[activation][shape.gated],
-        "dropout_rate": dropout,
-        "layer_norm_epsilon": layer_norm_epsilon,
+        **{theirs: arguments[name] for name, theirs in _ARGUMENTS.items()},
+        "num_decoder_layers": arguments["num_layers"],
+        "feed_forward_proj": _PROJECTIONS[activation][arguments["use_gated_activation"]],
+        "dropout_rate": arguments["dropout"],
+        "layer_norm_epsilon": arguments["layer_norm_epsilon"],
         "relative_attention_num_buckets": RELATIVE_BUCKETS,
         "relative_attention_max_distance": RELATIVE_DISTANCE,
-        "tie_word_embeddings": shape.tied,
+        "tie_word_embeddings": arguments["tie_embedding_weights"],
         "is_encoder_decoder": True,
         **_SPECIAL,
         "torch_dtype": "float32",

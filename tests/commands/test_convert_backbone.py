@@ -8,15 +8,20 @@ import safetensors.torch
 import torch
 from typer.testing import CliRunner
 
+from compacter_cli.adapters.manifest import read_manifest
+from compacter_cli.adapters.restoring import recipe_with
 from compacter_cli.commands.convert import convert_backbone
 from compacter_cli.commands.convert_source import Source, find_source, target_of
+from compacter_cli.commands.evaluate import evaluate
 from compacter_cli.errors import UsageError
 from compacter_cli.exchange import hf
 from compacter_cli.exchange.trained import Plain
 from compacter_cli.main import app
+from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.random_backbone import tiny_vocabulary
 from compacter_cli.t5.shapes import DEMO_PRESET, local_directory
+from compacter_cli.training.run import train
 
 
 @pytest.fixture
@@ -69,6 +74,21 @@ def test_a_preset_becomes_hugging_faces_where_no_format_is_named(tmp_path):
     assert found["parameters"] == 1_545_088
     assert (tmp_path / "made" / "spiece.model").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_an_adapter_trained_on_one_form_scores_the_same_on_the_other(keras, tmp_path):
+    convert_backbone(backbone="random/tiny", directory=tmp_path / "hf", to="hf", device="cpu")
+    convert_backbone(backbone=str(tmp_path / "hf"), directory=tmp_path / "preset", to="keras-hub")
+    sets = ["train.epochs=1", "train.warmup_steps=1", "data.max_train_samples=40"]
+    sets.append(f"backbone.preset={tmp_path / 'hf'}")
+    run = tmp_path / "run"
+    train(recipe=load_recipe("demo/smoke_compacterpp", sets), directory=run, device="cpu")
+    adapter, scores = run / "best", []
+    for form in ("hf", "preset"):
+        there = [f"backbone.preset={tmp_path / form}"]
+        recipe = recipe_with(read_manifest(adapter), adapter, there)
+        scores.append(evaluate(adapter=adapter, recipe=recipe, device="cpu")["metrics"])
+    assert scores[0] == scores[1]
 
 
 def test_what_is_given_is_recognised(hugging_face, smoke_run, tmp_path):

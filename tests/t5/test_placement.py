@@ -10,7 +10,9 @@ from compacter_cli.t5.placement import (
     SummedProjection,
     adapted_projections,
     backbone_weights,
+    empty_backbone,
     plain,
+    saved_with_one_copy,
     select,
     unwrap,
     wrap,
@@ -179,3 +181,39 @@ def test_adapted_projections_are_those_with_a_layer_to_them(tiny_backbone):
 def test_plain_leaves_a_projection_as_it_is():
     projection = keras.layers.Dense(2)
     assert plain(projection) is projection
+
+
+def of_shapes_alone(draw):
+    """An initializer that must be called for no more than shapes, while Keras infers them."""
+
+    def call(*args, **options):
+        drawn = draw(*args, **options)
+        assert drawn.is_meta
+        return drawn
+
+    return call
+
+
+def test_a_backbone_that_is_to_be_read_draws_nothing(tiny_backbone, monkeypatch):
+    given = tiny_backbone("gated", num_layers=1)
+    for kind in (keras.initializers.TruncatedNormal, keras.initializers.RandomNormal):
+        monkeypatch.setattr(kind, "__call__", of_shapes_alone(kind.__call__))
+    config = {key: value for key, value in given.get_config().items() if key != "name"}
+    made = backbone_weights(empty_backbone(**config))
+    wanted = backbone_weights(given)
+    assert {n: v.shape for n, v in made.items()} == {n: v.shape for n, v in wanted.items()}
+    for name, variable in made.items():
+        variable.assign(wanted[name].value)
+        assert variable.value.equal(wanted[name].value)
+
+
+def test_the_embedding_is_saved_as_the_arrays_it_is(tiny_backbone):
+    backbone, store = tiny_backbone("gated", num_layers=1), {}
+    embedding = backbone.token_embedding
+    with saved_with_one_copy(backbone):
+        embedding.save_own_variables(store)
+    for array, variable in zip(
+        store.values(), (embedding.embeddings, embedding.reverse_embeddings), strict=True
+    ):
+        assert array.ctypes.data == variable.value.data_ptr()
+    assert "save_own_variables" not in vars(embedding)
