@@ -14,7 +14,8 @@ from compacter_cli.commands.options import (
     UseOption,
     WhichOption,
 )
-from compacter_cli.serving.limits import TEXTS, Limits
+from compacter_cli.errors import UsageError, excerpt
+from compacter_cli.serving.limits import NAME, TEXTS, Limits
 
 if TYPE_CHECKING:
     import socket
@@ -83,6 +84,10 @@ def command(
     chosen = {
         name: chosen_of(run, which, set_ or []) for name, run in runs_of(None, adapter).items()
     }
+    if too_long := [name for name in chosen if len(name) > NAME]:
+        raise UsageError(
+            f"--adapter {excerpt(too_long[0])}: expected a name of at most {NAME} characters"
+        )
     token = read_token(token_file)
     check_preset(next(iter(chosen.values())).recipe.backbone.preset, offline)
     with listening_at(host, port) as listening:

@@ -22,6 +22,7 @@ from compacter_cli.adapters.adapter_file import (
     manifest_of,
     save_adapter,
 )
+from compacter_cli.adapters.card_file import signed
 from compacter_cli.errors import CompacterError
 from compacter_cli.t5.loading import fingerprint_of, load_backbone
 from compacter_cli.t5.shapes import T5Shape
@@ -765,3 +766,12 @@ def test_what_a_manifest_says_reaches_no_terminal_and_is_cut(adapter):
 def test_a_path_that_is_too_long_is_an_error_of_one_line():
     with pytest.raises(CompacterError):
         load_adapter("x" * 5_000)
+
+
+def test_of_cards_only_an_edited_one_outlives_the_weights_it_tells_of(adapter):
+    card = adapter / "README.md"
+    for text, stays in ((signed("text"), False), ("mine", True), ("", True), ("x" * 1_000_001, 0)):
+        card.write_text(text)
+        save(adapter, seed=1)
+        assert card.exists() == stays
+        load_adapter(adapter)

@@ -79,6 +79,14 @@ def test_what_names_no_run_exits_2(given, said):
     assert said in assert_one_line(call(*given), 2)
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("x" * 201, "at most 200 characters"), ("\udcff", "expected UTF-8")],
+)
+def test_a_name_that_nobody_could_ask_by_exits_2(smoke_run, name, said):
+    assert said in assert_one_line(call("--adapter", f"{name}={smoke_run}"), 2)
+
+
 def test_a_damaged_manifest_exits_1(smoke_run, tmp_path):
     run = shutil.copytree(smoke_run, tmp_path / "run")
     path = run / "best" / "adapter.json"

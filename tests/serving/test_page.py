@@ -55,6 +55,13 @@ def test_the_script_finds_what_it_looks_for():
     assert labelled == {"token", "adapter"}
 
 
+def test_while_an_answer_is_awaited_no_other_adapter_is_chosen():
+    script = between("script", try_page())
+    (asking,) = re.findall(r"async function ask\(\) \{(.*?)\n\}", script, re.DOTALL)
+    changes = re.findall(r'part\("adapter"\)\.disabled = .* = (\w+);', asking)
+    assert changes == ["true", "false"]
+
+
 def test_the_policy_lets_the_pages_own_script_and_style_run_alone():
     page = try_page()
     directives = dict(part.strip().split(" ", 1) for part in policy(page).split(";"))
