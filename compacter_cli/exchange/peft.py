@@ -48,6 +48,7 @@ SAFE, PICKLED = "adapter_model.safetensors", "adapter_model.bin"
 MODEL = "base_model.model."
 HEAD = ["lm_head"]
 PROMPT = "prompt_embeddings"
+GATE = ".wi_1.ia3_l"  # IA3's factors of a gated T5 where nobody says which modules are scaled
 
 ABOUT = (  # what says where an adapter is from, and what for
     "peft_type", "base_model_name_or_path", "revision", "task_type", "inference_mode",
@@ -96,7 +97,10 @@ def read(directory: Path, recipe: Recipe, backbone: Backbone) -> T5Model:
     adapter = read_foreign(directory, LIBRARY, (SAFE, PICKLED), shape)
     if isinstance(recipe.method, PromptTuning):
         adapter = _of_encoder(adapter, recipe.method.length)
-    return model_of(adapter, recipe, backbone, partial(counterpart, shape=shape))
+    if isinstance(recipe.method, IA3):
+        adapter = _on_inner(adapter)
+    names = partial(counterpart, shape=shape, model=_model(recipe.method))
+    return model_of(adapter, recipe, backbone, names)
 
 
 def write(trained: Trained, directory: Path) -> AdapterWritten:
@@ -109,7 +113,7 @@ def write(trained: Trained, directory: Path) -> AdapterWritten:
 
     model, recipe = trained.model, trained.recipe
     config = config_of(recipe.method, model.shape)
-    names = partial(counterpart, shape=model.shape)
+    names = partial(counterpart, shape=model.shape, model=_model(recipe.method))
     tensors = counterparts(model.trained_tensors(), names)
     write_durably(directory / SAFE, safetensors.torch.save(tensors, {"format": "pt"}))
     about = {
@@ -189,10 +193,11 @@ def _changed(adapter: Foreign, shape: T5Shape) -> list[str]:
 def _ia3(adapter: Foreign, shape: T5Shape) -> dict[str, Any]:
     check_config(adapter, adapter.config, {}, (*ABOUT, "feedforward_modules", "init_ia3_weights"))
     inner = adapter.config.get("feedforward_modules")
-    if inner not in ("wo", ["wo"]):
+    on_gate = any(name.endswith(GATE) for name in adapter.tensors)
+    if inner not in ("wo", ["wo"]) and not (on_gate and inner in ([], None)):
         raise adapter.refused(
-            f"feedforward_modules = {excerpt(inner)}: only factors on what wo is given have a "
-            "counterpart"
+            f"feedforward_modules = {excerpt(inner)}: only factors on what wo is given, or on what "
+            "wi_1 gives, have a counterpart"
         )
     return {"name": "ia3"}
 
@@ -213,6 +218,16 @@ def _of_encoder(adapter: Foreign, length: int) -> Foreign:
     if PROMPT in tensors and adapter.config.get("num_transformer_submodules") == 2:
         tensors[PROMPT] = tensors[PROMPT][:length]
     return replace(adapter, tensors=tensors)
+
+
+def _on_inner(adapter: Foreign) -> Foreign:
+    """Factors on what `wi_1` gives as what they are, too: factors on the product `wo` is given."""
+
+    def place(name: str) -> str:
+        there = name.replace(GATE, ".wo.ia3_l")
+        return name if there in adapter.tensors else there
+
+    return replace(adapter, tensors={place(name): t for name, t in adapter.tensors.items()})
 
 
 def config_of(method: Method, shape: T5Shape) -> dict[str, Any]:
@@ -250,15 +265,20 @@ def config_of(method: Method, shape: T5Shape) -> dict[str, Any]:
     )
 
 
-def counterpart(name: str, *, shape: T5Shape) -> Counterpart:
+def _model(method: Method) -> str:
+    """How names of the T5's modules begin: what adds layers to it is a module around it."""
+    return "base_model." if isinstance(method, PromptTuning) else MODEL
+
+
+def counterpart(name: str, *, shape: T5Shape, model: str = MODEL) -> Counterpart:
     """The library's tensor of a trained one of ours, by structural name."""
     if name == "prompt.prompt":
         return Counterpart(PROMPT)
     if name == "head":
         # One of a tied embedding is a copy of that, and as it is.
-        return Counterpart(f"{MODEL}lm_head.weight", "same" if shape.tied else "transposed")
+        return Counterpart(f"{model}lm_head.weight", "same" if shape.tied else "transposed")
     site, kind, part = name.rsplit(".", 2)
-    module = f"{MODEL}{module_of(site.replace('.inner', '.output'), shape)}"
+    module = f"{model}{module_of(site.replace('.inner', '.output'), shape)}"
     if kind == "delta":
         return Counterpart(f"{module}.lora_{part}.weight", "transposed")
     # Inner elements are scaled before the output projection, whose inputs are a row's.

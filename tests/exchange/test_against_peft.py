@@ -21,6 +21,8 @@ OURS = {
     "ia3, untied head": ("gated", {"name": "ia3", "train_output_layer": True}),
     "ia3": ("v1_0", {"name": "ia3"}),
     "prompt": ("gated", {"name": "prompt_r", "length": 5}),
+    "prompt, tied head": ("v1_0", {"name": "prompt_r", "train_output_layer": True}),
+    "prompt, untied head": ("gated", {"name": "prompt_r", "train_output_layer": True}),
     "prompt from tokens": ("v1_0", {"name": "prompt_t", "length": 3}),
 }
 
@@ -57,6 +59,7 @@ def test_from_pretrained_computes_ours(peft, trained, hugging_face, token_batch,
 
 def theirs(peft):
     prompt = {"task_type": "SEQ_2_SEQ_LM", "num_virtual_tokens": 4}
+    with_head = peft.PromptTuningConfig(**prompt, modules_to_save=["lm_head"])
     everything = {"target_modules": "all-linear", "r": 3}
     return {
         "lora": ("v1_0", peft.LoraConfig(target_modules=["q", "v"], r=4, lora_alpha=7)),
@@ -69,10 +72,16 @@ def theirs(peft):
         ),
         "prompt of two": ("v1_0", peft.PromptTuningConfig(**prompt)),
         "prompt of one": ("gated", peft.PromptTuningConfig(**prompt, num_transformer_submodules=1)),
+        "prompt and head": (
+            "gated",
+            peft.PromptTuningConfig(**prompt, modules_to_save=["lm_head"]),
+        ),
+        "ia3 on the gate's side": ("gated", peft.IA3Config(target_modules=["k", "v", "wi_1"])),
     }
 
 
 CASES = ["lora", "regex", "all-linear", "head", "ia3", "prompt of two", "prompt of one"]
+CASES += ["prompt and head", "ia3 on the gate's side"]
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -19,6 +19,7 @@ OURS = {
     "lora and a tied head": ("v1_0", {"name": "lora", "train_output_layer": True}),
     "ia3 and a head": ("gated", {"name": "ia3", "train_output_layer": True}),
     "prompt": ("v1_0", {"name": "prompt_r", "length": 5}),
+    "prompt and a head": ("gated", {"name": "prompt_t", "length": 2, "train_output_layer": True}),
 }
 TINY = T5Shape(64, 32, 48, 1, 4, 8)
 LAYERS = ("encoder.block.0.layer.0.SelfAttention", "decoder.block.0.layer.0.SelfAttention")
@@ -44,7 +45,7 @@ def test_there_and_back_are_the_same_bits(trained, said, tmp_path, case):
     kind, method = OURS[case]
     given = trained(kind, **method)
     peft.write(given, tmp_path)
-    recipe = peft.recipe_of(tmp_path, None, said(kind))
+    recipe = peft.recipe_of(tmp_path, None, [*said(kind), f"method.name={method['name']}"])
     assert recipe.method.settings() == given.recipe.method.settings()
     before = given.model.trained_tensors()
     again = peft.read(tmp_path, recipe, given.backbone).trained_tensors()
@@ -77,6 +78,43 @@ def test_factors_of_ia3_are_columns_and_a_row(trained, tmp_path):
     assert torch.equal(wo, ours[None])
     key = found["base_model.model.decoder.block.0.layer.1.EncDecAttention.k.ia3_l"]
     assert tuple(key.shape) == (32, 1)
+
+
+def test_a_head_beside_a_prompt_has_the_name_of_prompt_learning(trained, tmp_path):
+    peft.write(trained("gated", name="prompt_r", train_output_layer=True), tmp_path)
+    found = safetensors.torch.load_file(tmp_path / peft.SAFE)
+    assert found.keys() == {"prompt_embeddings", "base_model.lm_head.weight"}
+
+
+def on_wi_1(place, feedforward_modules=(), keep=False):
+    """IA3's factors as peft saves them of a gated T5 whose modules nobody named."""
+    tensors = safetensors.torch.load_file(place / peft.SAFE)
+    for name in [name for name in tensors if ".wo." in name]:
+        factors = tensors[name] if keep else tensors.pop(name)
+        tensors[name.replace(".wo.", ".wi_1.")] = factors.T.clone()
+    safetensors.torch.save_file(tensors, place / peft.SAFE)
+    config = json.loads((place / CONFIG).read_text())
+    said = {"target_modules": ["k", "v", "wi_1"], "feedforward_modules": list(feedforward_modules)}
+    (place / CONFIG).write_text(json.dumps({**config, **said}))
+
+
+def test_factors_on_what_the_gate_gives_are_those_on_the_product(trained, said, tmp_path):
+    peft.write(given := trained("gated", name="ia3"), tmp_path)
+    on_wi_1(tmp_path)
+    recipe = peft.recipe_of(tmp_path, None, said("gated"))
+    found = peft.read(tmp_path, recipe, given.backbone).trained_tensors()
+    assert all(torch.equal(found[name], t) for name, t in given.model.trained_tensors().items())
+
+
+def test_factors_on_both_or_on_what_the_gate_is_given_are_refused(trained, said, tmp_path):
+    peft.write(given := trained("gated", name="ia3"), tmp_path)
+    on_wi_1(tmp_path, ["wo"], keep=True)
+    recipe = peft.recipe_of(tmp_path, None, said("gated"))
+    with pytest.raises(CompacterError, match=r"wi_1\.ia3_l has no counterpart"):
+        peft.read(tmp_path, recipe, given.backbone)
+    on_wi_1(tmp_path, ["wi_1"])
+    with pytest.raises(UsageError, match="feedforward_modules = "):
+        peft.recipe_of(tmp_path, None, said("gated"))
 
 
 def test_what_has_a_lora_is_seen_from_the_tensors():
