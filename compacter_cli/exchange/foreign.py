@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.files import JSON_BYTES, json_text, read_json, write_durably
+from compacter_cli.t5.hf_config import root_of
 
 if TYPE_CHECKING:
     import torch
@@ -85,7 +86,7 @@ def read_foreign(directory: Path, library: str, files: Sequence[str], shape: T5S
         CompacterError: a file is missing, damaged or too large, or a weight is not finite.
     """
     try:
-        config = read_json(directory / CONFIG)
+        config = read_json(directory / CONFIG, within=root_of(directory))
         if not isinstance(config, dict):
             raise ValueError("it is no table")
     except (OSError, ValueError) as error:
@@ -113,7 +114,7 @@ def read_weights(directory: Path, files: Sequence[str], shape: T5Shape) -> dict[
     if path is None:
         return None
     try:
-        tensors = read_tensor_file(path, 4 * shape.parameters() + JSON_BYTES)
+        tensors = read_tensor_file(path, 4 * shape.parameters() + JSON_BYTES, root_of(directory))
         return float32_tensors(tensors)
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error

@@ -38,8 +38,10 @@ def read_tensors(data: bytes, file: object) -> dict[str, Tensor]:
     return tensors
 
 
-def read_tensor_file(path: Path, limit: int) -> dict[str, Tensor]:
+def read_tensor_file(path: Path, limit: int, within: Path | None = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file, or of one of `torch.save`, by name, of any floating dtype.
+
+    A link may lead to what lies in `within`, of `path`'s own directory where that is not given.
 
     Raises:
         OSError: it is not there, or cannot be read.
@@ -50,7 +52,7 @@ def read_tensor_file(path: Path, limit: int) -> dict[str, Tensor]:
     from compacter_cli.errors import excerpt
     from compacter_cli.files import read_file
 
-    data = read_file(path, limit)
+    data = read_file(path, limit, within)
     try:
         found = _unpickled(data, limit) if path.suffix == ".bin" else safetensors.torch.load(data)
     except Exception as error:  # whatever a damaged or hostile file comes to

@@ -49,6 +49,24 @@ def test_halves_are_read_exactly(read, tmp_path, dtype):
     assert torch.equal(read().tensors["b"], value.float())
 
 
+def test_a_snapshot_of_the_cache_is_read_through_its_links_and_no_others(tmp_path):
+    kept = tmp_path / "models--somebody--lora"
+    place = kept / "snapshots" / "abc"
+    place.mkdir(parents=True)
+    (kept / "blobs").mkdir()
+    (kept / "blobs" / "0").write_text('{"a": 1}')
+    safetensors.torch.save_file({"b": torch.ones(2)}, kept / "blobs" / "1")
+    (place / CONFIG).symlink_to("../../blobs/0")
+    (place / FILES[0]).symlink_to("../../blobs/1")
+    found = read_foreign(place, "a library", FILES, TINY)
+    assert (found.config, list(found.tensors)) == ({"a": 1}, ["b"])
+    (kept / "blobs" / "1").rename(tmp_path / "elsewhere")
+    (place / FILES[0]).unlink()
+    (place / FILES[0]).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CompacterError, match="it is a link to"):
+        read_foreign(place, "a library", FILES, TINY)
+
+
 def test_a_pickle_with_code_is_refused_and_not_run(read, tmp_path):
     class Bad:
         def __reduce__(self):
