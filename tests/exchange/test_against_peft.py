@@ -72,10 +72,7 @@ def theirs(peft):
         ),
         "prompt of two": ("v1_0", peft.PromptTuningConfig(**prompt)),
         "prompt of one": ("gated", peft.PromptTuningConfig(**prompt, num_transformer_submodules=1)),
-        "prompt and head": (
-            "gated",
-            peft.PromptTuningConfig(**prompt, modules_to_save=["lm_head"]),
-        ),
+        "prompt and head": ("gated", with_head),
         "ia3 on the gate's side": ("gated", peft.IA3Config(target_modules=["k", "v", "wi_1"])),
     }
 
