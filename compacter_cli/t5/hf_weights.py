@@ -215,7 +215,7 @@ class SafetensorsFile:
         except safetensors.SafetensorError as error:
             raise ValueError(f"{path.name} is damaged: {excerpt(str(error), 200)}") from error
         for name, kind in kinds.items():
-            if kind not in ("F32", "F16", "BF16", "F64"):
+            if kind not in ("F32", "F16", "BF16"):  # which float32 holds exactly
                 raise ValueError(f"{path.name} holds {excerpt(name)} as {kind}")
 
     def rows(self, name: str, first: int, last: int) -> Tensor:
@@ -230,14 +230,19 @@ class TorchFile:
     """A file that `torch.save` wrote, of tensors alone. `shapes` are those of them by name."""
 
     def __init__(self, path: Path) -> None:
+        import torch
+
         self.path = path
         self.shapes = {}
-        tensors = self._tensors()
+        tensors, exact = self._tensors(), (torch.float32, torch.float16, torch.bfloat16)
         if not isinstance(tensors, dict):
             raise ValueError(f"{path.name} holds no table of tensors")
         for name, tensor in tensors.items():
             if not isinstance(name, str) or not getattr(tensor, "is_floating_point", bool)():
                 raise ValueError(f"{path.name} holds {excerpt(name)}, which is no tensor of floats")
+            if tensor.dtype not in exact:
+                kind = str(tensor.dtype).removeprefix("torch.")
+                raise ValueError(f"{path.name} holds {excerpt(name)} as {kind}")
             self.shapes[name] = tuple(tensor.shape)
 
     def rows(self, name: str, first: int, last: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The same T5 in KerasHub's files and in Hugging Face's of every kind; damage and more refused."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -211,6 +212,17 @@ def test_half_the_precision_is_read_as_it_is(directory, dtype):
     found = backbone_weights(load_backbone(str(place)).keras)["encoder.0.self_attention.query"]
     wanted = tensors["encoder.block.0.layer.0.SelfAttention.q.weight"].T.float()
     assert torch.equal(found.value, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float8_e4m3fn])
+@pytest.mark.parametrize("form", [lambda place: None, as_torch])
+def test_what_float32_would_round_or_only_scales_explain_is_refused(directory, dtype, form):
+    place = directory()
+    tensors = tensors_in(place)
+    rewrite(place, {**tensors, "shared.weight": tensors["shared.weight"].to(dtype)})
+    form(place)
+    kinds = {torch.float64: "F64|float64", torch.float8_e4m3fn: "F8_E4M3|float8_e4m3fn"}
+    assert re.search(f"holds shared.weight as ({kinds[dtype]})", refused(place))
 
 
 def test_a_snapshot_of_the_cache_is_read_through_its_links(directory, tmp_path):
