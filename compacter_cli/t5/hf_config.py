@@ -51,6 +51,30 @@ _PROJECTIONS = {
     "gelu": ("gelu", "gated-gelu_python"),
     "silu": ("silu", "gated-silu"),
 }
+# What changes no logit: where a config is from, training, and how answers are searched for, which
+# is this program's own. Whatever else a config says might, and is refused.
+_INERT = frozenset(
+    """
+    _attn_implementation _attn_implementation_autoset _commit_hash _name_or_path add_cross_attention
+    attn_implementation bad_words_ids begin_suppress_tokens bos_token_id chunk_size_feed_forward
+    classifier_dropout cross_attention_hidden_size diversity_penalty do_sample dtype early_stopping
+    encoder_no_repeat_ngram_size exponential_decay_length_penalty experts_implementation
+    finetuning_task forced_bos_token_id forced_eos_token_id gradient_checkpointing id2label
+    initializer_factor is_decoder is_encoder_decoder label2id length_penalty max_length
+    max_new_tokens max_position_embeddings min_length n_positions no_repeat_ngram_size
+    num_beam_groups num_beams num_labels num_return_sequences output_attentions
+    output_hidden_states output_past output_scores prefix problem_type remove_invalid_values
+    repetition_penalty return_dict return_dict_in_generate sep_token_id suppress_tokens
+    task_specific_params temperature tf_legacy_loss tokenizer_class top_k top_p
+    torch_dtype torchscript transformers_version typical_p use_bfloat16 use_cache xla_device
+""".split()
+)
+_READ = {
+    "model_type", "architectures", "quantization_config", "num_decoder_layers", "dropout_rate",
+    "layer_norm_epsilon", "feed_forward_proj", "dense_act_fn", "is_gated_act",
+    "tie_word_embeddings", "scale_decoder_outputs", "relative_attention_num_buckets",
+    "relative_attention_max_distance", "tie_encoder_decoder",
+}  # fmt: skip
 _SPECIAL = {"pad_token_id": 0, "eos_token_id": 1, "decoder_start_token_id": 0}
 
 
@@ -79,6 +103,7 @@ def arguments_of(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     _check_kind(config)
     _check_structure(config)
+    _check_keys(config)
     activation, gated = _activation(config)
     return {
         **{name: config[theirs] for name, theirs in _ARGUMENTS.items()},
@@ -156,12 +181,23 @@ def _check_structure(config: Mapping[str, Any]) -> None:
         "relative_attention_num_buckets": RELATIVE_BUCKETS,
         "relative_attention_max_distance": RELATIVE_DISTANCE,
         "scale_decoder_outputs": _tied(config),
+        "tie_encoder_decoder": False,
         **_SPECIAL,
     }
     for name, wanted in fixed.items():
         found = config.get(name)
         if found is not None and found != wanted:
             raise _unfit(f"{name} = {excerpt(found)}, expected {wanted}")
+
+
+def _check_keys(config: Mapping[str, Any]) -> None:
+    """Refuse what a config says beyond what is read here or changes nothing."""
+    known = _INERT | _READ | {*_ARGUMENTS.values(), *_SPECIAL}
+    for key, value in config.items():
+        if key == "auto_map":
+            raise _unfit("auto_map: a model whose code lies beside it, which is never run here")
+        if key not in known and value not in (None, {}, []):
+            raise _unfit(f"{excerpt(key)} = {excerpt(value)}, which no T5 that is known here has")
 
 
 def _tied(config: Mapping[str, Any]) -> bool:

@@ -128,11 +128,22 @@ def test_activations_are_hugging_faces(said, activation, gated):
             "scale_decoder_outputs = True, expected False",
         ),
         ({"quantization_config": {"bits": 8}}, "quantized"),
+        ({"tie_encoder_decoder": True}, "tie_encoder_decoder = True, expected False"),
+        ({"auto_map": {"AutoModel": "mine.T5"}}, "auto_map: a model whose code lies beside it"),
+        ({"use_rotary": True}, "use_rotary = True, which no T5"),
+        ({"output_bias": False}, "output_bias = False, which no T5"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_the_reason(said, reason):
     with pytest.raises(UsageError, match=reason):
         arguments_of(T5_BASE | said)
+
+
+def test_what_changes_no_logit_is_passed_over():
+    inert = {"_name_or_path": "here", "torch_dtype": "bfloat16", "dtype": "float32"}
+    inert |= {"n_positions": 512, "use_cache": True, "num_beams": 4, "output_past": True}
+    inert |= {"transformers_version": "4.23.1", "initializer_factor": 1.0, "pruned_heads": {}}
+    assert arguments_of(T5_BASE | inert) == arguments_of(T5_BASE)
 
 
 @pytest.mark.parametrize("lacking", ["d_kv", "vocab_size", "num_layers"])
