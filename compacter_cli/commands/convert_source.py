@@ -45,7 +45,7 @@ def find_source(given: str, which: str = "best") -> Source:
     if is_run(directory):
         return Source("compacter", str(adapter_of_run(directory, which)))
     if form := format_of(directory):
-        return Source(form, given)
+        return Source(form, str(directory))
     if not directory.is_dir():
         shape_of(given)  # which knows what those mean who write a name
     raise UsageError(
