@@ -8,13 +8,16 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
+from compacter_cli.errors import excerpt
 from compacter_cli.files import read_json
 
 BYTES = 64_000_000  # mT5's has 16 MB
 _SENTINEL = re.compile(r"<extra_id_\d+>")
+_OWN = ("<pad>", "</s>", "<unk>")
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
@@ -46,6 +49,7 @@ def _serialized(saved: dict[str, Any]) -> bytes:
     trainer.pad_id, trainer.eos_id, trainer.unk_id, trainer.bos_id = 0, 1, 2, -1
     trainer.pad_piece, trainer.eos_piece, trainer.unk_piece = (text for text, _ in pieces[:3])
     trainer.byte_fallback = bool(saved["model"].get("byte_fallback"))
+    _check_splitting(saved.get("pre_tokenizer"))
     normalizer = model.normalizer_spec
     normalizer.precompiled_charsmap = _charsmap(saved.get("normalizer"))
     normalizer.add_dummy_prefix = normalizer.remove_extra_whitespaces = True
@@ -76,6 +80,50 @@ def _kind(number: int, text: str) -> int:
     return 6 if _BYTE.fullmatch(text) else 1
 
 
+def _is_usual(step: dict[str, Any]) -> bool:
+    """Whether a step of normalizing is the table's, or what SentencePiece does anyway."""
+    if step["type"] == "Replace":
+        return step.get("pattern") == {"Regex": " {2,}"} and step.get("content") in (" ", "▁")
+    return step["type"] in ("Precompiled", "Strip")
+
+
+def _check_splitting(splitter: dict[str, Any] | None) -> None:
+    """Refuse what splits texts in another way than at spaces, which are put before the first."""
+    if splitter is None:
+        return
+    for step in splitter["pretokenizers"] if splitter["type"] == "Sequence" else [splitter]:
+        first = step.get("prepend_scheme", "always") == "always"
+        first = first and step.get("add_prefix_space", True) is True
+        mark = step.get("replacement", "▁") == "▁"
+        if step["type"] not in ("WhitespaceSplit", "Metaspace") or not (first and mark):
+            raise ValueError(f"it splits texts by {excerpt(step)}")
+
+
+def check_added(directory: Path, root: Path, pieces: Container[str]) -> None:
+    """Refuse tokens that were added to the vocabulary's `pieces`: they would be lost.
+
+    Sentinels and what stands for padding, the end and the unknown are T5's own.
+
+    Raises:
+        OSError, ValueError: there are others, or a file of them cannot be read.
+    """
+    for name in _added_tokens(directory, root):
+        if name not in pieces and name not in _OWN and not _SENTINEL.fullmatch(name):
+            raise ValueError(
+                f"the token {excerpt(name)} was added to its vocabulary, which has no piece of it"
+            )
+
+
+def _added_tokens(directory: Path, root: Path) -> Iterator[str]:
+    """The tokens in added_tokens.json, and those beside the pieces in tokenizer.json."""
+    added, table = directory / "added_tokens.json", directory / "tokenizer.json"
+    if added.exists():
+        yield from map(str, read_json(added, within=root))
+    if table.exists():
+        entries = read_json(table, BYTES, root).get("added_tokens") or []
+        yield from (str(entry["content"]) for entry in entries)
+
+
 def _charsmap(normalizer: dict[str, Any] | None) -> bytes:
     """The table of what is normalized; empty where there is none.
 
@@ -87,7 +135,7 @@ def _charsmap(normalizer: dict[str, Any] | None) -> bytes:
     tables = [
         base64.b64decode(s["precompiled_charsmap"]) for s in steps if s["type"] == "Precompiled"
     ]
-    others = {s["type"] for s in steps} - {"Precompiled", "Strip", "Replace"}
+    others = {str(s["type"]) for s in steps if not _is_usual(s)}
     if others or len(tables) > 1:
         raise ValueError(f"it normalizes by {', '.join(sorted(others)) or 'two tables'}")
     return tables[0] if tables else b""

@@ -8,7 +8,7 @@ from pathlib import Path
 from compacter_cli.errors import MissingResourceError, UsageError, excerpt
 from compacter_cli.files import read_file, read_json
 from compacter_cli.t5.hf_config import root_of
-from compacter_cli.t5.hf_vocabulary import proto_of
+from compacter_cli.t5.hf_vocabulary import check_added, proto_of
 from compacter_cli.t5.shapes import is_hugging_face_s
 
 PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
@@ -44,6 +44,12 @@ class Vocabulary:
 
     def __len__(self) -> int:
         return self._pieces.get_piece_size()
+
+    def __contains__(self, piece: object) -> bool:
+        return isinstance(piece, str) and self._text(piece) == piece
+
+    def _text(self, piece: str) -> str:
+        return self._pieces.id_to_piece(self._pieces.piece_to_id(piece))
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each of `texts`, without an end token."""
@@ -92,7 +98,10 @@ def read_vocabulary(directory: str | PathLike[str]) -> Vocabulary:
     try:
         root = root_of(directory)
         proto = proto_of(path, root) if path.name == TABLE else None
-        return Vocabulary(proto or read_file(path, VOCABULARY_BYTES, root))
+        found = Vocabulary(proto or read_file(path, VOCABULARY_BYTES, root))
+        if hugging_face:
+            check_added(directory, root, found)
+        return found
     except (OSError, ValueError, UsageError) as error:
         raise UsageError(f"{path}: {error}") from error
 

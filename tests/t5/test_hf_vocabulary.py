@@ -66,11 +66,38 @@ def test_the_model_itself_comes_first(table, directory):
         ({"model": {"type": "Unigram", "unk_id": 2, "vocab": [["a"]]}}, "no T5's tokenizer"),
         ({"normalizer": {"type": "Lowercase"}}, "normalizes by Lowercase"),
         ({"model": []}, "no T5's tokenizer"),
+        (
+            {"normalizer": {"type": "Replace", "pattern": {"String": "a"}, "content": "b"}},
+            "normalizes by Replace",
+        ),
+        ({"pre_tokenizer": {"type": "ByteLevel"}}, "it splits texts by .*ByteLevel"),
+        ({"pre_tokenizer": {"type": "Metaspace", "prepend_scheme": "first"}}, "splits texts by"),
+        ({"added_tokens": [{"id": 128, "content": "[SEP]"}]}, r"the token \[SEP\] was added"),
     ],
 )
 def test_what_is_no_t5s_is_refused_with_the_reason(table, directory, change, reason):
     with pytest.raises(UsageError, match=reason):
         read_vocabulary(directory(tokenizer=table | change))
+
+
+def test_what_a_t5s_splits_and_adds_is_taken(table, directory):
+    steps = [{"type": "WhitespaceSplit"}, {"type": "Metaspace", "prepend_scheme": "always"}]
+    spaces = {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"}
+    more = {
+        "normalizer": {"type": "Sequence", "normalizers": [table["normalizer"], spaces]},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
+        "added_tokens": [{"content": "</s>"}, {"content": "<extra_id_7>"}],
+    }
+    found = read_vocabulary(directory(tokenizer=table | more))
+    assert found.sha256 == read_vocabulary(directory(tokenizer=table)).sha256
+
+
+def test_tokens_added_beside_the_model_itself_are_not_lost_in_silence(directory):
+    place = directory(added_tokens={"<extra_id_99>": 128, "<table>": 129})
+    (place / "spiece.model").write_bytes(tiny_vocabulary().proto)
+    with pytest.raises(UsageError, match="the token <table> was added to its vocabulary"):
+        read_vocabulary(place)
+    assert len(read_vocabulary(directory(added_tokens={"<extra_id_99>": 128, "<pad>": 0})))
 
 
 def test_a_tokenizer_of_bytes_is_named(directory):
