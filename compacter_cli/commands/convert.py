@@ -177,7 +177,6 @@ def convert_backbone(
         CompacterError: it is damaged, or cannot be written.
     """
     from compacter_cli.exchange.rewriting import write_again
-    from compacter_cli.files import new_directory, writing
     from compacter_cli.t5.runtime import on_device
 
     directory = Path(directory)
@@ -185,8 +184,8 @@ def convert_backbone(
     if write is None:
         raise UsageError(f"--to {to} holds adapters: {backbone} is a T5", "choose another --to")
     check_directory(directory)
-    with on_device(device), writing(directory), new_directory(directory) as fresh:
-        written = write_again(backbone, fresh, write)
+    with on_device(device):
+        written = write_again(backbone, directory, write)
     return {"to": to, "directory": str(directory), "backbone": backbone, **written}
 
 

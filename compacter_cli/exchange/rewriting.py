@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.exchange.trained import Plain
+from compacter_cli.files import new_directory, writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,8 @@ def write_again(
 ) -> BackboneWritten:
     """Write a backbone by a format's `write`, and read it again: every weight must be the same.
 
-    One of the two is in memory at a time.
+    One of the two is in memory at a time. `directory` is new or empty, and on an error left as it
+    was.
 
     Raises:
         MissingResourceError: the backbone is not there.
@@ -32,16 +34,17 @@ def write_again(
     loaded = load_backbone(preset)
     shape, fingerprint = shape_of_backbone(loaded.keras), loaded.fingerprint
     vocabulary = loaded.vocabulary
-    write(Plain(loaded.keras, vocabulary), directory)
-    del loaded
-    gc.collect()  # Keras' layers know each other in circles
-    again = load_backbone(str(directory))
-    if (again.fingerprint, again.vocabulary.sha256) != (fingerprint, vocabulary.sha256):
-        raise CompacterError(
-            f"what was written of {preset} is not what was read: fingerprint "
-            f"{again.fingerprint[:12]}…, expected {fingerprint[:12]}…",
-            "the disk may be failing: try another directory",
-        )
+    with writing(directory), new_directory(directory) as fresh:
+        write(Plain(loaded.keras, vocabulary), fresh)
+        del loaded
+        gc.collect()  # Keras' layers know each other in circles
+        again = load_backbone(str(fresh))
+        if (again.fingerprint, again.vocabulary.sha256) != (fingerprint, vocabulary.sha256):
+            raise CompacterError(
+                f"what was written of {preset} is not what was read: fingerprint "
+                f"{again.fingerprint[:12]}…, expected {fingerprint[:12]}…",
+                "the disk may be failing: try another directory",
+            )
     return {
         "fingerprint": fingerprint,
         "tensors": shape.weight_tensors,

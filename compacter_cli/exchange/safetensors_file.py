@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+PART = 64_000_000  # bytes of a tensor that are copied at a time
 _ALIGNED = 8  # bytes: where the numbers begin
 
 
@@ -34,8 +35,10 @@ def write_tensors(
         for (name, shape), tensor in zip(shapes.items(), tensors, strict=True):
             if tuple(tensor.shape) != shape:
                 raise ValueError(f"{name} should be {shape}. Received: {tuple(tensor.shape)}")
-            values = tensor.detach().float().cpu().contiguous().numpy()
-            file.write(values.astype("<f4", copy=False).data)
+            # The largest, a transposed head, is not in memory twice.
+            for part in tensor.detach().split(max(1, PART // (4 * math.prod(shape[1:])))):
+                values = part.float().cpu().contiguous().numpy()
+                file.write(values.astype("<f4", copy=False).data)
 
 
 def _header(shapes: Mapping[str, tuple[int, ...]]) -> bytes:

@@ -93,12 +93,12 @@ def test_what_reads_as_something_else_is_refused(written, tmp_path):
     _, place = written()
 
     def write(plain, directory):
-        directory.mkdir()
         next(iter(backbone_weights(plain.backbone).values())).assign(torch.ones(ROWS, 32))
         hf.write(plain, directory)
 
     with pytest.raises(CompacterError, match="is not what was read"):
         write_again(str(place), tmp_path / "again", write)
+    assert not (tmp_path / "again").exists()
 
 
 def test_a_run_is_folded_into_it(written, tmp_path, tiny_backbone):
@@ -145,3 +145,11 @@ def test_tensors_are_asked_for_one_at_a_time(tmp_path):
     with pytest.raises(ValueError, match=r"é should be \(5,\)"):
         write_tensors(path, {"a": (2, 3), "é": (5,)}, tensors())
     assert asked == [0, 1, 0, 1]
+
+
+def test_what_is_transposed_is_written_in_parts(tmp_path, monkeypatch):
+    monkeypatch.setattr("compacter_cli.exchange.safetensors_file.PART", 20)  # bytes: a row or two
+    tensors = {"a": torch.arange(15.0).reshape(3, 5).T, "b": torch.arange(7.0)}
+    write_tensors(tmp_path / "x", {"a": (5, 3), "b": (7,)}, tensors.values())
+    found = safetensors.torch.load_file(tmp_path / "x")
+    assert all(torch.equal(found[name], tensor) for name, tensor in tensors.items())
