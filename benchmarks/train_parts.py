@@ -24,6 +24,7 @@ from unittest import mock
 import typer
 
 from compacter_cli.commands.console import err, out, table_of
+from compacter_cli.errors import CompacterError
 
 SEEN = {  # name in `marks`: where the function is looked up
     "frameworks": "compacter_cli.commands.console.load_frameworks",
@@ -89,12 +90,14 @@ def marks_of(words):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "marks.json"
         begin = time.time()
-        subprocess.run(
+        done = subprocess.run(
             [sys.executable, __file__, *words],
-            env={**os.environ, MARKS: str(file)}, check=True,
+            env={**os.environ, MARKS: str(file)}, text=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
         ended = time.time()
+        if done.returncode:
+            raise CompacterError(f"train ended with {done.returncode}: {done.stderr.strip()}")
         calls = json.loads(file.read_text())
     marks = {name: times for name, *times in calls if name != "step"}
     steps = [times for name, *times in calls if name == "step"]
@@ -140,4 +143,8 @@ def child(file):
 
 
 if __name__ == "__main__":
-    child(os.environ[MARKS]) if MARKS in os.environ else typer.run(main)
+    try:
+        child(os.environ[MARKS]) if MARKS in os.environ else typer.run(main)
+    except CompacterError as error:
+        err.print(f"error: {error}", soft_wrap=True)
+        sys.exit(error.exit_code)
