@@ -27,8 +27,8 @@ COMMANDS = {
     "train": "Train an adapter from a recipe, keep the best epoch, and test it.",
     "evaluate": "Score a run's adapter on a split, beside what the run itself recorded.",
     "predict": "Answer texts with a run's adapter, with every label's probability.",
-    "serve": "Answer over HTTP with the adapters of one or more runs, together on one backbone.",
-    "convert": "Write a T5 or a trained adapter in another program's format, such as a preset.",
+    "serve": "Answer over HTTP with one or more adapters, which are loaded onto one backbone.",
+    "convert": "Write a T5 or a trained adapter in the format of another program, in float32.",
     "demo": "Adapt a small pretrained T5 by Compacter++ and by full fine-tuning, and compare.",
     "pretrain": "Pretrain a small T5 from random weights on plain text, by T5's span corruption.",
     "sweep": "Run a comparison: every task, arm, setting and seed of a sweep; "

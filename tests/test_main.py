@@ -21,6 +21,7 @@ COMMANDS = [
     "train",
     "evaluate",
     "predict",
+    "serve",
     "convert",
     "demo",
     "pretrain",

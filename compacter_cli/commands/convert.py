@@ -16,14 +16,14 @@ from compacter_cli.commands.options import (
     WhichOption,
 )
 from compacter_cli.errors import UsageError
-from compacter_cli.exchange.formats import FORMATS, format_named
+from compacter_cli.exchange.words import WORDS
 
 if TYPE_CHECKING:
     from compacter_cli.exchange.formats import Format
     from compacter_cli.exchange.trained import Converted, ConvertedBackbone, Trained, Written
     from compacter_cli.recipe.recipe import Recipe
 
-_FORMATS = "; ".join(f"{name}: {form.words}" for name, form in FORMATS.items())
+_FORMATS = "; ".join(f"{name}: {words}" for name, words in WORDS.items())
 
 
 def command(
@@ -116,7 +116,7 @@ def convert(
         CompacterError: the adapter is damaged or not of this backbone, or cannot be written.
     """
     from compacter_cli.commands.convert_source import Source, target_of
-    from compacter_cli.exchange.formats import format_of
+    from compacter_cli.exchange.formats import FORMATS, format_of
     from compacter_cli.files import new_directory, writing
     from compacter_cli.t5.runtime import on_device
 
@@ -176,6 +176,7 @@ def convert_backbone(
         MissingResourceError: the backbone is not there.
         CompacterError: it is damaged, or cannot be written.
     """
+    from compacter_cli.exchange.formats import format_named
     from compacter_cli.exchange.rewriting import write_again
     from compacter_cli.t5.runtime import on_device
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 from compacter_cli.exchange import adapterhub, compacter, hf, keras_hub, peft
+from compacter_cli.exchange.words import WORDS
 
 if TYPE_CHECKING:
     from compacter_cli.exchange.trained import AdapterWritten, Plain, Trained
@@ -44,19 +45,19 @@ class Format(NamedTuple):
 
 FORMATS = {
     "keras-hub": Format(
-        "a plain KerasHub preset, an adapter folded in",
+        WORDS["keras-hub"],
         keras_hub.recognise,
         default_to="hf",
         write_backbone=keras_hub.write,
     ),
     "hf": Format(
-        "a T5 of Hugging Face's, an adapter folded in",
+        WORDS["hf"],
         hf.recognise,
         default_to="keras-hub",
         write_backbone=hf.write,
     ),
     "compacter": Format(
-        "an adapter of this program",
+        WORDS["compacter"],
         compacter.recognise,
         default_to="keras-hub",
         recipe_of=compacter.recipe_of,
@@ -64,7 +65,7 @@ FORMATS = {
         write_adapter=compacter.write,
     ),
     "adapterhub": Format(
-        "a bottleneck adapter of the library adapters",
+        WORDS["adapterhub"],
         adapterhub.recognise,
         default_to="compacter",
         recipe_of=adapterhub.recipe_of,
@@ -72,7 +73,7 @@ FORMATS = {
         write_adapter=adapterhub.write,
     ),
     "peft": Format(
-        "LoRA, IA3 or a prompt of peft",
+        WORDS["peft"],
         peft.recognise,
         default_to="compacter",
         recipe_of=peft.recipe_of,

@@ -24,7 +24,7 @@ def live_storages() -> dict[int, int]:
     found: dict[int, int] = {}
     for thing in gc.get_objects():
         # Not isinstance: it would ask lazy modules for their class, and load them.
-        if issubclass(type(thing), torch.Tensor):
+        if issubclass(type(thing), torch.Tensor) and thing.layout == torch.strided:
             _note(thing, found)
     return found
 

@@ -104,7 +104,7 @@ def test_a_plan_measures_steps_of_this_machine(tmp_path, monkeypatch):
         (("demo", "--grid", "method.m=4"), "none of its methods has method.m"),
         (("demo", "--set", "train.epoch=3"), "unknown key"),
         (("demo", "--seeds", "x"), "expected whole numbers"),
-        (("demo", "--arm", "lora"), "the sweep has none of that name"),
+        (("table1", "--arm", "lora"), "the sweep has none of that name"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_done(tmp_path, words, said):

@@ -26,6 +26,7 @@ from compacter_cli.training.run_directory import is_run, run_directory
 DEMO = "demo/smoke_compacterpp"
 SMALL = ("train.epochs=1", "train.warmup_steps=1", "data.max_train_samples=40")
 RUN_FILES = [
+    "best/README.md",
     "best/adapter.json",
     "best/adapter.safetensors",
     "environment.json",
