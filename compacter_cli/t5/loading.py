@@ -160,13 +160,22 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         raise CompacterError(
             f"cannot load the preset {preset}: {excerpt(first_line, 300)}",
-            "the files may be incomplete: copy or download the preset again",
+            _hint(error),
         ) from error
     # A preset may be of random weights and any size; files of Hugging Face's are put together.
     together = directory is not None and is_hugging_face_s(directory)
     spare = MOST_SPARE_ROWS if together else backbone.vocabulary_size
     _check_sizes(preset, len(vocabulary), backbone.vocabulary_size, spare)
     return backbone, vocabulary
+
+
+def _hint(error: Exception) -> str:
+    """What to do: a copy of what is refused for what it is would be refused, too."""
+    if isinstance(error, ValueError) and " is a pickle of more than tensors" in str(error):
+        return "save the model with safetensors, where you trust it, or take files that are"
+    if isinstance(error, ValueError) and "it is a link to" in str(error):
+        return "copy the file itself into the directory"
+    return "the files may be incomplete: copy or download the preset again"
 
 
 def _check_sizes(preset: str, pieces: int, rows: int, spare: int) -> None:

@@ -286,6 +286,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(directory, new):
     torch.save(content, place / "pytorch_model.bin", _use_new_zipfile_serialization=new)
     assert "pytorch_model.bin is a pickle of more than tensors" in (told := refused(place))
     assert "nothing of it was run" in told
+    with pytest.raises(CompacterError) as caught:
+        load_backbone(str(place))
+    assert "with safetensors" in (caught.value.hint or "")
 
 
 def test_a_pickle_cut_short_is_damaged(directory):
