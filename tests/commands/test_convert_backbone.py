@@ -91,6 +91,11 @@ def test_an_adapter_trained_on_one_form_scores_the_same_on_the_other(keras, tmp_
     assert scores[0] == scores[1]
 
 
+def test_a_home_directory_is_expanded(hugging_face, monkeypatch):
+    monkeypatch.setenv("HOME", str(hugging_face.parent))
+    assert find_source(f"~/{hugging_face.name}") == Source("hf", str(hugging_face))
+
+
 def test_what_is_given_is_recognised(hugging_face, smoke_run, tmp_path):
     assert find_source(str(hugging_face)) == Source("hf", str(hugging_face))
     assert find_source(DEMO_PRESET).format == "keras-hub"

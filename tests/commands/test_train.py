@@ -516,7 +516,7 @@ def test_ctrl_c_exits_130_with_what_was_trained_in_last(tmp_path):
     assert load_adapter(run / "last").manifest["task"] == "demo/smoke"
     assert load_adapter(run / "best").manifest["metrics"]["epoch"] >= 1
     written = [name for name in sorted(files(run)) if not name.startswith("state/")]
-    not_yet = ("predictions.jsonl", "result.json")
+    not_yet = ("best/README.md", "predictions.jsonl", "result.json")
     assert written == [name for name in RUN_FILES if name not in not_yet]
     assert all(line["kind"] in ("update", "epoch") for line in lines_of(run))
 
