@@ -240,7 +240,7 @@ class RunWriter:
         predicted: list[str],
         card: Callable[[], str],
     ) -> None:
-        """Write predictions, then the result, which makes the run a finished one; then the card.
+        """Write predictions and card, then the result, which makes the run a finished one.
 
         A card that somebody has edited stays; one that cannot be made or written is done without.
 
@@ -251,8 +251,8 @@ class RunWriter:
 
         with self._writing():
             write_predictions(self.directory, task, rows, predicted)
-            write_json(self.directory / runs.RESULT, result)
             self._write_card(card)
+            write_json(self.directory / runs.RESULT, result)
 
     def _write_card(self, card: Callable[[], str]) -> None:
         from compacter_cli.training.card import write_card
@@ -260,7 +260,7 @@ class RunWriter:
         try:
             if not write_card(self.directory / "best", card()):
                 self._display.line("best/README.md was edited, and is left as it is")
-        except Exception as error:  # whatever it is, the run's result is there
+        except Exception as error:  # whatever it is, the run's result is to come
             self._held.check()
             self._display.line(f"{error}; the run ends without a model card")
 
