@@ -79,7 +79,10 @@ def start(keras, smoke_run, tmp_path):
 
 def upload(port, length):
     """What is answered to a body of a gigabyte, sent until then; `length` says how it begins."""
-    head = b"POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" + length
+    head = (
+        b"POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        + length
+    )
     part = b"%x\r\n" % MB + bytes(MB) + b"\r\n"  # a chunk; as good as any bytes with a length
     with socket.create_connection(("127.0.0.1", port), timeout=60) as sending:
         sending.sendall(head + b"\r\n\r\n")
