@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from ending import errors_told
 from setting import METHODS, PEERS, SHAPES, Setting
 
 from compacter_cli.commands.console import err, out, table_of
@@ -212,8 +213,5 @@ def _cells(side):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_told():
         typer.run(main)
-    except CompacterError as error:
-        err.print(f"error: {error}", soft_wrap=True)
-        sys.exit(error.exit_code)

@@ -9,17 +9,16 @@ label and its end.
 
 import json
 import statistics
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from against_peers import SIDES, check, side_process, sides_of
+from ending import errors_told
 from setting import Setting
 
-from compacter_cli.commands.console import err, out, table_of
-from compacter_cli.errors import CompacterError
+from compacter_cli.commands.console import out, table_of
 
 
 def main(
@@ -81,8 +80,5 @@ def rates(setting, tokens, runs):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_told():
         typer.run(main)
-    except CompacterError as error:
-        err.print(f"error: {error}", soft_wrap=True)
-        sys.exit(error.exit_code)

@@ -10,17 +10,16 @@ between. Both are timed in turn in one process, A B A B; the share is floor / st
 
 import json
 import statistics
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from against_peers import check, side_process
+from ending import errors_told
 from setting import Setting
 
 from compacter_cli.commands.console import err, out, table_of
-from compacter_cli.errors import CompacterError
 
 METHODS = ("full", "compacter", "compacterpp", "lora")
 
@@ -111,8 +110,5 @@ def show(found):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_told():
         typer.run(main)
-    except CompacterError as error:
-        err.print(f"error: {error}", soft_wrap=True)
-        sys.exit(error.exit_code)

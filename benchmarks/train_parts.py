@@ -22,6 +22,7 @@ from typing import Annotated
 from unittest import mock
 
 import typer
+from ending import errors_told
 
 from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError
@@ -143,8 +144,5 @@ def child(file):
 
 
 if __name__ == "__main__":
-    try:
+    with errors_told():
         child(os.environ[MARKS]) if MARKS in os.environ else typer.run(main)
-    except CompacterError as error:
-        err.print(f"error: {error}", soft_wrap=True)
-        sys.exit(error.exit_code)

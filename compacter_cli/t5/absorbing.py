@@ -94,3 +94,13 @@ def _with_delta(delta: Delta, context: Tensor, mixed: Tensor) -> Tensor:
 
 def _with_delta_back(delta: Delta, taken: Tensor, queries: Tensor) -> Tensor:
     return taken + delta.back(queries)
+
+
+def rows_first(x: Tensor, rows: int) -> Tensor:
+    """What belongs to the queries of B `rows`, (H, B T, n), row by row: (B, H T, n)."""
+    return x.view(len(x), rows, -1, x.shape[2]).transpose(0, 1).reshape(rows, -1, x.shape[2])
+
+
+def heads_first(x: Tensor, heads: int) -> Tensor:
+    """`rows_first` undone: (B, H T, n) to (H, B T, n)."""
+    return rows_first(x, heads)

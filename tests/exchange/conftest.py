@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
+TOLERANCE = 1e-5  # of the largest logit
+
 
 @pytest.fixture(scope="session")
 def preset_of(keras, tmp_path_factory):
@@ -90,8 +92,17 @@ def said(preset_of):
 
 @pytest.fixture
 def hugging_face():
-    """`t5(backbone)`, Hugging Face's of the same weights; `inputs` and `logits` of one."""
-    return SimpleNamespace(t5=_their_t5, inputs=_their_inputs, logits=_their_logits)
+    """`t5(backbone)`, Hugging Face's of the same weights; `inputs` and `logits` of one, or of ours.
+
+    `compare(found, wanted, inputs)` holds logits of real target tokens against each other.
+    """
+    return SimpleNamespace(
+        t5=_their_t5,
+        inputs=_their_inputs,
+        logits=_their_logits,
+        our_logits=_our_logits,
+        compare=_compare,
+    )
 
 
 def _their_t5(backbone):
@@ -136,3 +147,15 @@ def _their_logits(model, inputs):
 
     with torch.no_grad():
         return model(**_their_inputs(inputs)).logits
+
+
+def _our_logits(model, inputs):
+    import torch
+
+    with torch.no_grad():
+        return model(inputs)
+
+
+def _compare(found, wanted, inputs):
+    real = inputs["decoder_padding_mask"].bool()
+    assert (found[real] - wanted[real]).abs().max() <= TOLERANCE * wanted[real].abs().max()

@@ -39,16 +39,6 @@ def adapters():
     return pytest.importorskip("adapters", reason='needs pip install "compacter[peers]"')
 
 
-def compare(found, wanted, inputs):
-    real = inputs["decoder_padding_mask"].bool()
-    assert (found[real] - wanted[real]).abs().max() <= TOLERANCE * wanted[real].abs().max()
-
-
-def our_logits(model, inputs):
-    with torch.no_grad():
-        return model(inputs)
-
-
 @pytest.mark.parametrize("kind", ["v1_0", "gated"])
 @pytest.mark.parametrize("case", OURS)
 def test_load_adapter_computes_ours(
@@ -67,8 +57,8 @@ def test_load_adapter_computes_ours(
     assert not told["missing_keys"]
     assert not told["unexpected_keys"]
     assert name == "demo_smoke"
-    wanted = our_logits(given.model, inputs)
-    compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
+    wanted = hugging_face.our_logits(given.model, inputs)
+    hugging_face.compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
     assert (wanted - before).abs().max() > 1e-2
 
 
@@ -80,8 +70,8 @@ def test_a_trained_output_layer_is_loaded_too(
     model, inputs = hugging_face.t5(given.backbone.keras), token_batch()
     adapters.init(model)
     model.load_adapter(str(tmp_path), set_active=True)
-    wanted = our_logits(given.model, inputs)
-    compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
+    wanted = hugging_face.our_logits(given.model, inputs)
+    hugging_face.compare(hugging_face.logits(model.eval(), inputs), wanted, inputs)
 
 
 @pytest.mark.parametrize("execution", ["reference", "lean"])
@@ -141,7 +131,9 @@ def test_what_save_adapter_writes_computes_theirs(
     recipe = adapterhub.recipe_of(tmp_path, None, said(kind))
     found = adapterhub.read(tmp_path, recipe, backbone)
     assert (recipe.method.name, recipe.method.placement) == THEIRS[case]
-    compare(our_logits(found, inputs), hugging_face.logits(model, inputs), inputs)
+    hugging_face.compare(
+        hugging_face.our_logits(found, inputs), hugging_face.logits(model, inputs), inputs
+    )
 
 
 @pytest.mark.parametrize("kind", ["v1_0", "gated"])
@@ -160,7 +152,7 @@ def test_a_shared_rule_is_in_what_the_model_with_heads_saves(
     with torch.no_grad():
         hidden = model.transformer(**hugging_face.inputs(inputs)).last_hidden_state
         scaled = hidden * (32**-0.5 if kind == "v1_0" else 1.0)
-        compare(our_logits(found, inputs), plain.lm_head(scaled), inputs)
+        hugging_face.compare(hugging_face.our_logits(found, inputs), plain.lm_head(scaled), inputs)
 
 
 def test_without_its_shared_rule_it_is_refused(adapters, backbone_of, hugging_face, tmp_path, said):
@@ -181,7 +173,9 @@ def test_the_model_with_heads_loads_ours(adapters, trained, hugging_face, token_
     model.load_adapter(str(tmp_path), set_active=True)
     with torch.no_grad():
         hidden = model.transformer(**hugging_face.inputs(inputs)).last_hidden_state
-        compare(plain.lm_head(hidden), our_logits(given.model, inputs), inputs)
+        hugging_face.compare(
+            plain.lm_head(hidden), hugging_face.our_logits(given.model, inputs), inputs
+        )
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -11,7 +11,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
     pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True` and a tied layer"),
 ]
-TOLERANCE = 1e-5  # of the largest logit
 GATED = ["query", "key", "output", "feed_forward.input", "feed_forward.gate", "feed_forward.output"]
 OURS = {
     "lora": ("v1_0", {"name": "lora"}),
@@ -32,16 +31,6 @@ def peft():
     return pytest.importorskip("peft", reason='needs pip install "compacter[peers]"')
 
 
-def compare(found, wanted, inputs):
-    real = inputs["decoder_padding_mask"].bool()
-    assert (found[real] - wanted[real]).abs().max() <= TOLERANCE * wanted[real].abs().max()
-
-
-def our_logits(model, inputs):
-    with torch.no_grad():
-        return model(inputs)
-
-
 @pytest.mark.parametrize("case", OURS)
 def test_from_pretrained_computes_ours(peft, trained, hugging_face, token_batch, tmp_path, case):
     kind, method = OURS[case]
@@ -50,8 +39,8 @@ def test_from_pretrained_computes_ours(peft, trained, hugging_face, token_batch,
     before = hugging_face.logits(model, inputs)
     format_of_peft.write(given, tmp_path)
     loaded = peft.PeftModel.from_pretrained(model, str(tmp_path)).eval()
-    wanted = our_logits(given.model, inputs)
-    compare(hugging_face.logits(loaded, inputs), wanted, inputs)
+    wanted = hugging_face.our_logits(given.model, inputs)
+    hugging_face.compare(hugging_face.logits(loaded, inputs), wanted, inputs)
     assert (wanted - before).abs().max() > 1e-2
     config = loaded.peft_config["default"]
     assert config.base_model_name_or_path == given.recipe.backbone.preset
@@ -95,4 +84,6 @@ def test_what_save_pretrained_writes_computes_theirs(
     model.save_pretrained(str(tmp_path), safe_serialization=case != "ia3")
     recipe = format_of_peft.recipe_of(tmp_path, None, said(kind))
     found = format_of_peft.read(tmp_path, recipe, backbone)
-    compare(our_logits(found, inputs), hugging_face.logits(model, inputs), inputs)
+    hugging_face.compare(
+        hugging_face.our_logits(found, inputs), hugging_face.logits(model, inputs), inputs
+    )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from compacter_cli.t5.absorbing import heads_first, rows_first
 from compacter_cli.t5.bits import exact
 
 
@@ -25,21 +26,11 @@ def mixed(
         rate: of dropout on the attention weights.
     """
     rows, heads = len(states), len(taken)
-    scores = torch.bmm(_by_row(taken, rows), states.mT) + bias  # (B, H T, S)
+    scores = torch.bmm(rows_first(taken, rows), states.mT) + bias  # (B, H T, S)
     if constant is not None:
-        scores = scores + _by_row(constant, rows)
+        scores = scores + rows_first(constant, rows)
     shares = scores.to(exact(scores.dtype)).softmax(-1).to(states.dtype)
     if rate:
         shares = functional.dropout(shares, rate)
     context = torch.bmm(shares, states)
-    return _by_head(context, heads), _by_head(shares.sum(-1, keepdim=True), heads)
-
-
-def _by_row(x: Tensor, rows: int) -> Tensor:
-    """(H, B T, n) to (B, H T, n)."""
-    return x.unflatten(1, (rows, -1)).transpose(0, 1).flatten(1, 2)
-
-
-def _by_head(x: Tensor, heads: int) -> Tensor:
-    """(B, H T, n) to (H, B T, n)."""
-    return x.unflatten(1, (heads, -1)).transpose(0, 1).flatten(1, 2)
+    return heads_first(context, heads), heads_first(shares.sum(-1, keepdim=True), heads)

@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from compacter_cli.t5.absorbing import heads_first, rows_first
 from compacter_cli.t5.bits import exact
 from compacter_cli.t5.kernels import MASKED
 from compacter_cli.t5.lean.attention import softmax_backward
@@ -42,10 +43,10 @@ class Mixed(torch.autograd.Function):
         pairs: Pairs,
     ) -> tuple[Tensor, Tensor]:
         rows, heads, _, _ = pairs.shape
-        taken = _by_row(taken, rows)
+        taken = rows_first(taken, rows)
         scores = torch.bmm(taken, states.mT)  # (B, H T, S)
         if constant is not None:
-            scores.add_(_by_row(constant, rows))
+            scores.add_(rows_first(constant, rows))
         if pairs.unseen is not None:
             scores.view(pairs.shape).masked_fill_(pairs.unseen, MASKED)
         weights = scores.to(exact(scores.dtype)).softmax(-1)
@@ -53,25 +54,25 @@ class Mixed(torch.autograd.Function):
         ctx.scale, ctx.pairs = scale, pairs
         ctx.save_for_backward(taken, states, keep_mask, weights)
         mass = shares.sum(-1, keepdim=True)
-        return _by_head(torch.bmm(shares, states), heads), _by_head(mass, heads)
+        return heads_first(torch.bmm(shares, states), heads), heads_first(mass, heads)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: _Context, d_mixed: Tensor, d_mass: Tensor) -> tuple[Tensor | None, ...]:
         taken, states, keep_mask, weights = ctx.saved_tensors
         rows, heads, _, _ = ctx.pairs.shape
-        d_mixed = _by_row(d_mixed, rows)
-        d_shares = torch.bmm(d_mixed, states.mT).add_(_by_row(d_mass, rows))
+        d_mixed = rows_first(d_mixed, rows)
+        d_shares = torch.bmm(d_mixed, states.mT).add_(rows_first(d_mass, rows))
         if keep_mask is not None:
             scale_(d_shares, keep_mask, ctx.scale)
         d_scores = softmax_backward(d_shares.to(weights.dtype), weights).to(states.dtype)
         d_constant = d_states = None
         if ctx.needs_input_grad[1]:
-            d_constant = _by_head(d_scores.sum(-1, keepdim=True), heads)
+            d_constant = heads_first(d_scores.sum(-1, keepdim=True), heads)
         if ctx.needs_input_grad[2]:
             shares = _shares(weights, keep_mask, ctx.scale, states.dtype)
             d_states = torch.bmm(shares.mT, d_mixed).baddbmm_(d_scores.mT, taken)
-        d_taken = _by_head(torch.bmm(d_scores, states), heads)
+        d_taken = heads_first(torch.bmm(d_scores, states), heads)
         return d_taken, d_constant, d_states, None, None, None
 
 
@@ -79,13 +80,3 @@ def _shares(weights: Tensor, bits: Tensor | None, scale: float, dtype: torch.dty
     """Attention weights after dropout, in `dtype`."""
     weights = weights.to(dtype)
     return weights if bits is None else dropped(weights, bits, scale)
-
-
-def _by_row(x: Tensor, rows: int) -> Tensor:
-    """(H, B T, n) to (B, H T, n)."""
-    return x.view(len(x), rows, -1, x.shape[2]).transpose(0, 1).reshape(rows, -1, x.shape[2])
-
-
-def _by_head(x: Tensor, heads: int) -> Tensor:
-    """(B, H T, n) to (H, B T, n)."""
-    return x.view(len(x), heads, -1, x.shape[2]).transpose(0, 1).reshape(heads, -1, x.shape[2])
