@@ -10,13 +10,15 @@ _WORDS: dict[int, str] = {signal.SIGTERM: "terminated", signal.SIGHUP: "ended wi
 
 
 class CompacterError(Exception):
-    """A run that failed. `hint` is the next step; the exit code is 1."""
+    """A run that failed. `hint` is the next step, which a traceback shows too; exit code 1."""
 
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.hint = hint
+        if hint:
+            self.add_note(f"next: {hint}")
 
 
 class NotFiniteError(CompacterError):

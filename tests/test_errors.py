@@ -1,5 +1,8 @@
 """Errors: their exit codes, their one line, and the nearest name."""
 
+import pickle
+import traceback
+
 import pytest
 
 from compacter_cli.errors import (
@@ -21,6 +24,13 @@ def test_every_kind_has_its_exit_code_message_and_hint(kind, code):
     assert (error.exit_code, str(error), error.hint) == (code, "what came", "what to do")
     assert kind("what came").hint is None
     assert isinstance(error, CompacterError)
+
+
+def test_a_traceback_shows_the_hint_and_keeps_it_on_the_way_between_processes():
+    error = pickle.loads(pickle.dumps(UsageError("what came", "what to do")))
+    told = "".join(traceback.format_exception(error))
+    assert told.endswith("UsageError: what came\nnext: what to do\n")
+    assert not hasattr(UsageError("what came"), "__notes__")
 
 
 def test_a_recipe_error_lists_every_problem_in_one_line():

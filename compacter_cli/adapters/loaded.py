@@ -27,7 +27,7 @@ class LoadedAdapter:
 
     Args:
         backbone: from `load_backbone`.
-        directory: of the adapter.
+        directory: of the adapter, or of a run, whose best it is.
         recipe: by which it answers; the one it was trained by where left out.
 
     Attributes:
@@ -43,9 +43,10 @@ class LoadedAdapter:
         self, backbone: Backbone, directory: Path | str, recipe: Recipe | None = None
     ) -> None:
         from compacter_cli.adapters.adapter_file import load_adapter
+        from compacter_cli.adapters.manifest import adapter_in
         from compacter_cli.tasks import task_of
 
-        loaded = load_adapter(directory)
+        loaded = load_adapter(adapter_in(directory))
         self.recipe = recipe or recipe_of_manifest(loaded.manifest, loaded.directory)
         self.model, self.task = model_with(backbone, loaded, self.recipe), task_of(self.recipe)
         self._vocabulary = backbone.vocabulary

@@ -9,11 +9,12 @@ from typing import Annotated, Any, NotRequired, cast
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.errors import CompacterError, excerpt, user_path
 from compacter_cli.files import present, read_json
 
 FORMAT, VERSION = "compacter-adapter", 1
 MANIFEST = "adapter.json"
+BEST = "best"  # the folder of a run's best adapter
 MOST_AXES, LONGEST_AXIS = 8, 2**40  # of a tensor; what trains has three axes at most
 
 
@@ -62,6 +63,18 @@ def hash_of(manifest: Mapping[str, Any]) -> str:
     """sha256 over a manifest's content but its own hash, whatever its order and layout."""
     content = {key: value for key, value in manifest.items() if key != "manifest_sha256"}
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def adapter_in(directory: Path | str) -> Path:
+    """The adapter that is meant by a directory: itself, or the best one of a run."""
+    directory = user_path(directory)
+    best = present(directory / BEST)
+    return best if not holds_adapter(directory) and (best / MANIFEST).exists() else directory
+
+
+def holds_adapter(directory: Path) -> bool:
+    """Whether a directory is that of an adapter."""
+    return (present(directory) / MANIFEST).exists()
 
 
 def read_manifest(directory: Path | str) -> Manifest:

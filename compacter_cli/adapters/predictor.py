@@ -30,7 +30,7 @@ class Predictor:
 
     Args:
         backbone: from `load_backbone`.
-        adapter: directory of an adapter, such as `<run>/best`, or several by name.
+        adapter: directory of an adapter, or of a run, whose best it is; or several by name.
         recipe: what it was trained by, with other values for its use now, as `recipe_with` makes
             it, or several by name; the adapter's own where left out.
 
@@ -43,11 +43,11 @@ class Predictor:
 
     Example:
         >>> backbone = load_backbone("path/to/preset")
-        >>> predictor = Predictor(backbone, "runs/glue/rte/compacterpp/mine/best")
+        >>> predictor = Predictor(backbone, "runs/glue/rte/compacterpp/mine")
         >>> predictor.predict(["sentence1: It rains. sentence2: It is wet."])
         ['1']
-        >>> predictor.swap("runs/demo/other/best")  # the backbone stays loaded
-        >>> several = Predictor(backbone, {"rte": "runs/a/best", "cb": "runs/b/best"})
+        >>> predictor.swap("runs/demo/other")  # the backbone stays loaded
+        >>> several = Predictor(backbone, {"rte": "runs/a", "cb": "runs/b"})
         >>> several.predict(texts, adapter=["rte", "cb", "rte"])
     """
 

@@ -14,12 +14,12 @@ from compacter_cli.section import differences, value_at
 from compacter_cli.t5.loading import Backbone, load_backbone
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from compacter_cli.adapters.adapter_file import AdapterFile
     from compacter_cli.adapters.manifest import Manifest
     from compacter_cli.methods.base import Method
+    from compacter_cli.recipe.tables import Overrides
     from compacter_cli.t5.model import T5Model
     from compacter_cli.t5.shapes import T5Shape
 
@@ -59,7 +59,7 @@ def recipe_of_manifest(manifest: Manifest, directory: Path) -> Recipe:
     return recipe
 
 
-def recipe_with(manifest: Manifest, directory: Path, overrides: Sequence[str]) -> Recipe:
+def recipe_with(manifest: Manifest, directory: Path, overrides: Overrides) -> Recipe:
     """The recipe that an adapter was trained by, with the `--set` values of its use now.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -17,27 +17,11 @@ from compacter_cli.commands.options import (
     WhichOption,
 )
 from compacter_cli.errors import CompacterError
-from compacter_cli.training.records import ScoresRecord
+from compacter_cli.training.evaluation import Evaluation, evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from compacter_cli.data.rows import Origin
-    from compacter_cli.data.sources import RowSource
-    from compacter_cli.recipe.recipe import Recipe
-
-
-class Evaluation(ScoresRecord):
-    """Scores of an adapter on a split; `recorded` are those that the run wrote down itself."""
-
-    task: str
-    method: str
-    adapter: str
-    split: str
-    data: Origin
-    paper: list[float] | None
-    recorded: NotRequired[dict[str, float] | None]
 
 
 def command(
@@ -80,59 +64,6 @@ def command(
             "the data is not what the run was trained on: its files or their number of rows differ"
         )
     print_json(found) if json_ else show(found)
-
-
-def evaluate(
-    *,
-    adapter: Path | str,
-    recipe: Recipe,
-    split: str = "test",
-    device: str | None = None,
-    offline: bool = False,
-    source: RowSource | None = None,
-) -> Evaluation:
-    """Score an adapter.
-
-    Args:
-        adapter: directory of the adapter.
-        recipe: the one it was trained by, or with other places of backbone and rows.
-        split: "test", "validation" or "train", as the paper splits.
-        device: "cpu" or "cuda"; a GPU where there is one.
-        offline: fetch nothing.
-        source: where the rows are, if that was found out already.
-
-    Raises:
-        UsageError: the recipe is another adapter's.
-        CompacterError: the adapter is damaged or not of this backbone, or the data is not there.
-    """
-    from compacter_cli.adapters.adapter_file import load_adapter
-    from compacter_cli.adapters.restoring import backbone_of, check_use, model_with
-    from compacter_cli.data.dataset import build_dataset
-    from compacter_cli.data.sources import find_rows
-    from compacter_cli.paper.tables import paper_scores
-    from compacter_cli.t5.runtime import on_device
-    from compacter_cli.tasks import task_of
-    from compacter_cli.training.scoring import evaluate as score_split
-
-    task = task_of(recipe)
-    loaded = load_adapter(adapter)
-    check_use(loaded.manifest, loaded.directory, recipe)
-    rows = (source or find_rows(task, recipe.data, offline)).load()
-    with on_device(device) as device_name:
-        backbone = backbone_of(recipe)
-        model = model_with(backbone, loaded, recipe)
-        dataset = build_dataset(task, rows, backbone.vocabulary, recipe.data, recipe.seed)
-        size = recipe.train.eval_batch_size
-        scores, _ = score_split(model, backbone.vocabulary, task, dataset, split, size, device_name)
-    return {
-        "task": recipe.task,
-        "method": recipe.method.name,
-        "adapter": str(adapter),
-        "split": split,
-        "data": dataset.origin,
-        **scores.record(),
-        "paper": paper_scores(task, recipe.method.name, getattr(recipe.method, "n", None)),
-    }
 
 
 class Record(NamedTuple):

@@ -2,8 +2,9 @@
 
 import copy
 import os
-from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import Field, SerializeAsAny, ValidationError, ValidationInfo, field_validator
 
@@ -29,7 +30,13 @@ from compacter_cli.recipe.sections import (
     OwnDataSection,
     TrainSection,
 )
-from compacter_cli.recipe.tables import is_pretraining, override, read_tables
+from compacter_cli.recipe.tables import (
+    Overrides,
+    is_pretraining,
+    override,
+    plain_tables,
+    read_tables,
+)
 from compacter_cli.section import Section
 from compacter_cli.t5.shapes import OWN_NAMES, shape_of
 from compacter_cli.tasks import TASKS, task_of
@@ -112,25 +119,40 @@ class Recipe(Section):
         return searched
 
 
-def load_recipe(name: str, overrides: Iterable[str] = (), of_run: bool = False) -> Recipe:
-    """The checked, resolved `Recipe` of a path or shipped name.
+Given: TypeAlias = Recipe | Mapping[str, Any] | Path | str
+"""What `load_recipe` takes for a recipe."""
+
+
+def load_recipe(recipe: Given, overrides: Overrides = (), of_run: bool = False) -> Recipe:
+    """The checked, resolved `Recipe` of a path or shipped name, or of what Python holds.
 
     Args:
-        name: path of a TOML file, or the name of a shipped recipe with or without `.toml`.
-        overrides: `section.key=value` strings, applied in order.
+        recipe: path of a TOML file, name of a shipped recipe with or without `.toml`, the tables
+            of one as a mapping, or a `Recipe`.
+        overrides: `{"section.key": value}`, or `section.key=value` strings applied in order.
         of_run: a run wrote it, of an earlier version perhaps: it is read as it was meant then.
 
     Raises:
         UsageError: no such recipe, not TOML, or an override without `=`.
         RecipeError: the recipe has problems; it lists all of them.
     """
-    source, tables = read_tables(name)
+    source, tables = _tables_of(recipe)
+    return recipe_of(override(completed(tables) if of_run else tables, overrides), source)
+
+
+def _tables_of(recipe: Given) -> tuple[str, dict[str, Any]]:
+    """`(what it is called in errors, its tables)` of a recipe; nobody else's are changed."""
+    if isinstance(recipe, Recipe):
+        return "the recipe", recipe.plain()
+    if isinstance(recipe, Mapping):
+        return "the recipe", plain_tables(recipe)
+    source, tables = read_tables(str(recipe))
     if is_pretraining(tables):
         raise UsageError(
             f"{source} is a recipe of pretraining, it has no task",
-            f"compacter pretrain --recipe {name} --output DIR",
+            f"compacter pretrain --recipe {recipe} --output DIR",
         )
-    return recipe_of(override(completed(tables) if of_run else tables, overrides), source)
+    return source, tables
 
 
 def recipe_of_run(tables: Mapping[str, Any]) -> Recipe:

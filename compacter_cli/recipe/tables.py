@@ -1,12 +1,16 @@
 """TOML and `--set` to plain tables, before anything in them is checked."""
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from compacter_cli.errors import UsageError, excerpt, flaw_of
 from compacter_cli.recipe.shipped import find_recipe
+
+Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]
+"""Values by dotted key, or `section.key=value` as the command line's `--set` has them."""
 
 DEEPEST = 16  # tables and lists inside one another, and parts of a key; a recipe has three
 WIDEST_INTEGER = 1_024  # bits; beyond some thousand digits Python refuses even to print one
@@ -82,12 +86,33 @@ def is_pretraining(tables: Mapping[str, Any]) -> bool:
     return "text" in tables and "task" not in tables
 
 
-def override(tables: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """`tables` after `section.key=value` overrides; a value that is no TOML is a plain string.
+def plain_tables(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of tables that Python made, as TOML would give them: paths are strings."""
+    return {str(key): _plain(value) for key, value in tables.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return plain_tables(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def override(tables: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """`tables` after overrides; the value of a string that is no TOML is a plain string.
+
+    Args:
+        tables: changed in place.
+        overrides: `{"section.key": value}`, or `section.key=value` strings applied in order.
 
     Raises:
         UsageError: one is no `section.key=value`, or such that no recipe needs it.
     """
+    if isinstance(overrides, Mapping):
+        for dotted, value in plain_tables(overrides).items():
+            put(tables, dotted, value)
+        return tables
     for text in overrides:
         dotted, equals, value = text.partition("=")
         if not equals or not dotted.strip():

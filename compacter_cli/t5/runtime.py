@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from types import ModuleType
 from typing import Any
 
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, UsageError, excerpt
 
 _TENSORFLOW = ("tensorflow", "tensorflow_text")
 # What keras and keras_hub import where it is there, for parts of theirs that nothing here uses: a
@@ -21,8 +21,15 @@ def hide_tensorflow() -> None:
 
     Nothing here uses it, but keras_hub and keras import it where it is, at five seconds and, on a
     GPU, at most of its memory. A Python user's process is left as it is: other code may need it.
+    So is what environment and `~/.keras/keras.json` say of Keras, which here is set aside.
     """
     _hide(_TENSORFLOW)
+    os.environ["KERAS_BACKEND"] = "torch"
+
+
+def _is_ours() -> bool:
+    """Whether this is a process of the command line."""
+    return sys.modules.get("tensorflow", sys) is None
 
 
 @contextlib.contextmanager
@@ -40,8 +47,7 @@ def tensorflow_as_installed() -> Iterator[None]:
 @contextlib.contextmanager
 def _without_extras() -> Iterator[None]:
     """Inside, in the command line's own process, keras does not find what it can do without."""
-    is_ours = sys.modules.get("tensorflow", sys) is None
-    hidden = [name for name in _EXTRAS if is_ours and name not in sys.modules]
+    hidden = [name for name in _EXTRAS if _is_ours() and name not in sys.modules]
     _hide(hidden)
     try:
         yield
@@ -57,27 +63,42 @@ def _hide(names: Iterable[str]) -> None:
 
 
 def start_keras() -> ModuleType:
-    """Import keras on its torch backend, whatever `~/.keras/keras.json` says, and keras_hub.
+    """Import keras on its torch backend, unless another was chosen, and keras_hub.
+
+    In a Python user's process nothing that is set in Keras is changed: whatever is made here says
+    its own dtype.
 
     Raises:
-        CompacterError: keras was imported earlier in this process with another backend.
+        CompacterError: another backend was chosen, by KERAS_BACKEND or with an earlier import.
     """
-    os.environ["KERAS_BACKEND"] = "torch"
+    known = "tensorflow" in sys.modules
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    _choose_torch()
     with quiet_stderr(), warnings.catch_warnings(), _without_extras():
         warnings.simplefilter("ignore")
         import keras
         import keras_hub  # noqa: F401
     if keras.config.backend() != "torch":
-        raise CompacterError(
-            f"compacter needs Keras on torch, but keras runs on {keras.config.backend()} here",
-            'set os.environ["KERAS_BACKEND"] = "torch" before the first import of keras',
-        )
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    _keep_tensorflow_off_gpus()
+        raise _on_another(keras.config.backend())
+    if _is_ours():
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    elif not known:
+        _keep_tensorflow_off_gpus()
     warnings.filterwarnings("ignore", message=".*does not support masking.*")
     return keras
+
+
+def _choose_torch() -> None:
+    if "keras" not in sys.modules and os.environ.setdefault("KERAS_BACKEND", "torch") != "torch":
+        raise _on_another(os.environ["KERAS_BACKEND"])
+
+
+def _on_another(backend: str) -> CompacterError:
+    return CompacterError(
+        f"compacter needs Keras on torch, but keras runs on {excerpt(backend)} here",
+        'set os.environ["KERAS_BACKEND"] = "torch" before the first import of keras',
+    )
 
 
 def _keep_tensorflow_off_gpus() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import compacter_cli
-from compacter_cli.adapters.manifest import read_manifest
+from compacter_cli.adapters.manifest import BEST, holds_adapter, read_manifest
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean, user_path
 from compacter_cli.files import (
     append_json,
@@ -42,7 +42,7 @@ RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 PREDICTIONS = "predictions.jsonl"
 WATCHED = ("tensorboard", "wandb")  # folders of what watches a run
 STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
-ADAPTERS = ("best", "last")
+ADAPTERS = (BEST, "last")
 # Keys of a recipe that change no result: a run may go on with others. (That another execution may
 # draw another dropout is told when it does.)
 FREE = (
@@ -176,11 +176,13 @@ def _adapters_in(directory: Path) -> list[str]:
 
 
 def adapter_of_run(run: Path, which: str = "best") -> Path:
-    """The adapter directory of a run, "best" or "last".
+    """The adapter directory of a run, "best" or "last"; one that is given itself is taken.
 
     Raises:
         UsageError: `run` is no run directory, it has no such adapter, or has saved nothing yet.
     """
+    if which in ADAPTERS and holds_adapter(Path(run)):
+        return Path(run)
     if not is_run(run):
         raise UsageError(f"{run} is no run directory", "give the directory that train printed")
     there = _adapters_in(Path(run))

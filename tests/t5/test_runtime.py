@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import random
@@ -59,6 +60,33 @@ def test_keras_is_torch_and_float32_whatever_its_surroundings_say(tmp_path):
     assert found[4].startswith("torch")
     assert found[5] is True
     assert done.stderr == ""
+
+
+def test_in_a_process_of_others_what_is_set_in_keras_stays(keras, monkeypatch):
+    from compacter_cli import load_backbone
+
+    monkeypatch.delitem(sys.modules, "tensorflow")  # hidden in the command line's own alone
+    monkeypatch.setattr(runtime, "_keep_tensorflow_off_gpus", lambda: None)
+    fresh = load_backbone("random/tiny")
+    keras.config.set_floatx("float16")
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        found = load_backbone("random/tiny")
+        assert keras.config.floatx() == "float16"
+        assert keras.config.dtype_policy().name == "mixed_bfloat16"
+    finally:
+        keras.config.set_floatx("float32")
+        keras.config.set_dtype_policy("float32")
+    assert found.fingerprint == fresh.fingerprint
+    assert found.keras.dtype_policy.name == "float32"
+
+
+def test_another_backend_that_was_chosen_is_refused_before_keras_is_imported(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    monkeypatch.delitem(sys.modules, "keras")
+    with pytest.raises(runtime.CompacterError, match="on torch, but keras runs on jax here"):
+        start_keras()
+    assert "keras" not in sys.modules
 
 
 @pytest.mark.slow
@@ -157,7 +185,7 @@ def test_a_tensorflow_that_was_imported_inside_stays(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [None, RuntimeError("initialised already")])
-def test_an_imported_tensorflow_is_kept_off_the_gpus(monkeypatch, error):
+def test_a_tensorflow_that_keras_hub_imports_is_kept_off_the_gpus(monkeypatch, error):
     asked = []
 
     def set_visible_devices(devices, kind):
@@ -167,6 +195,16 @@ def test_an_imported_tensorflow_is_kept_off_the_gpus(monkeypatch, error):
 
     config = SimpleNamespace(set_visible_devices=set_visible_devices)
     monkeypatch.setitem(sys.modules, "tensorflow", SimpleNamespace(config=config))
+    start_keras()
+    assert asked == []  # somebody else's: it was imported before
+    monkeypatch.delitem(sys.modules, "tensorflow")
+
+    @contextlib.contextmanager
+    def importing():
+        yield
+        sys.modules["tensorflow"] = SimpleNamespace(config=config)
+
+    monkeypatch.setattr(runtime, "_without_extras", importing)
     start_keras()
     assert asked == [([], "GPU")]
 

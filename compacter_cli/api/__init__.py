@@ -1,0 +1,102 @@
+"""What `train` and `evaluate` are in Python: plain arguments, checked as on the command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compacter_cli.adapters.manifest import read_manifest
+from compacter_cli.adapters.restoring import recipe_with
+from compacter_cli.errors import user_path
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.training import evaluation, run
+from compacter_cli.training.run_directory import adapter_of_run, run_directory, wrote_recipe
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from compacter_cli.recipe.recipe import Given
+    from compacter_cli.recipe.tables import Overrides
+    from compacter_cli.training.display import Display
+    from compacter_cli.training.evaluation import Evaluation
+    from compacter_cli.training.records import Result
+
+
+def train(
+    recipe: Given,
+    overrides: Overrides = (),
+    *,
+    output: Path | str | None = None,
+    device: str | None = None,
+    offline: bool = False,
+    overwrite: bool = False,
+    resume: bool = False,
+    display: Display | None = None,
+) -> Result:
+    """Train a recipe into a run directory, as `compacter train` does.
+
+    Args:
+        recipe: a shipped name, the path of a TOML file, a mapping of tables, or a `Recipe`.
+        overrides: values by dotted key, such as `{"train.epochs": 3}`, or what `--set` takes.
+        output: run directory to write; by default one below runs/ that the recipe names.
+        device: "cpu" or "cuda"; a GPU where there is one.
+        offline: fetch nothing.
+        overwrite: replace a run that is there already.
+        resume: go on with the run that is there; begin it where there is none.
+        display: is told while it goes on; silent by default.
+
+    Returns:
+        The result, as in the run's `result.json`; `result["run"]` is its directory.
+
+    Raises:
+        UsageError: the recipe has problems, or the directory is taken.
+        MissingResourceError: backbone or rows are neither here nor to be had.
+        CompacterError: the run failed.
+
+    Example:
+        >>> result = train("demo/entailment_compacterpp", {"train.epochs": 2}, output="runs/mine")
+        >>> result["test"]["metrics"]["accuracy"]
+    """
+    known = isinstance(recipe, str) and wrote_recipe(recipe)
+    resolved = load_recipe(recipe, overrides, of_run=known)
+    return run.train(
+        recipe=resolved,
+        directory=run_directory(resolved, None if output is None else user_path(output)),
+        device=device,
+        offline=offline,
+        overwrite=overwrite,
+        resume=resume,
+        display=display,
+    )
+
+
+def evaluate(
+    run: Path | str,
+    overrides: Overrides = (),
+    *,
+    split: str = "test",
+    which: str = "best",
+    device: str | None = None,
+    offline: bool = False,
+) -> Evaluation:
+    """Score a trained adapter on a split, as `compacter evaluate` does.
+
+    Args:
+        run: a run directory, or that of an adapter alone.
+        overrides: where its backbone and rows are now, or how it is computed, by dotted key.
+        split: "test", "validation" or "train", as the paper splits.
+        which: of a run's adapters "best" or "last".
+        device: "cpu" or "cuda"; a GPU where there is one.
+        offline: fetch nothing.
+
+    Raises:
+        UsageError: there is no such run, or an override would make it another adapter.
+        CompacterError: the adapter is damaged or not of its backbone, or the data is not there.
+
+    Example:
+        >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
+    """
+    directory = adapter_of_run(user_path(run), which)
+    recipe = recipe_with(read_manifest(directory), directory, overrides)
+    return evaluation.evaluate(
+        adapter=directory, recipe=recipe, split=split, device=device, offline=offline
+    )
