@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from compacter_cli.commands.streams import guard_streams, visible
+from compacter_cli.commands.streams import Machine, guard_streams, visible
 from compacter_cli.errors import CompacterError, Interrupted, ToldElsewhereError, UsageError
 
 # What a machine refuses whoever asks, and no fault of the program: one line wherever it comes.
@@ -45,11 +45,13 @@ COMMANDS = {
 
 def load_command(name: str) -> Any:
     """The click command called `name`, from its module: its `app`, or its function `command`."""
+    from compacter_cli.commands.strict import Command
+
     module = import_module(f"compacter_cli.commands.{name.replace('-', '_')}")
     app = getattr(module, "app", None)
     if app is None:
         app = typer.Typer(add_completion=False)
-        app.command(name)(module.command)
+        app.command(name, cls=Command)(module.command)
     app.rich_markup_mode = None
     command = typer.main.get_command(app)
     command.name = name
@@ -66,9 +68,12 @@ class Commands(TyperGroup):
         super().__init__(**settings)
         self.commands = dict.fromkeys(COMMANDS)  # their names; see get_command
 
-    def make_context(self, *args: Any, **settings: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **settings: Any
+    ) -> Any:
+        Machine.listens(args)
         with _said_in_a_line():
-            return super().make_context(*args, **settings)
+            return super().make_context(info_name, args, *rest, **settings)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _check_encoded(args)
@@ -104,18 +109,31 @@ def _said_in_a_line() -> Iterator[None]:
     except CompacterError as error:
         raise _ended(error) from None
     except KeyboardInterrupt as interrupt:
-        from compacter_cli.commands.console import err
+        from compacter_cli.commands.console import show_interrupt
 
-        err.print(str(interrupt) or "interrupted", soft_wrap=True)
-        raise typer.Exit(getattr(interrupt, "exit_code", 130)) from None
+        code = getattr(interrupt, "exit_code", 130)
+        show_interrupt(interrupt, code)
+        raise typer.Exit(code) from None
     except OSError as error:
         if error.errno not in REFUSALS:
             raise
         raise _ended(_refused(error)) from None
     except Exception as error:
-        if hasattr(error, "format_message"):  # what Typer itself says of a command line
-            vars(error).update(message=visible(getattr(error, "message", "")))
-        raise
+        if not _is_of_the_line(error):
+            raise
+        raise _ended(_misunderstood(error)) from None
+
+
+def _is_of_the_line(error: Any) -> bool:
+    """Whether Typer says that a command line cannot be understood; not its help, an error too."""
+    return hasattr(error, "format_message") and not error.message.startswith("Usage:")
+
+
+def _misunderstood(error: Any) -> CompacterError:
+    """What Typer itself says of a command line, in this program's way."""
+    context = error.ctx
+    hint = f"{context.command_path} --help" if context else None
+    return UsageError(visible(error.format_message()), hint)
 
 
 def _ended(error: CompacterError) -> typer.Exit:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ from compacter_cli import main
 from compacter_cli.commands import recipes
 from compacter_cli.errors import (
     CompacterError,
+    Interrupted,
     MissingResourceError,
     Problem,
     RecipeError,
@@ -102,7 +104,7 @@ def test_no_command_is_imported_to_list_them(words):
         "try: main()\n"
         "except SystemExit: pass\n"
         "loaded = {name for name in sys.modules if name.startswith('compacter_cli.commands.')}\n"
-        "loaded -= {'compacter_cli.commands.streams'}  # guarded before anything is said\n"
+        "loaded -= {f'compacter_cli.commands.{name}' for name in ('streams', 'console')}\n"
         "print(sorted(loaded), 'pydantic' in sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -206,3 +208,80 @@ def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch):
     result = call("train", "--recipe", "x")
     assert result.exit_code == 1
     assert isinstance(result.exception, ZeroDivisionError)
+
+
+# --json: errors are read by machines, too.
+
+
+def told(*args):
+    """What a failing command with --json tells on stderr, and its exit code; stdout is empty."""
+    result = call(*args, "--json")
+    assert result.stdout == ""
+    return json.loads(result.stderr.splitlines()[-1]), result.exit_code
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        CompacterError("it broke\nhere", "mend it"),
+        UsageError("that is wrong"),
+        MissingResourceError("größe \x1b[2J is not here", "get it"),
+    ],
+)
+def test_an_error_is_a_line_of_json_on_stderr(monkeypatch, error):
+    monkeypatch.setattr(LOAD_RECIPE, raising(error))
+    found, code = told("validate", "--recipe", "demo/smoke_compacterpp")
+    said = str(error).replace("\n", " ")
+    assert found == {"error": said, "next": error.hint, "exit_code": error.exit_code}
+    assert code == error.exit_code
+
+
+def test_the_problems_of_a_recipe_are_a_list(monkeypatch):
+    problems = [Problem("train.epoch", "unknown key", "epochs?"), Problem("method.n", "no divisor")]
+    monkeypatch.setattr(LOAD_RECIPE, raising(RecipeError("my.toml", problems)))
+    found, code = told("validate", "--recipe", "demo/smoke_compacterpp")
+    assert found == {
+        "error": "2 problems in my.toml",
+        "next": None,
+        "exit_code": 2,
+        "problems": [
+            {"key": "train.epoch", "problem": "unknown key", "next": "epochs?"},
+            {"key": "method.n", "problem": "no divisor", "next": None},
+        ],
+    }
+    assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "hint"),
+    [
+        (["trian"], "No such command 'trian'", "--help"),
+        (["train"], "Missing option '--recipe'", "train --help"),
+        (["train", "--seed", "many"], "Invalid value for '--seed'", "train --help"),
+        (["recipes", "lits"], "No such command 'lits'", "recipes --help"),
+        (["train", "--recipe", "a", "-r", "b"], "--recipe takes one value", "leave out"),
+    ],
+)
+def test_what_cannot_be_parsed_is_json_too(args, error, hint):
+    found, code = told(*args)
+    assert (found["exit_code"], code) == (2, 2)
+    assert error in found["error"]
+    assert hint in found["next"]
+
+
+def test_what_cannot_be_parsed_is_said_as_any_other_error():
+    error, hint = call("train", "--epochs", "3").stderr.splitlines()
+    assert error.startswith("error: No such option: --epochs")
+    assert hint.startswith("next: ")
+    assert hint.endswith("train --help")
+
+
+def test_a_signal_is_json_too(monkeypatch):
+    monkeypatch.setattr(LOAD_RECIPE, raising(Interrupted("interrupted; saved in x", 15)))
+    found, code = told("train", "--recipe", "x")
+    assert found == {"error": "interrupted; saved in x", "next": None, "exit_code": 143}
+    assert code == 143
+
+
+def test_after_two_dashes_json_is_a_name():
+    assert call("recipes", "show", "--", "--json").stderr.startswith("error: ")

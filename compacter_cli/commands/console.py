@@ -6,11 +6,12 @@ import json
 import os
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TextIO
 
 from rich.console import Console
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.commands.streams import visible
+from compacter_cli.commands.streams import Machine, visible
 from compacter_cli.errors import CompacterError, Interrupted, RecipeError
 
 if TYPE_CHECKING:
@@ -37,22 +38,83 @@ class PlainConsole(Console):
 out, err = PlainConsole(), PlainConsole(stderr=True)
 
 
+class Told(TypedDict):
+    """An error as `--json` tells it: a line on stderr, the last one. `next` is what to do about it.
+
+    `problems` are those of a recipe, all of them; `exit_code` is what the program ends with.
+    """
+
+    error: str
+    next: str | None
+    exit_code: int
+    problems: NotRequired[list[ToldProblem]]
+
+
+class ToldProblem(TypedDict):
+    """One thing wrong with a recipe: its dotted key, what is wrong, and what to do, if that is
+    known."""
+
+    key: str
+    problem: str
+    next: str | None
+
+
 def show_error(error: CompacterError) -> None:
-    """Print a `CompacterError` to stderr: its problems as a table or its one line, and the hint."""
+    """Print a `CompacterError` to stderr: its problems as a table or its one line, and the hint.
+
+    A line of JSON where a machine reads it.
+    """
+    if Machine.reads:
+        tell_machine(as_told(error))
+        return
     err.print("error:", style="bold red", end=" ")
+    err.print(_message(error), soft_wrap=True)
     if isinstance(error, RecipeError):
-        problems = error.problems
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        err.print(f"{count} in {error.source}", soft_wrap=True)
         table = table_of("key", "problem", "hint")
-        for problem in problems:
+        for problem in error.problems:
             table.add_row(problem.key, problem.message, problem.hint)
         err.print(table)
-    else:
-        err.print(_one_line(error), soft_wrap=True)
     if error.hint:
         err.print("next:", style="bold", end=" ")
         err.print(_one_line(error.hint), soft_wrap=True)
+
+
+def _message(error: CompacterError) -> str:
+    """What is wrong, in a line; how many problems, where there is a list of them."""
+    if not isinstance(error, RecipeError):
+        return _one_line(error)
+    count = len(error.problems)
+    return f"{count} problem{'s' * (count != 1)} in {error.source}"
+
+
+def as_told(error: CompacterError) -> Told:
+    """An error as plain data."""
+    told: Told = {
+        "error": _message(error),
+        "next": error.hint and _one_line(error.hint),
+        "exit_code": error.exit_code,
+    }
+    if isinstance(error, RecipeError):
+        told["problems"] = [
+            {"key": problem.key, "problem": problem.message, "next": problem.hint or None}
+            for problem in error.problems
+        ]
+    return told
+
+
+def tell_machine(told: Told) -> None:
+    """Print an error as a line of JSON to stderr; stdout is for results alone."""
+    sys.stderr.write(_json(told, sys.stderr) + "\n")
+    sys.stderr.flush()
+
+
+def show_interrupt(interrupt: BaseException, exit_code: int) -> None:
+    """Print that a signal ended the command, and what is left of its work."""
+    said = _one_line(interrupt) or "interrupted"
+    if Machine.reads:
+        tell_machine({"error": said, "next": None, "exit_code": exit_code})
+    else:
+        err.print(said, soft_wrap=True)
 
 
 def show_note(sentence: str) -> None:
@@ -86,19 +148,18 @@ def print_json(value: object) -> None:
 
     Letters stay as they are, but for those that a terminal obeys or the stream cannot encode.
     """
-    text = visible(json.dumps(value, indent=2, ensure_ascii=False))
-    if not _can_encode(text):
-        text = json.dumps(value, indent=2)
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_json(value, sys.stdout, indent=2) + "\n")
     sys.stdout.flush()  # here, where a disk that is full is still an error of this command
 
 
-def _can_encode(text: str) -> bool:
+def _json(value: object, stream: TextIO, indent: int | None = None) -> str:
+    """`value` as JSON that a stream can take."""
+    text = visible(json.dumps(value, indent=indent, ensure_ascii=False))
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
-        return False
-    return True
+        return json.dumps(value, indent=indent)
+    return text
 
 
 def start_frameworks(quiet: bool = False, silent: bool = False) -> None:
@@ -134,7 +195,7 @@ def signals_end_the_process(silent: bool = False) -> Iterator[None]:
     def end(signum: int, _frame: FrameType | None) -> None:
         if not silent:
             with suppress(OSError):
-                os.write(told, f"{Interrupted(signum=signum)}\n".encode())
+                os.write(told, _last_words(Interrupted(signum=signum)))
         os._exit(128 + signum)
 
     try:
@@ -142,3 +203,10 @@ def signals_end_the_process(silent: bool = False) -> Iterator[None]:
             yield
     finally:
         os.close(told)
+
+
+def _last_words(interrupt: Interrupted) -> bytes:
+    if not Machine.reads:
+        return f"{interrupt}\n".encode()
+    told: Told = {"error": str(interrupt), "next": None, "exit_code": interrupt.exit_code}
+    return f"{json.dumps(told)}\n".encode()

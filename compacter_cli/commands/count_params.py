@@ -1,29 +1,43 @@
 """`compacter count-params`: exact parameter counts, without building a model."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands.options import JsonOption
+from compacter_cli.commands.options import SIZES, JsonOption, parts, whole_numbers
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 
 if TYPE_CHECKING:
     from compacter_cli.methods.base import Method
     from compacter_cli.paper.counting import Count
 
-# Option to the method's own field; each method takes of them what it has.
-OPTIONS = {"n": "n", "d": "bottleneck", "rank": "rank", "length": "length", "dim": "intrinsic_dim"}
+NUMBERS = "INTEGER[,...]"
 
 
 def command(
-    n: Annotated[int | None, typer.Option("--n", help="Hypercomplex division n.")] = None,
-    d: Annotated[int | None, typer.Option("--d", help="Bottleneck dimension d.")] = None,
-    rank: Annotated[int | None, typer.Option("--rank", help="Rank r of the factors.")] = None,
-    length: Annotated[int | None, typer.Option("--length", help="Prompt vectors.")] = None,
-    dim: Annotated[int | None, typer.Option("--dim", help="Subspace dimension d' of said.")] = None,
+    n: Annotated[
+        list[str] | None,
+        typer.Option("--n", metavar=NUMBERS, help="Hypercomplex division n; 4,8,12 are three."),
+    ] = None,
+    d: Annotated[
+        list[str] | None, typer.Option("--d", metavar=NUMBERS, help="Bottleneck dimension d.")
+    ] = None,
+    rank: Annotated[
+        list[str] | None, typer.Option("--rank", metavar=NUMBERS, help="Rank r of the factors.")
+    ] = None,
+    length: Annotated[
+        list[str] | None, typer.Option("--length", metavar=NUMBERS, help="Prompt vectors.")
+    ] = None,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option("--dim", metavar=NUMBERS, help="Subspace dimension d' of said."),
+    ] = None,
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method, or all. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--method", help="A method, several with commas, or all. Repeatable.", callback=parts
+        ),
     ] = None,
     backbone: Annotated[
         list[str] | None,
@@ -36,9 +50,10 @@ def command(
 ) -> None:
     """Count the parameters that each method trains, beside the paper's figures.
 
-    Example: compacter count-params --n 4 --d 24
+    Example: compacter count-params --n 4,8,12 --d 24
     """
-    numbers = {"n": n, "d": d, "rank": rank, "length": length, "dim": dim}
+    given = {"n": n, "d": d, "rank": rank, "length": length, "dim": dim}
+    numbers = {key: whole_numbers(f"--{key}", values) for key, values in given.items()}
     counts = count_params(backbones=backbone, methods=method, **numbers)
     built = verify_counts(counts) if verify else None
     if json_:
@@ -56,14 +71,15 @@ def count_params(
     *,
     backbones: Collection[str] | None = None,
     methods: Collection[str] | None = None,
-    **numbers: int | None,
+    **numbers: int | Sequence[int] | None,
 ) -> "list[Count]":
-    """The `Count` of every method on every backbone.
+    """The `Count` of every method on every backbone, with every choice of the numbers given.
 
     Args:
         backbones: preset names or directories; T5-base by default, KerasHub's all for "all".
         methods: names of methods; all by default or for "all".
-        **numbers: n, d, rank, length and dim; a method takes of them what it has.
+        **numbers: n, d, rank, length and dim, one of each or several; a method takes of them what
+            it has.
 
     Raises:
         UsageError: an unknown method or backbone, or a number out of range.
@@ -75,8 +91,13 @@ def count_params(
     from compacter_cli.t5.shapes import PRESETS
 
     names = _names(backbones or ["t5_base_multi"], PRESETS)
-    given = {OPTIONS[key]: value for key, value in numbers.items() if value is not None}
-    settings = [_settings(name, given) for name in _names(methods or ["all"], METHODS)]
+    given = {
+        SIZES[key]: (value,) if isinstance(value, int) else tuple(dict.fromkeys(value))
+        for key, value in numbers.items()
+        if value is not None
+    }
+    asked = _names(methods or ["all"], METHODS)
+    settings = [method for name in asked for method in _settings(name, given)]
     _check_used(given, settings)
     counts = [count(backbone, method) for backbone in names for method in settings]
     if len(names) == 1:
@@ -88,26 +109,34 @@ def _names(asked: Collection[str], known: Iterable[str]) -> list[str]:
     return list(known) if "all" in asked else list(dict.fromkeys(asked))
 
 
-def _settings(name: str, given: Mapping[str, int]) -> "Method":
-    from pydantic import ValidationError
+def _settings(name: str, given: Mapping[str, Sequence[int]]) -> "Iterator[Method]":
+    """A method with every choice of the numbers that it takes."""
+    from itertools import product
 
     from compacter_cli.methods import method_named
 
     method = method_named(name)
+    taken = {key: values for key, values in given.items() if key in method.model_fields}
+    for values in product(*taken.values()):
+        yield _checked(method, dict(zip(taken, values, strict=True)))
+
+
+def _checked(method: "type[Method]", taken: Mapping[str, int]) -> "Method":
+    from pydantic import ValidationError
+
     try:
-        taken = {key: value for key, value in given.items() if key in method.model_fields}
         return method.model_validate(taken)
     except ValidationError as error:
         first = error.errors()[0]
         message = first["msg"].replace("Input should be", "must be")
-        option = next(key for key, field in OPTIONS.items() if field == first["loc"][0])
+        option = next(key for key, field in SIZES.items() if field == first["loc"][0])
         raise UsageError(f"--{option}: {message}. Received: {first['input']}") from None
 
 
 def _check_used(given: Iterable[str], settings: "Iterable[Method]") -> None:
     for field in given:
         if not any(field in type(method).model_fields for method in settings):
-            option = next(key for key, name in OPTIONS.items() if name == field)
+            option = next(key for key, name in SIZES.items() if name == field)
             raise UsageError(f"--{option} fits none of the methods asked for", "leave it out")
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands.options import JsonOption, OfflineOption
+from compacter_cli.commands.options import JsonOption, OfflineOption, parts
+from compacter_cli.commands.strict import Command
 from compacter_cli.errors import UsageError, nearest_or_all
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ app = typer.Typer(
 )
 TaskOption = Annotated[
     list[str] | None,
-    typer.Option("--task", help="A task (glue/rte) or a benchmark (glue, super_glue). Repeatable."),
+    typer.Option(
+        "--task",
+        help="A task (glue/rte) or a benchmark (glue, super_glue), or several with commas. "
+        "Repeatable.",
+        callback=parts,
+    ),
 ]
 DataDirOption = Annotated[
     Path | None,
@@ -31,7 +37,7 @@ DataDirOption = Annotated[
 FormerSourceOption = Annotated[Path | None, typer.Option(hidden=True)]
 
 
-@app.command("status")
+@app.command("status", cls=Command)
 def status_command(
     task: TaskOption = None,
     folder: Annotated[
@@ -80,7 +86,7 @@ def status_command(
             raise typer.Exit(1)
 
 
-@app.command("prepare")
+@app.command("prepare", cls=Command)
 def prepare_command(
     task: TaskOption = None,
     prepared: Annotated[

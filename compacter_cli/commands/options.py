@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,6 +16,32 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a value: section.key=value, read as TOML. Repeatable."),
 ]
+
+# A method's sizes, as options are called, and its own fields; each method takes what it has.
+SIZES = {"n": "n", "d": "bottleneck", "rank": "rank", "length": "length", "dim": "intrinsic_dim"}
+
+
+def parts(values: Sequence[str] | None) -> list[str] | None:
+    """What an option of several values was given: repeated, with commas between, or both."""
+    if not values:
+        return None
+    return [part.strip() for value in values for part in value.split(",")]
+
+
+def whole_numbers(option: str, values: Sequence[str] | None) -> list[int] | None:
+    """The numbers that such an option was given.
+
+    Raises:
+        UsageError: one of them is none.
+    """
+    try:
+        return [int(part) for part in found] if (found := parts(values)) else None
+    except ValueError:
+        raise UsageError(
+            f"{option} {','.join(values or ())}: expected whole numbers, commas between several",
+            f"such as {option} 4,8,12",
+        ) from None
+
 
 _DEVICE = re.compile("cpu|cuda(:[0-9]{1,3})?")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption
+from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption, parts
 from compacter_cli.profiling.request import ProfileRequest
 
 if TYPE_CHECKING:
@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 def command(
     method: Annotated[
-        list[str] | None, typer.Option("--method", help="A method. Repeatable; all by default.")
+        list[str] | None,
+        typer.Option(
+            "--method",
+            help="A method, or several with commas. Repeatable; all by default.",
+            callback=parts,
+        ),
     ] = None,
     backbone: Annotated[
         str, typer.Option("--backbone", help="KerasHub name or preset directory: its dimensions.")

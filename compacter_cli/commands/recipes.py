@@ -8,6 +8,7 @@ import typer
 from compacter_cli.commands.aligned import print_aligned
 from compacter_cli.commands.options import JsonOption
 from compacter_cli.commands.streams import visible
+from compacter_cli.commands.strict import Command
 from compacter_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Listed(TypedDict):
     paper: list[float] | None
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_command(
     task: Annotated[
         str | None, typer.Option("--task", help="Only tasks with this in the name.")
@@ -65,10 +66,10 @@ def _show(found: list[Listed]) -> None:
         missing = "beyond" if beyond else "-"
         paper = " / ".join(f"{score:.2f}" for score in item["paper"] or []) or missing
         rows.append((item["recipe"], " / ".join(item["metrics"]), paper))
-    print_aligned(rows, left=2, gap=2)
+    print_aligned(rows, left=2)
 
 
-@app.command("show")
+@app.command("show", cls=Command)
 def show_command(name: Name) -> None:
     """Print a shipped recipe as it is.
 
@@ -80,7 +81,7 @@ def show_command(name: Name) -> None:
     typer.echo(visible(text), nl=False)
 
 
-@app.command("copy")
+@app.command("copy", cls=Command)
 def copy_command(
     name: Name, to: Annotated[Path, typer.Argument(help="File or folder to write.")] = Path()
 ) -> None:

@@ -1,6 +1,7 @@
 """What a process prints: escapes are shown, not obeyed, and a stream may be closed or full."""
 
 import io
+import itertools
 import os
 import re
 import sys
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 from compacter_cli.errors import CompacterError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed import ReadableBuffer
 
 # What a terminal obeys rather than shows: control characters but for tab and newline, and the signs
@@ -25,6 +28,20 @@ def visible(text: str) -> str:
     clear or retitle the terminal of who looks at it, or hide a part of itself.
     """
     return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class Machine:
+    """Whether a machine reads what is said: the command line asks for JSON.
+
+    Known before the line is understood, for what cannot be understood is told as JSON, too.
+    """
+
+    reads = False
+
+    @classmethod
+    def listens(cls, args: "Iterable[str]") -> None:
+        """Find out from a command line."""
+        cls.reads = "--json" in itertools.takewhile("--".__ne__, args)
 
 
 class OutputLostError(CompacterError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compacter_cli.commands.options import DeviceOption, JsonOption, OfflineOption
+from compacter_cli.commands.options import DeviceOption, JsonOption, OfflineOption, parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,10 +38,16 @@ def command(
         typer.Option("--set", help="A value for all runs: section.key=value. Repeatable."),
     ] = None,
     task: Annotated[
-        list[str] | None, typer.Option("--task", help="Only this task. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--task", help="Only this task, or several with commas. Repeatable.", callback=parts
+        ),
     ] = None,
     arm: Annotated[
-        list[str] | None, typer.Option("--arm", help="Only this arm. Repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--arm", help="Only this arm, or several with commas. Repeatable.", callback=parts
+        ),
     ] = None,
     reported: Annotated[
         bool, typer.Option("--reported", help="No search: every arm as its recipe has it.")

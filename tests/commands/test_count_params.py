@@ -140,3 +140,22 @@ def test_python_users_get_counts(tiny):
     assert item.trained == 24 * (2 * (768 + 48) + 768 + 48) + 64 + 47_616
     with pytest.raises(UsageError):
         count_params(methods=["nothing"])
+
+
+def test_several_numbers_are_a_row_each_and_named_by_what_tells_them_apart(run):
+    result = run("--n", "4,8", "--n", "12", "--d", "24", "--method", "compacterpp,lora")
+    assert result.exit_code == 0
+    rows = [line for line in result.stdout.splitlines() if line.startswith(("compacterpp", "lora"))]
+    names = [" ".join(line.split()[:2]) for line in rows[:3]]
+    assert names == ["compacterpp n=4", "compacterpp n=8", "compacterpp n=12"]
+    assert rows[3].split()[0] == "lora"
+    found = json.loads(
+        run("--n", "4,8", "--d", "24,48", "--method", "compacterpp", "--json").stdout
+    )
+    pairs = [(item["settings"]["n"], item["settings"]["bottleneck"]) for item in found]
+    assert pairs == [(4, 24), (4, 48), (8, 24), (8, 48)]
+
+
+def test_what_no_method_has_here_is_no_column(run):
+    head = run("--method", "compacterpp", "--n", "8").stdout.splitlines()[1]
+    assert head.split() == ["method", "adapters", "rule", "A", "biases", "norms", "trained"]
