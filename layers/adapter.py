@@ -29,7 +29,7 @@ class Adapter(keras.layers.Layer):
     Raises:
         ValueError: `up` does not return to the input's dimension.
 
-    Example:
+    Examples:
         >>> rule = HypercomplexRule(4)
         >>> adapter = Adapter(
         ...     down=LPHMDense(24, n=4, rule=rule), up=LPHMDense(768, n=4, rule=rule)

@@ -19,7 +19,7 @@ class AddedBias(keras.layers.Layer):
 
     Input shape: `(..., k)`. Output shape: `(..., k)`.
 
-    Example:
+    Examples:
         >>> AddedBias()(keras.ops.ones((2, 768))).shape
         (2, 768)
     """

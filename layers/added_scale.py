@@ -19,7 +19,7 @@ class AddedScale(keras.layers.Layer):
 
     Input shape: `(..., k)`. Output shape: `(..., k)`.
 
-    Example:
+    Examples:
         >>> AddedScale()(keras.ops.ones((2, 768))).shape
         (2, 768)
     """

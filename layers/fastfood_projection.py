@@ -36,7 +36,7 @@ class FastfoodProjection(keras.layers.Layer):
     Raises:
         ValueError: `size` is not a positive integer.
 
-    Example:
+    Examples:
         >>> FastfoodProjection(512 * 64, seed=1)(keras.ops.ones((100,))).shape
         (32768,)
     """

@@ -24,7 +24,7 @@ class HypercomplexRule(keras.layers.Layer):
     Raises:
         ValueError: `n` is not an integer of at least 1.
 
-    Example:
+    Examples:
         >>> rule = HypercomplexRule(4)
         >>> down, up = LPHMDense(24, n=4, rule=rule), LPHMDense(768, n=4, rule=rule)
 

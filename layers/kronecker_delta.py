@@ -31,7 +31,7 @@ class KroneckerDelta(keras.layers.Layer):
         ValueError: a size is not a positive integer, `rows` does not divide k or `columns` not
             `units`.
 
-    Example:
+    Examples:
         >>> KroneckerDelta(768, rows=24, columns=24)(keras.ops.ones((2, 768))).shape
         (2, 768)
     """

@@ -29,7 +29,7 @@ class LowRankDelta(keras.layers.Layer):
     Raises:
         ValueError: `units` or `rank` is not a positive integer.
 
-    Example:
+    Examples:
         >>> LowRankDelta(768, rank=8, scaling=2.0)(keras.ops.ones((2, 768))).shape
         (2, 768)
     """

@@ -33,7 +33,7 @@ class LowRankDense(keras.layers.Layer):
     Raises:
         ValueError: `units` or `rank` is not a positive integer.
 
-    Example:
+    Examples:
         >>> LowRankDense(24, rank=2)(keras.ops.ones((2, 768))).shape
         (2, 24)
     """

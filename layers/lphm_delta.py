@@ -37,7 +37,7 @@ class LPHMDelta(keras.layers.Layer):
         ValueError: `n`, `rank` or `units` is not a positive integer, `n` does not divide `units`
             or the input dimension k, or `rule` has another n.
 
-    Example:
+    Examples:
         >>> LPHMDelta(768, n=4)(keras.ops.ones((2, 768))).shape
         (2, 768)
     """

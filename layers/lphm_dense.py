@@ -43,7 +43,7 @@ class LPHMDense(keras.layers.Layer):
         ValueError: `n`, `rank` or `units` is not a positive integer, `n` does not divide `units`
             or the input dimension k, or `rule` has another n.
 
-    Example:
+    Examples:
         >>> LPHMDense(24, n=4)(keras.ops.ones((2, 768))).shape
         (2, 24)
     """

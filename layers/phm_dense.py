@@ -37,7 +37,7 @@ class PHMDense(keras.layers.Layer):
         ValueError: `n` or `units` is not a positive integer, `n` does not divide `units` or the
             input dimension k, or `rule` has another n.
 
-    Example:
+    Examples:
         >>> PHMDense(24, n=4)(keras.ops.ones((2, 768))).shape
         (2, 24)
     """

@@ -21,7 +21,7 @@ class SliceGlorotUniform(keras.initializers.Initializer):
         seed: An int gives the same values at every call, a generator (or `None`, for a fresh one)
             new values at each.
 
-    Example:
+    Examples:
         >>> SliceGlorotUniform(seed=1)((4, 192, 6)).shape  # n matrices of 192 x 6
     """
 

@@ -24,7 +24,7 @@ class SoftPrompt(keras.layers.Layer):
     Raises:
         ValueError: `length` is not a positive integer.
 
-    Example:
+    Examples:
         >>> SoftPrompt(100)(keras.ops.ones((2, 128, 768))).shape
         (2, 228, 768)
     """

@@ -90,7 +90,7 @@ def attach(backbone: Any, adapter: Method | Path | str, *, seed: int = 0) -> Att
         ValueError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
             not fit, or an adapter is attached already.
 
-    Example:
+    Examples:
         >>> lm = keras_hub.models.T5Seq2SeqLM.from_preset("path/to/preset")
         >>> attach(lm.backbone, CompacterPP(n=4, bottleneck=24))
         >>> lm.compile(optimizer=keras.optimizers.AdamW(3e-3)); lm.fit(...)

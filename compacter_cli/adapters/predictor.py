@@ -41,7 +41,7 @@ class Predictor:
         CompacterError: an adapter is damaged, or was trained on another backbone.
         UsageError: of several, one cannot be computed together with others.
 
-    Example:
+    Examples:
         >>> backbone = load_backbone("path/to/preset")
         >>> predictor = Predictor(backbone, "runs/glue/rte/compacterpp/mine")
         >>> predictor.predict(["sentence1: It rains. sentence2: It is wet."])

@@ -76,7 +76,7 @@ class T5Model(keras.Model):
         ValueError: float16, an unknown execution, a selector that matches nothing, or sizes that
             do not divide.
 
-    Example:
+    Examples:
         >>> model = T5Model(backbone, CompacterPP(n=4, bottleneck=24))
         >>> loss = model.loss_of(batch)
     """

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
     from mkdocs.structure.files import Files
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 INCLUDED = {
     "README.md": "index.md",
     "ARCHITECTURE.md": "architecture.md",
@@ -84,9 +84,9 @@ def _described(command: Any, path: str, level: int) -> Iterator[str]:
 
 
 def _help(command: Any) -> str:
-    """A command's help as Markdown; what it shows as an example is code."""
-    lines = (command.help or "").replace("\b\n", "").strip().splitlines()
-    return "\n".join(lines)
+    """A command's help as Markdown: what it shows as an example is code."""
+    example = re.compile(r"^(.*: )((?:compacter|torchrun|curl) .*)$", re.MULTILINE)
+    return example.sub(r"\1`\2`", (command.help or "").replace("\b\n", "").strip())
 
 
 def _parameters(command: Any, context: typer.Context) -> Iterator[str]:
