@@ -97,7 +97,7 @@ def test_the_program_says_how_to_start(helps):
 
 
 def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
-    dry = ("train", "--dry-run", "--recipe")
+    dry = ("train", "--dry-run", "--no-estimate", "--recipe")
     rte = (*dry, "glue/rte_compacterpp", "--set", "backbone.preset=random/tiny")
     pretrain = ("pretrain", "--output", "new", "--recipe")
     commands = {

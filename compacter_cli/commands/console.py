@@ -123,6 +123,11 @@ def show_note(sentence: str) -> None:
     err.print(_one_line(sentence), soft_wrap=True)
 
 
+def show_dim(line: str) -> None:
+    """Print what is being done to stderr, less loud than a note."""
+    err.print(line, style="dim", soft_wrap=True)
+
+
 def _one_line(text: object) -> str:
     """A text without its newlines: what a file says must not pass for another line of ours."""
     return str(text).replace("\n", " ")
@@ -162,23 +167,27 @@ def _json(value: object, stream: TextIO, indent: int | None = None) -> str:
     return text
 
 
-def start_frameworks(quiet: bool = False, silent: bool = False) -> None:
+def start_frameworks(quiet: bool = False, silent: bool = False, threads: int | None = None) -> None:
     """Hide TensorFlow and start Keras for a command that goes on to train, which says so.
 
     `silent` leaves the telling to another process, of a signal too.
     """
     if not quiet and not silent:
         err.print("loading torch and keras ...", style="dim")
-    load_frameworks(silent)
+    load_frameworks(silent, threads)
 
 
-def load_frameworks(silent: bool = False) -> None:
-    """Hide TensorFlow and start Keras; Ctrl-C meanwhile ends the process, which tells of it."""
-    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+def load_frameworks(silent: bool = False, threads: int | None = None) -> None:
+    """Hide TensorFlow and start Keras, on so many CPU `threads` or torch's own choice.
+
+    Ctrl-C meanwhile ends the process, which tells of it.
+    """
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras, use_threads
 
     with signals_end_the_process(silent):
         hide_tensorflow()
         start_keras()
+        use_threads(threads)
 
 
 @contextmanager

@@ -60,6 +60,18 @@ DeviceOption = Annotated[
     str | None,
     typer.Option("--device", help="cpu or cuda; a GPU where there is one.", callback=_check_device),
 ]
+ThreadsOption = Annotated[
+    int | None, typer.Option("--threads", min=1, help="CPU threads; torch's own choice.")
+]
+BatchSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size", min=1, help="Texts computed at once; same as --set train.eval_batch_size=N."
+    ),
+]
+EstimateOption = Annotated[
+    bool, typer.Option("--estimate/--no-estimate", help="Measure steps for the dry run.")
+]
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Fetch nothing: only what is on this disk.")
 ]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from compacter_cli.commands.options import DeviceOption, JsonOption, OfflineOption, parts
+from compacter_cli.commands.options import (
+    DeviceOption,
+    EstimateOption,
+    JsonOption,
+    OfflineOption,
+    parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,9 +75,7 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and what they will take.")
     ] = False,
-    estimate: Annotated[
-        bool, typer.Option("--estimate/--no-estimate", help="Measure steps for the dry run.")
-    ] = True,
+    estimate: EstimateOption = True,
     retry: Annotated[bool, typer.Option("--retry", help="Run what failed again, too.")] = False,
     offline: OfflineOption = False,
     json_: JsonOption = False,

@@ -9,7 +9,8 @@ from rich.console import Group
 from rich.live import Live
 
 from compacter_cli.commands.console import err, table_of
-from compacter_cli.commands.sweep_words import run_words, time_words
+from compacter_cli.commands.sweep_words import run_words
+from compacter_cli.commands.words import time_words
 from compacter_cli.reports.table import counted
 from compacter_cli.sweeps.directory import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun

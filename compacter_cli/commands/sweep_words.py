@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from compacter_cli.commands.console import out, show_note, table_of
+from compacter_cli.commands.words import time_words
 from compacter_cli.files import size_text
 from compacter_cli.reports.table import counted
 from compacter_cli.sweeps.directory import count_states, lines_of, log_of
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from compacter_cli.sweeps.estimates import StepCost
+    from compacter_cli.profiling.steps import StepCost
     from compacter_cli.sweeps.expansion import Expansion, LeftOut, PlannedRun
     from compacter_cli.sweeps.records import IndexLine, State
     from compacter_cli.sweeps.running import SweepRun
@@ -109,17 +110,6 @@ def run_words(line: IndexLine) -> str:
     axis = "" if line["axis"] is None else f" at {value_text(line['axis'])}"
     parts = (line["task"], f"{line['arm']}{axis}", setting_words(line["setting"]))
     return " ".join(filter(None, (*parts, f"seed {line['seed']}")))
-
-
-def time_words(seconds: float | None) -> str:
-    """Seconds as people read them."""
-    if seconds is None:
-        return "-"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3_600:,.1f} h"
 
 
 def show_plan(plan: SweepPlan) -> None:

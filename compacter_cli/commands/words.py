@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from compacter_cli.commands.data_words import labels_line, survey_notes
 from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
 from compacter_cli.paper.tables import paper_tables
@@ -36,8 +37,18 @@ def opening_lines(opening: Opening) -> list[str]:
         f"{train.batch_size * train.accumulate} examples, rate {train.peak_rate:g} "
         f"({rate_source(recipe.method, train.peak_rate, shape)})"
         + warmup_note(train.warmup_steps, train.peak_rate, opening.updates),
+        *(labels_line(opening.survey.labels) if opening.survey else []),
         f"writing to {opening.directory}",
+        *(f"note: {sentence}" for sentence in opening_notes(opening)),
     ]
+
+
+def opening_notes(opening: Opening) -> list[str]:
+    """What may be otherwise than meant, of schedule and rows."""
+    found = warmup_advice(opening.recipe.train.warmup_steps, opening.updates)
+    if opening.survey:
+        found += survey_notes(opening.survey, opening.recipe)
+    return found
 
 
 def method_lines(method: Method, shape: T5Shape) -> list[str]:
@@ -95,6 +106,17 @@ def warmup_note(warmup_steps: int, peak_rate: float, updates: int) -> str:
     return f"; {warmup_steps} warm-up steps, then linear decay"
 
 
+def warmup_advice(warmup_steps: int, updates: int) -> list[str]:
+    """A sentence where more than a fifth of all updates are warm-up, with what to set instead."""
+    if 5 * warmup_steps <= updates:
+        return []
+    share = min(100, round(100 * warmup_steps / updates))
+    return [
+        f"warm-up is {share} % of all {updates:,} updates, more than a fifth, so little is trained "
+        f"at the full rate: --set train.warmup_steps={updates // 10} makes it a tenth"
+    ]
+
+
 def scores_line(scores: Scores) -> str:
     """`accuracy 53.24 (majority 52.52)`, and invalid answers where there are any."""
     parts = [
@@ -128,6 +150,17 @@ def warnings_of(scores: ScoresRecord) -> list[str]:
     if scores["invalid"]:
         found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
     return found
+
+
+def time_words(seconds: float | None) -> str:
+    """Seconds as people read them."""
+    if seconds is None:
+        return "-"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3_600:,.1f} h"
 
 
 def bar_chart(values: Mapping[str, float], width: int = 40) -> list[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from typing import TYPE_CHECKING
@@ -57,6 +57,7 @@ class Dataset:
         answer_length: tokens after which an answer is complete, end token included.
         origin: where the rows came from.
         unwritable: training targets of free text that the vocabulary cannot write as they are.
+        blank: rows with an empty text, as `Rows` has them.
     """
 
     train: Split
@@ -65,18 +66,24 @@ class Dataset:
     answer_length: int
     origin: Origin
     unwritable: int = 0
+    blank: Mapping[str, int] = field(default_factory=dict)
 
     def fingerprint(self) -> str:
         """A hash of all examples in their order, as the model reads them."""
         digest = hashlib.sha256()
-        for split in (self.train, self.validation, self.test):
+        for split in self.splits.values():
             for ids in chain(split.sources, split.targets):
                 digest.update(array("q", [len(ids), *ids]).tobytes())
         return digest.hexdigest()
 
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The three splits by name."""
+        return {split.name: split for split in (self.train, self.validation, self.test)}
+
     def split(self, name: str) -> Split:
         """The split called "train", "validation" or "test"."""
-        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+        return self.splits[name]
 
 
 def build_dataset(
@@ -114,6 +121,7 @@ def build_dataset(
         answer_length=answer_length(task, vocabulary, section),
         origin=rows.origin,
         unwritable=0 if task.targets else _unwritable(task, tokenised["train"], vocabulary),
+        blank=rows.blank,
     )
 
 

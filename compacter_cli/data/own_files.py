@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.row_file import RowFile
-from compacter_cli.data.rows import Rows
-from compacter_cli.data.text_files import sha256_of
-from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+from compacter_cli.data.rows import Origin, Rows
+from compacter_cli.data.text_files import read_rows, sha256_of
+from compacter_cli.errors import (
+    CompacterError,
+    MissingResourceError,
+    did_you_mean,
+    excerpt,
+    user_path,
+)
 
 if TYPE_CHECKING:
     from compacter_cli.recipe.sections import OwnDataSection
@@ -40,7 +47,8 @@ def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
     Raises:
         CompacterError: a row lacks a column, or its target is no label, or there are too few.
     """
-    splits = {split: _read(task, path) for split, path in files.items()}
+    blank: Counter[str] = Counter()
+    splits = {split: _read(task, path, split, blank) for split, path in files.items()}
     sizes = task.split.sizes({split: len(rows) for split, rows in splits.items()})
     for split, size in sizes.items():
         if size < 1:
@@ -52,11 +60,16 @@ def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
                 f"give more rows, or a file of its own for {split}",
             )
     hashes = {split: sha256_of(path) for split, path in files.items()}
-    return Rows(splits, {"way": "own files", "path": str(files["train"]), "sha256": hashes})
+    origin: Origin = {"way": "own files", "path": str(files["train"]), "sha256": hashes}
+    return Rows(splits, origin, blank)
 
 
-def _read(task: OwnTask, path: Path) -> RowFile:
+def _read(task: OwnTask, path: Path, split: str, blank: Counter[str]) -> RowFile:
+    """The rows of a file; those with an empty text are counted in `blank`, under its `split`."""
+    _check_named(task, path)
+
     def check(number: int, row: Row) -> None:
+        blank[split] += any(not str(row[name]).strip() for name in task.fields)
         if problem := task.problem(row):
             raise CompacterError(
                 f"{path}, line {number}: the row {problem}",
@@ -65,3 +78,32 @@ def _read(task: OwnTask, path: Path) -> RowFile:
 
     needed = dict.fromkeys((*task.fields, *task.target_fields))
     return RowFile.read(path, task.name, needed, check)
+
+
+def _check_named(task: OwnTask, path: Path) -> None:
+    """Refuse a file that lacks a column which the recipe's templates name, by its first row.
+
+    Raises:
+        CompacterError: it does, or has no rows.
+    """
+    _, row = next(read_rows(path, task.name, ()))
+    for key, names in (("source", task.fields), ("target", task.target_fields)):
+        for name in names:
+            if name not in row:
+                raise CompacterError(
+                    f'{path} has no column "{excerpt(name)}", which data.{key} names; it has '
+                    f"{excerpt(', '.join(row), 300) or 'none'}",
+                    _separated_otherwise(task.name, row)
+                    or did_you_mean(name, row)
+                    or f"--set data.{key}=... with a column that it has, in braces",
+                )
+
+
+def _separated_otherwise(form: str, row: Row) -> str | None:
+    """The hint for a table whose only column is a whole header of another separator."""
+    if form == "jsonl" or len(row) > 1:
+        return None
+    (header,) = row
+    ways = {"\t": "--set task=tsv", ",": "--set task=csv", ";": "save it separated by commas"}
+    found = next((way for separator, way in ways.items() if separator in header), None)
+    return found and f"its columns seem to be separated otherwise: {found}"

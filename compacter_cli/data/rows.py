@@ -1,7 +1,7 @@
 """Rows of a task, where they came from, and what is wrong with them as a whole."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypeAlias, TypedDict
 
 from compacter_cli.tasks.base import Row, Task
@@ -25,10 +25,15 @@ class Origin(TypedDict):
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows by split in their original order, and where they came from."""
+    """Rows by split in their original order, and where they came from.
+
+    Attributes:
+        blank: how many rows of each split have an empty text; told of one's own files alone.
+    """
 
     splits: Splits
     origin: Origin
+    blank: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from compacter_cli.errors import CompacterError, excerpt, flaw_of
+from compacter_cli.errors import CompacterError, did_you_mean, excerpt, flaw_of
 
 if TYPE_CHECKING:
     import _csv
@@ -192,7 +192,7 @@ def check_columns(
         got = "null" if missing[0] in row else excerpt(", ".join(row), 300) or "none"
         raise CompacterError(
             f'{path}, line {number}: expected the column "{missing[0]}", got {got}',
-            f"every row needs {', '.join(columns)}",
+            did_you_mean(missing[0], row) or f"every row needs {', '.join(columns)}",
         )
     for name in columns:
         if problem := cell_problem(row[name], name in lists):

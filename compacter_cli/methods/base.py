@@ -93,6 +93,10 @@ class Method(Section):
         """
         return {}
 
+    def places(self, shape: T5Shape) -> str:
+        """Where what it adds sits in a backbone of dimensions `shape`, in words; "" for nothing."""
+        return ""
+
     def settings(self) -> dict[str, Any]:
         """The fields that have a value as plain data, for manifests and to compare two methods."""
         return self.plain()

@@ -42,6 +42,10 @@ class BitFit(Efficient):
                     widths[f"{owner}.layer_norm"] = k
         return widths
 
+    def places(self, shape: T5Shape) -> str:
+        count = len(self.widths(shape))
+        return f"{count} biases behind the linear layers and norms of all blocks, and the head"
+
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         widths = self.widths(shape)
         norms = sum(width for name, width in widths.items() if name.endswith("layer_norm"))

@@ -26,6 +26,11 @@ After = Literal["both", "self_attention", "cross_attention", "feed_forward", "al
 SUBLAYERS = "self_attention", "cross_attention", "feed_forward"  # in the order of the forward pass
 Placement = Literal["parallel", "after_residual"]
 NAMES = {None: "adapter", "parallel": "parallel_adapter", "after_residual": "residual_adapter"}
+WHERE = {
+    None: "behind",
+    "parallel": "beside",
+    "after_residual": "behind the residual sums of",
+}
 SeedGenerator: TypeAlias = "keras.random.SeedGenerator"
 Rule: TypeAlias = "HypercomplexRule | None"
 
@@ -93,6 +98,14 @@ class Bottleneck(Efficient):
             for sublayer in self.sublayers
             if stack == "decoder" or sublayer != "cross_attention"
         ]
+
+    def places(self, shape: T5Shape) -> str:
+        sublayers = " and ".join(name.replace("_", "-") for name in self.sublayers)
+        last, first = shape.num_layers - 1, self.dropped_blocks
+        blocks = f"blocks {first} to {last}" if first < last else f"block {last}"
+        stacks = "the decoder" if self.after == "cross_attention" else "encoder and decoder"
+        where = WHERE[self.placement]
+        return f"{len(self.sites(shape))} adapters {where} {sublayers}, in {blocks} of {stacks}"
 
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         k, d = shape.hidden_dim, self.bottleneck

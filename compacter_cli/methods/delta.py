@@ -48,6 +48,10 @@ class Delta(Efficient):
             if role_of(name) in self.projections
         }
 
+    def places(self, shape: T5Shape) -> str:
+        roles, count = ", ".join(self.projections), len(self.sites(shape))
+        return f"{count} matrices beside the weights of {roles}, in all blocks"
+
     def sizes(self, shape: T5Shape) -> dict[int, str]:
         """Every number of inputs or outputs of what is changed, and a projection that has it."""
         return {size: name for name, pair in self.sites(shape).items() for size in pair}

@@ -33,6 +33,10 @@ class IA3(Efficient):
                 widths[f"{owner}.inner.scale"] = width
         return widths
 
+    def places(self, shape: T5Shape) -> str:
+        count = len(self.widths(shape))
+        return f"{count} vectors on keys, values and the feed-forward's inside, in all blocks"
+
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         return {"scales": sum(self.widths(shape).values())}
 

@@ -24,6 +24,9 @@ class PromptTuning(Efficient):
         "prompts": Component("prompt vectors", "prompts"),
     }
 
+    def places(self, shape: T5Shape) -> str:
+        return f"{self.length} vectors before the first token of every source"
+
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         return {"prompts": self.length * shape.hidden_dim}
 

@@ -51,6 +51,9 @@ class SAID(Efficient):
             )
         ]
 
+    def places(self, shape: T5Shape) -> str:
+        return f"an offset of all {shape.weight_tensors} weight tensors, out of one subspace"
+
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         return {
             "subspace": self.intrinsic_dim - shape.weight_tensors,

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from compacter_cli.errors import CompacterError
-from compacter_cli.files import cache_directory, make_directory, read_json, write_json
 from compacter_cli.paper.tables import paper_tables
+from compacter_cli.profiling.steps import (
+    StepCost,
+    kept_cost,
+    key_of,
+    machine_of,
+    measured_cost,
+)
 from compacter_cli.sweeps.directory import rows_of
-from compacter_cli.t5.shapes import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.sweeps.expansion import PlannedRun
 
 Number = TypeVar("Number", int, float)
-STEPS = 2  # timed of each method: an estimate needs no more
-TARGET = 4  # tokens of a target, about a label's
 MNLI_ROWS = 392_702  # of the epoch that the paper's Table 3 times
 PAPER_BACKBONE = "t5_base_multi"
-
-
-class StepCost(TypedDict):
-    """What one update takes, at the recipe's longest texts: milliseconds, and bytes at its peak."""
-
-    step_ms: float
-    peak_bytes: int
-    device_name: str
 
 
 class Estimate(NamedTuple):
@@ -99,19 +89,6 @@ def paper_seconds(recipe: Recipe) -> float | None:
     return 60 * row["minutes_per_epoch"] * rows / MNLI_ROWS * recipe.train.epochs
 
 
-def key_of(recipe: Recipe) -> str:
-    """What steps of equal cost have in common: method, backbone, batch, lengths, precision."""
-    train, shape = recipe.train, shape_of(recipe.backbone.preset)
-    parts = {
-        "method": recipe.method.name,
-        "shape": repr(shape),
-        "precision": recipe.backbone.precision,
-        "batch": [train.batch_size, train.accumulate, recipe.data.source_length],
-        "how": [train.execution, train.remat, train.dropout > 0],
-    }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def step_costs(
     runs: Iterable[PlannedRun],
     device: str | None,
@@ -134,59 +111,12 @@ def step_costs(
     Raises:
         CompacterError: the device is not there.
     """
-    from compacter_cli.profiling.children import run_probe
-    from compacter_cli.profiling.job import Probe
-
     kinds = {key_of(run.recipe): run.recipe for run in runs}
-    machine = run_probe(Probe(device, threads))
-    if "failed" in machine:
-        raise CompacterError(machine["failed"], machine.get("hint"))
-    kept = _kept(f"{machine['device_name']}, {machine['threads']}, {machine['torch']}")
+    machine = machine_of(device, threads)
     found: dict[str, StepCost | None] = {}
     for number, (key, recipe) in enumerate(kinds.items(), start=1):
-        found[key] = _read(kept / f"{key}.json")
+        found[key] = kept_cost(recipe, machine)
         if found[key] is None:
             say(f"measuring a step of {recipe.method.name} ({number} of {len(kinds)}) ...")
-            found[key] = _measured(recipe, machine["device"], machine["device_name"], threads)
-            _write(kept / f"{key}.json", found[key])
+            found[key] = measured_cost(recipe, machine, threads)
     return found
-
-
-def _measured(
-    recipe: Recipe, device: str, device_name: str, threads: int | None
-) -> StepCost | None:
-    from compacter_cli.profiling.comparison import row_of
-    from compacter_cli.profiling.job import Job
-
-    job = Job(recipe={}, target=TARGET, steps=STEPS, device=device, threads=threads)
-    row = row_of(recipe, job)
-    if "failed" in row:
-        return None
-    return {
-        "step_ms": row["step_ms"]["median"],
-        "peak_bytes": row["peak_bytes"],
-        "device_name": device_name,
-    }
-
-
-def _kept(machine: str) -> Path:
-    return cache_directory() / "steps" / hashlib.sha256(machine.encode()).hexdigest()[:16]
-
-
-def _read(path: Path) -> StepCost | None:
-    try:
-        found = read_json(path)
-        return {
-            "step_ms": float(found["step_ms"]),
-            "peak_bytes": int(found["peak_bytes"]),
-            "device_name": str(found["device_name"]),
-        }
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def _write(path: Path, cost: StepCost | None) -> None:
-    with suppress(OSError, CompacterError):  # kept or not, it is known now
-        if cost is not None:
-            make_directory(path.parent)
-            write_json(path, cost)

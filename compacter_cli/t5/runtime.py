@@ -160,6 +160,14 @@ def device_named(name: str | None) -> str:
     return name
 
 
+def use_threads(count: int | None) -> None:
+    """Let torch compute on `count` CPU threads; `None` leaves it its own choice."""
+    import torch
+
+    if count is not None:
+        torch.set_num_threads(count)
+
+
 def seed_everything(seed: int) -> None:
     """Seed python's, numpy's and torch's generators (dropout draws from torch's)."""
     import random

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compacter_cli.data.survey import Survey
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.shapes import T5Shape
     from compacter_cli.training.loop import Epoch
@@ -30,6 +31,7 @@ class Opening:
         directory: the run directory.
         unwritable: training targets of free text that the vocabulary cannot write as they are.
         processes: how many train together.
+        survey: what may surprise in rows of one's own.
     """
 
     recipe: Recipe
@@ -41,6 +43,7 @@ class Opening:
     directory: Path
     unwritable: int = 0
     processes: int = 1
+    survey: Survey | None = None
 
 
 class Display:

@@ -16,6 +16,7 @@ from compacter_cli.paper.demo_scores import measured_scores
 from compacter_cli.paper.tables import paper_scores
 from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
+from compacter_cli.tasks.own import FORMATS
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.processes import ALONE, Processes
@@ -236,17 +237,21 @@ class Session:
         return {**found, "processes": count} if count > 1 else found
 
     def _opening(self) -> Opening:
-        splits = (self.dataset.train, self.dataset.validation, self.dataset.test)
+        from compacter_cli.data.survey import survey
+
+        data, splits = self.dataset, self.dataset.splits
+        own = self.recipe.task in FORMATS
         return Opening(
             recipe=self.recipe,
             shape=self.model.shape,
-            sizes={split.name: len(split) for split in splits},
-            truncated=sum(split.truncated for split in splits),
+            sizes={name: len(split) for name, split in splits.items()},
+            truncated=sum(split.truncated for split in splits.values()),
             updates=self.tuning.updates,
             device=self.device,
             directory=self.directory,
-            unwritable=self.dataset.unwritable,
+            unwritable=data.unwritable,
             processes=self._processes.count,
+            survey=survey(self.task, splits, self.backbone.vocabulary, data.blank) if own else None,
         )
 
     def train(self) -> None:

@@ -46,6 +46,9 @@ def recipe_with(place, **data):
     return path
 
 
+DRY = ("--dry-run", "--no-estimate")
+
+
 def call(*args):
     return CliRunner().invoke(app, list(map(str, args)))
 
@@ -119,17 +122,17 @@ def test_a_runs_recipe_can_be_run_again_from_elsewhere(keras, folder, monkeypatc
 
 
 def test_a_dry_run_reads_the_rows_and_names_the_line_of_a_wrong_one(folder):
-    plan = call("train", "--recipe", recipe_with(folder), "--dry-run")
+    plan = call("train", "--recipe", recipe_with(folder), *DRY)
     assert "108 train, 6 validation, 6 test rows" in plan.stdout
     with open(folder / "train.jsonl", "a") as file:
         file.write('{"words": "iron", "kind": 7}\n')
-    wrong = call("train", "--recipe", recipe_with(folder), "--dry-run")
+    wrong = call("train", "--recipe", recipe_with(folder), *DRY)
     assert wrong.exit_code == 1
     assert "train.jsonl, line 121" in wrong.stderr
 
 
 def test_a_missing_file_exits_3(folder):
-    result = call("train", "--recipe", recipe_with(folder, test="no.jsonl"), "--dry-run")
+    result = call("train", "--recipe", recipe_with(folder, test="no.jsonl"), *DRY)
     assert result.exit_code == 3
     assert "data.test: there is no file" in result.stderr
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.commands.evaluate import evaluate
-from compacter_cli.commands.train import plan
+from compacter_cli.commands.plan import plan
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
@@ -59,7 +59,8 @@ def untrained(monkeypatch):
 
 def call(*args, recipe=DEMO, small=True):
     sets = [part for text in SMALL for part in ("--set", text)] if small else []
-    arguments = ["train", "--recipe", recipe, *sets, *map(str, args)]
+    quick = ["--no-estimate"] if "--dry-run" in args else []
+    arguments = ["train", "--recipe", recipe, *sets, *quick, *map(str, args)]
     return CliRunner().invoke(app, arguments)
 
 
@@ -292,14 +293,11 @@ def test_a_dry_run_prints_the_plan(tmp_path, monkeypatch, untrained):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_plan_is_that_of_the_run(tmp_path):
+def test_the_plan_is_that_of_the_run(rte_folder, tmp_path):
     recipe = load_recipe("glue/rte_compacterpp", ["backbone.preset=random/tiny", *SMALL[2:]])
     with pytest.raises(UsageError):
         plan(recipe=load_recipe(DEMO), directory=Path(__file__).parent)
-    (tmp_path / "glue" / "RTE").mkdir(parents=True)
-    for name in ("train", "dev", "test"):
-        (tmp_path / "glue" / "RTE" / f"{name}.tsv").write_text("")
-    data = recipe.data.model_copy(update={"folder": str(tmp_path), "max_train_samples": None})
+    data = recipe.data.model_copy(update={"folder": str(rte_folder), "max_train_samples": None})
     recipe = recipe.model_copy(update={"data": data})
     found = plan(recipe=recipe, directory=tmp_path / "run")
     assert found["updates"] == 500  # 25 steps of 100 of the 2,490, 20 epochs: the protocol's
@@ -388,7 +386,7 @@ def test_a_dry_run_refuses_a_web_page_saved_as_a_zip(tmp_path, untrained):
     (tmp_path / "RTE.zip").write_text("<!doctype html><title>Sign in</title>")
     result = CliRunner().invoke(
         app,
-        ["train", "--dry-run", "--recipe", "glue/rte_compacterpp", "--set",
+        ["train", "--dry-run", "--no-estimate", "--recipe", "glue/rte_compacterpp", "--set",
          "backbone.preset=random/tiny", "--set", f"data.archive={tmp_path / 'RTE.zip'}"],
     )  # fmt: skip
     assert "not a zip file" in assert_one_line(result, 1)

@@ -12,6 +12,7 @@ from compacter_cli.commands.words import (
     opening_lines,
     rate_source,
     scores_line,
+    warmup_advice,
     warmup_note,
     warnings_of,
 )
@@ -133,6 +134,15 @@ def test_a_warmup_that_is_the_whole_run_says_how_far_the_rate_comes():
 
 def test_a_warmup_that_ends_is_followed_by_decay():
     assert warmup_note(500, 3e-3, updates=501) == "; 500 warm-up steps, then linear decay"
+
+
+def test_a_warmup_of_more_than_a_fifth_is_told_with_a_tenth_to_set():
+    assert warmup_advice(108, 540) == []
+    (said,) = warmup_advice(500, 540)
+    assert said.startswith("warm-up is 93 % of all 540 updates")
+    assert "--set train.warmup_steps=54 " in said
+    assert opening_lines(opening())[-1].startswith("note: warm-up is 100 % of all 500 updates")
+    assert opening_lines(opening("train.warmup_steps=100"))[-1] == "writing to runs/x"
 
 
 def test_a_score_stands_beside_the_majoritys():

@@ -151,8 +151,10 @@ def test_a_column_that_a_template_names_must_be_there(here, column):
 def test_a_misspelt_column_is_named_beside_those_that_are_there(here):
     write(here / "train.jsonl", ROWS)
     message, hint = refused(section(source="text: {txt}"))
-    assert message == 'train.jsonl, line 1: expected the column "txt", got text, label'
-    assert hint == "every row needs txt, label"
+    assert message == (
+        'train.jsonl has no column "txt", which data.source names; it has text, label'
+    )
+    assert hint == 'did you mean "text"?'
 
 
 def test_a_null_is_no_value(here):
@@ -218,3 +220,32 @@ def test_a_long_target_that_is_no_label_is_cut_in_the_message(here):
     write(here / "train.jsonl", [{"text": "a", "label": "x\n" * 100_000}])
     message, _ = refused(section())
     assert len(message) < 300
+
+
+# Columns.
+
+
+@pytest.mark.parametrize(
+    ("form", "header", "message", "hint"),
+    [
+        ("csv", "Text,label", 'no column "text", which data.source names; it has Text, label',
+         'did you mean "Text"?'),
+        ("csv", "text,stars", 'no column "label", which data.target names; it has text, stars',
+         "--set data.target=... with a column that it has, in braces"),
+        ("csv", "text;label", "it has text;label", "save it separated by commas"),
+        ("csv", "text\tlabel", "it has", "--set task=tsv"),
+        ("tsv", "text,label", "it has text,label", "--set task=csv"),
+    ],
+)  # fmt: skip
+def test_a_column_that_is_not_there_is_told_with_those_that_are(here, form, header, message, hint):
+    row = header.replace("text", "a").replace("Text", "a").replace("label", "n")
+    (here / "train.jsonl").write_text(f"{header}\n{row}\n")
+    said, told = refused(section(), form)
+    assert message in said
+    assert hint in told
+
+
+def test_rows_with_an_empty_text_are_counted(here):
+    write(here / "train.jsonl", [*ROWS, {"text": " ", "label": "n"}, {"text": "", "label": "y"}])
+    write(here / "test.jsonl", ROWS)
+    assert dict(read(section(test="test.jsonl")).blank) == {"train": 2, "test": 0}

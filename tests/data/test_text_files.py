@@ -226,9 +226,11 @@ def test_a_column_that_is_there_twice_is_refused(refused, form, separator):
 @pytest.mark.parametrize("form", FORMS)
 def test_a_missing_column_is_named_beside_those_that_are_there(refused, form):
     first = 1 if form == "jsonl" else 2
-    message, hint = refused(form, written(form, ROWS), "text", "labels")
-    assert message == f', line {first}: expected the column "labels", got text, label'
-    assert hint == "every row needs text, labels"
+    message, hint = refused(form, written(form, ROWS), "text", "stars")
+    assert message == f', line {first}: expected the column "stars", got text, label'
+    assert hint == "every row needs text, stars"
+    _, hint = refused(form, written(form, ROWS), "text", "labels")
+    assert hint == 'did you mean "label"?'
 
 
 def test_a_missing_column_near_to_none_lists_the_needed_ones(refused):

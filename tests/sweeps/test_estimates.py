@@ -20,9 +20,10 @@ def test_updates_are_those_of_the_run():
 
 def test_an_estimate_adds_up_updates_times_steps():
     runs = rte()  # one of full, three of adapter
+    measured = {"weight_bytes": 1, "device_name": "x"}
     costs = {
-        estimates.key_of(runs[0].recipe): {"step_ms": 100.0, "peak_bytes": 7, "device_name": "x"},
-        estimates.key_of(runs[1].recipe): {"step_ms": 10.0, "peak_bytes": 9, "device_name": "x"},
+        estimates.key_of(runs[0].recipe): {"step_ms": 100.0, "peak_bytes": 7, **measured},
+        estimates.key_of(runs[1].recipe): {"step_ms": 10.0, "peak_bytes": 9, **measured},
     }
     found = estimates.estimate(runs, costs)
     assert (found.runs, found.updates, found.peak_bytes) == (4, 2_000, 9)

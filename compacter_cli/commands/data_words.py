@@ -1,0 +1,93 @@
+"""What the commands say of rows of one's own before they are trained on; nothing here prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from compacter_cli.errors import excerpt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from compacter_cli.data.survey import Survey
+    from compacter_cli.recipe.recipe import Recipe
+
+MOST_LABELS = 12  # of which a line tells the shares
+LOPSIDED = 0.75  # share of one label above which accuracy alone says little
+
+
+def labels_line(labels: Mapping[str, int]) -> list[str]:
+    """How many training examples each label has, in a line; none for free text or many labels."""
+    if not 0 < len(labels) <= MOST_LABELS:
+        return []
+    total = sum(labels.values()) or 1
+    parts = (
+        f"{excerpt(label, 40)} {count:,} ({100 * count / total:.0f} %)"
+        for label, count in labels.items()
+    )
+    return [f"labels   {', '.join(parts)}"]
+
+
+def survey_notes(found: Survey, recipe: Recipe, whole_file: bool = False) -> list[str]:
+    """Sentences on what may surprise in the rows.
+
+    Args:
+        found: what was counted.
+        recipe: resolved recipe.
+        whole_file: nothing is divided yet: what is held out comes out of the same files.
+    """
+    return [
+        *_of_labels(found, recipe),
+        *_of_doubles(found, whole_file),
+        *(
+            f"{count:,} rows of {name} have an empty text in a column that data.source names"
+            for name, count in found.blank.items()
+            if count
+        ),
+        *_of_length(found, recipe),
+    ]
+
+
+def _of_labels(found: Survey, recipe: Recipe) -> list[str]:
+    if not found.labels:
+        return []
+    total = sum(found.labels.values()) or 1
+    most, count = max(found.labels.items(), key=lambda pair: pair[1])
+    notes = []
+    if absent := [excerpt(label, 40) for label, number in found.labels.items() if not number]:
+        notes.append(f"no training row has the label {', '.join(absent[:MOST_LABELS])}")
+    metrics = getattr(recipe.data, "metrics", None) or ["accuracy"]
+    if count > LOPSIDED * total and set(metrics) <= {"accuracy"}:
+        notes.append(
+            f'{100 * count / total:.0f} % of the training rows are "{excerpt(most, 40)}", so '
+            'accuracy alone says little: --set data.metrics=\'["accuracy", "macro_f1"]\''
+        )
+    return notes
+
+
+def _of_doubles(found: Survey, whole_file: bool) -> list[str]:
+    notes = [
+        f"{count:,} of {found.examples[name]:,} {name} sources are in train, too, as the model "
+        "reads them: they show what it remembers"
+        for name, count in found.shared.items()
+        if count
+    ]
+    if found.repeated:
+        held_out = whole_file and len(found.examples) < 3
+        notes.append(
+            f"{found.repeated:,} of {found.examples['train']:,} training sources repeat another"
+            + (", and may be divided between the splits" if held_out else "")
+        )
+    return notes
+
+
+def _of_length(found: Survey, recipe: Recipe) -> list[str]:
+    told = _listed(found.cut)
+    if not told:
+        return []
+    length = recipe.data.source_length
+    return [f"cut at {length} tokens, so what follows is not read: {told} (data.source_length)"]
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} of {name}" for name, count in counts.items() if count)

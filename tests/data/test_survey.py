@@ -1,0 +1,98 @@
+"""What may surprise in rows: every figure counted by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from compacter_cli.data.survey import Survey, survey_of_files
+from compacter_cli.recipe.sections import OwnDataSection
+from compacter_cli.t5.loading import find_vocabulary
+from compacter_cli.tasks.own import OwnTask
+
+SECTION = OwnDataSection(
+    train="train.jsonl", source="{text}", target="{label}", labels=["0", "1", "2"],
+    source_length=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return find_vocabulary("random/tiny")
+
+
+def rows(*pairs):
+    return [{"text": text, "label": label} for text, label in pairs]
+
+
+def surveyed(vocabulary, blank=None, **splits):
+    task = OwnTask.of("jsonl", SECTION)
+    return survey_of_files(task, splits, vocabulary, SECTION, blank or {})
+
+
+def test_labels_doubles_and_cuts_are_counted(vocabulary):
+    train = rows(("iron", "0"), ("zinc", "0"), ("iron", "1"), ("iron zinc copper nickel", "0"))
+    test = rows(("zinc", "0"), ("apple", "1"), ("zinc", "1"))
+    found = surveyed(vocabulary, {"train": 1}, train=train, test=test)
+    assert found.examples == {"train": 4, "test": 3}
+    assert found.labels == {"0": 3, "1": 1, "2": 0}
+    assert found.repeated == 1  # iron, the second time
+    assert found.shared == {"test": 2}
+    assert found.cut == {"train": 1, "test": 0}
+    assert found.blank == {"train": 1}
+
+
+def test_means_are_of_the_training_examples_as_they_are_read(vocabulary):
+    train = rows(("iron", "0"), ("iron zinc copper nickel", "0"))
+    lengths = [min(4, len(ids) + 1) for ids in vocabulary.encode([row["text"] for row in train])]
+    found = surveyed(vocabulary, train=train)
+    assert found.mean_source == sum(lengths) / 2
+    assert found.mean_target == len(vocabulary.encode(["0"])[0]) + 1
+
+
+def test_free_text_has_no_labels(vocabulary):
+    section = SECTION.model_copy(update={"labels": None})
+    task = OwnTask.of("jsonl", section)
+    splits = {"train": rows(("iron", "zinc"))}
+    assert survey_of_files(task, splits, vocabulary, section, {}).labels == {}
+
+
+def test_no_more_than_the_first_rows_are_looked_at(vocabulary, monkeypatch):
+    monkeypatch.setattr("compacter_cli.data.survey.MOST", 2)
+    found = surveyed(vocabulary, train=rows(*[("iron", "0")] * 5))
+    assert (found.examples, found.repeated) == ({"train": 2}, 1)
+
+
+def survey(**given):
+    return Survey(**{"examples": {}, "labels": {}, "repeated": 0, "shared": {}, "cut": {}, **given})
+
+
+def notes(found, whole_file=False, metrics=None):
+    from compacter_cli.commands.data_words import survey_notes
+
+    data = SimpleNamespace(metrics=metrics, source_length=128)
+    return survey_notes(found, SimpleNamespace(data=data), whole_file)
+
+
+def test_nothing_is_said_of_rows_that_are_as_they_should_be():
+    even = survey(labels={"a": 60, "b": 40}, shared={"test": 0}, cut={"train": 0}, blank={"x": 0})
+    assert notes(even) == []
+
+
+def test_what_may_surprise_is_said():
+    found = survey(
+        examples={"train": 1_000, "test": 50}, labels={"a": 900, "b": 100, "c": 0}, repeated=7,
+        shared={"validation": 0, "test": 5}, cut={"train": 1_200, "test": 3}, blank={"train": 2},
+    )  # fmt: skip
+    said = "\n".join(notes(found))
+    for text in (
+        "no training row has the label c",
+        '90 % of the training rows are "a", so accuracy alone says little',
+        "5 of 50 test sources are in train, too",
+        "7 of 1,000 training sources repeat another",
+        "2 rows of train have an empty text",
+        "cut at 128 tokens, so what follows is not read: 1,200 of train, 3 of test",
+    ):
+        assert text in said
+    assert "divided" not in said
+    assert "divided between the splits" in "\n".join(notes(found, whole_file=True))
+    assert "accuracy alone" not in "\n".join(notes(found, metrics=["accuracy", "macro_f1"]))
