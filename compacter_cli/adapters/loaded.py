@@ -12,10 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    import torch
-
     from compacter_cli.recipe.recipe import Recipe
-    from compacter_cli.t5.forward import Encoded, T5Forward
+    from compacter_cli.t5.decoding import Decoding
+    from compacter_cli.t5.forward import T5Forward
     from compacter_cli.t5.loading import Backbone
 
 Labels = tuple[tuple[str, str], ...]  # target texts with the names of what they mean
@@ -86,16 +85,14 @@ class LoadedAdapter:
         """The name of the label that an answer is, or the answer itself."""
         return self.task.label_of(answer) or answer
 
-    def weigh(
-        self, ids: torch.Tensor, mask: torch.Tensor, encoded: Encoded, forward: T5Forward
-    ) -> list[Shares]:
+    def weigh(self, decoding: Decoding) -> list[Shares]:
         """`{label's name: probability}` of each source; `None` for each of a free-text task.
 
-        `forward` is the pass over these rows, which may be other adapters' of the same labels too.
+        Of the sources some may be other adapters' of the same labels.
         """
         if not self.labels:
-            return [None] * len(ids)
+            return [None] * decoding.rows
         targets, names = zip(*self.labels, strict=True)
         labels = [[*tokens, END] for tokens in self._vocabulary.encode(targets)]
-        scores = self.model.label_scores(ids, mask, labels, forward, encoded)
-        return [dict(zip(names, row, strict=True)) for row in scores.softmax(dim=-1).tolist()]
+        shares = decoding.label_scores(labels).softmax(dim=-1).tolist()
+        return [dict(zip(names, row, strict=True)) for row in shares]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from compacter_cli.adapters.loaded import LoadedAdapter, Shares
-from compacter_cli.adapters.mixed_batch import MixedBatch
+from compacter_cli.adapters.mixed_batch import Known, MixedBatch
 from compacter_cli.errors import UsageError, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class Predictor:
     ) -> None:
         self.backbone = backbone
         self.adapters: dict[str, LoadedAdapter] = {}
+        self._last: Known | None = None
         given = adapter if isinstance(adapter, Mapping) else {ONLY: adapter}
         if not given:
             raise UsageError("expected at least one adapter, got none", 'such as {"rte": DIR}')
@@ -226,9 +227,16 @@ class Predictor:
         found: list[Found] = []
         for start in range(0, len(texts), batch_size):
             part = slice(start, start + batch_size)
-            batch = MixedBatch.of(texts[part], chosen[part], list(self.adapters.values()))
+            batch = MixedBatch.of(texts[part], chosen[part], self._known())
             found += batch.in_order(function(batch))
         return found
+
+    def _known(self) -> Known:
+        """The adapters that are loaded now."""
+        now = list(self.adapters.values())
+        if self._last is None or self._last.adapters != now:
+            self._last = Known(now)
+        return self._last
 
     def _chosen(
         self, texts: Sequence[object], adapter: str | Sequence[str] | None

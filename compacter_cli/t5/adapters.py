@@ -55,43 +55,46 @@ class Adapter:
         return self.up(self.activation(self.down(x)))
 
 
-def together(adapters: Sequence[Adapter]) -> Function | None:
-    """Adapters of one shape and activation as one, of a token each: tokens (L, k) to (L, k).
+@dataclass(frozen=True)
+class Stacked:
+    """Adapters of one shape and activation.
 
-    `None` where they are of several, or a projection is not one kernel.
+    Attributes:
+        down, up: of all, kernel (A, k, d) and bias (A, 1, d) or `None`.
+        activation: theirs.
     """
-    projections = [(one.down, one.up) for one in adapters]
-    pairs = [_joined(each) for each in zip(*projections, strict=True)]
-    if None in pairs or len({one.activation for one in adapters}) > 1:
-        return None
-    down, up = (pair for pair in pairs if pair is not None)
-    activation = adapters[0].activation
 
-    def apply(x: Tensor) -> Tensor:
-        return up(activation(down(x[:, None])))[:, 0] + x
+    down: Projection
+    up: Projection
+    activation: Function
 
-    return apply
+    @classmethod
+    def of(cls, adapters: Sequence[Adapter]) -> Stacked | None:
+        """Adapters as one, `None` where they differ, or a projection is not one kernel."""
+        down, up = (_stacked([getattr(one, side) for one in adapters]) for side in ("down", "up"))
+        if down is None or up is None or len({one.activation for one in adapters}) > 1:
+            return None
+        return cls(down, up, adapters[0].activation)
+
+    def picked(self, numbers: Tensor) -> Adapter:
+        """For rows (B, S, k), the first under the adapter of the first of `numbers` (B,) etc."""
+        return Adapter(_picked(self.down, numbers), _picked(self.up, numbers), self.activation)
 
 
-def _joined(projections: Sequence[Function]) -> Function | None:
-    """Projections of one shape as one of (L, 1, k); `None` where they are not."""
+def _stacked(projections: Sequence[Function]) -> Projection | None:
+    """Projections of one shape as one; `None` where they are not."""
     plain = [p for p in projections if isinstance(p, Projection) and len(p.kernel) == 1]
-    if len(plain) < len(projections):
+    given = [p.bias for p in plain if p.bias is not None]
+    same = len({p.kernel[0].shape for p in plain}) == 1 and len(given) in (0, len(plain))
+    if len(plain) < len(projections) or not same:
         return None
-    kernels, biases = [p.kernel[0] for p in plain], [p.bias for p in plain]
-    if len({kernel.shape for kernel in kernels}) > 1:
-        return None
-    given = [bias for bias in biases if bias is not None]
-    if given and len(given) < len(biases):
-        return None
-    kernel = torch.stack(kernels)
     bias = torch.stack(given)[:, None] if given else None
+    return Projection((torch.stack([p.kernel[0] for p in plain]),), bias)
 
-    def apply(x: Tensor) -> Tensor:
-        y = x @ kernel.to(x.dtype)
-        return y if bias is None else y + bias.to(x.dtype)
 
-    return apply
+def _picked(projection: Projection, numbers: Tensor) -> Projection:
+    bias = None if projection.bias is None else projection.bias.index_select(0, numbers)
+    return Projection((projection.kernel[0].index_select(0, numbers),), bias)
 
 
 class Adapters:

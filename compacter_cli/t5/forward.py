@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor
@@ -271,6 +271,10 @@ class Cache:
     def length(self) -> int:
         """Target tokens so far."""
         return 0 if self.past[0] is None else self.past[0][1].shape[2]
+
+    def fork(self) -> Self:
+        """One that goes on from here by itself."""
+        return replace(self, past=[*self.past])
 
     def append(self, block: int, keys: Tensor, values: Tensor) -> KeysValues:
         """Add one token's keys and values to a block; returns all of them."""

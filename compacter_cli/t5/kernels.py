@@ -105,10 +105,9 @@ class Kernels:
 
     def norm(self, norm: Norm, x: Tensor) -> Tensor:
         """T5's layer norm: no mean is taken, and the variance in float32."""
-        if not norm.segments:
+        if norm.of_tokens is None:
             return self._norm(norm, x)
-        # In parts it would be as many norms as there are adapters in a mixed batch.
-        weight, bias = norm.by_token(x)
+        weight, bias = norm.of_tokens
         plain = Norm(torch.ones_like(norm.weight), None, norm.epsilon)
         y = self._norm(plain, x.float()) * weight
         return (y if bias is None else y + bias).to(x.dtype)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.changes import Changes
+from compacter_cli.t5.decoding import Decoding
 from compacter_cli.t5.dropout import Dropout, seed_device
 from compacter_cli.t5.forward import Encoded, T5Forward
 from compacter_cli.t5.fused.kernels import FusedKernels
@@ -20,7 +21,7 @@ from compacter_cli.t5.kernels import Kernels
 from compacter_cli.t5.lean.kernels import LeanKernels
 from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
 from compacter_cli.t5.shapes import T5Shape
-from compacter_cli.t5.vocabulary import END, PAD
+from compacter_cli.t5.vocabulary import PAD
 
 if TYPE_CHECKING:
     import numpy as np
@@ -294,17 +295,8 @@ class T5Model(keras.Model):
         `labels` are lists of token ids, end token included; the sources are encoded once, or not
         at all where `encoded` is what a forward pass made of them. `forward` as for `greedy`.
         """
-        forward = forward or self.forward_pass()
-        states, source_mask = encoded or forward.encode(ids, mask)
-        scores = []
-        for label in labels:
-            target = torch.tensor(label, device=ids.device).expand(len(ids), -1)
-            inputs = functional.pad(target[:, :-1], (1, 0), value=PAD)
-            seen = torch.ones_like(inputs, dtype=torch.bool)
-            hidden = forward.decode(inputs, seen, states, source_mask)
-            log_probabilities = forward.logits(hidden).float().log_softmax(dim=-1)
-            scores.append(log_probabilities.gather(-1, target[..., None])[..., 0].sum(dim=-1))
-        return torch.stack(scores, dim=1)
+        steps = max(map(len, labels))
+        return self._decoding(ids, mask, steps, forward, encoded).label_scores(labels)
 
     @torch.no_grad()
     def greedy(
@@ -321,19 +313,18 @@ class T5Model(keras.Model):
         `forward` saves making the weights anew for every batch, where they have not changed, and
         `encoded`, what a forward pass made of the sources, encoding them.
         """
+        return self._decoding(ids, mask, max_tokens, forward, encoded).greedy(max_tokens)
+
+    def _decoding(
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        steps: int,
+        forward: T5Forward | None,
+        encoded: Encoded | None,
+    ) -> Decoding:
         forward = forward or self.forward_pass()
-        cache = forward.start_cache(*(encoded or forward.encode(ids, mask)), max_tokens)
-        token = torch.full((len(ids), 1), PAD, dtype=torch.long, device=ids.device)
-        ended = torch.zeros_like(token, dtype=torch.bool)
-        tokens = []
-        for _ in range(max_tokens):
-            token = forward.logits(forward.step(token, cache)).argmax(-1)
-            token = token.masked_fill(ended, PAD)
-            tokens.append(token)
-            ended |= token == END
-            if ended.all():
-                break
-        return torch.cat(tokens, dim=1)
+        return Decoding(forward, encoded or forward.encode(ids, mask), steps)
 
 
 def execution_on(device: str) -> str:

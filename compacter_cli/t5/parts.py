@@ -5,7 +5,7 @@ k inputs, d outputs, H heads, D size of a head, M tokens of each head
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -133,30 +133,13 @@ class Norm(NamedTuple):
         weight: (k,), float32.
         bias: (k,), or `None`.
         epsilon: added to the variance.
-        segments: as a `Linear` has them; weights may differ.
+        of_tokens: weight and bias of each token, (N, k), where they have their own.
     """
 
     weight: Tensor
     bias: Tensor | None
     epsilon: float
-    segments: tuple[tuple[int, int, Norm], ...] = ()
-
-    def by_token(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of each token of `x` (N, ..., k), in its shape."""
-        groups, done = [], 0
-        for first, end, own in self.segments:
-            groups += [(self, first - done), (own, end - first)]
-            done = end
-        groups.append((self, len(x) - done))
-
-        def each(values: Iterable[tuple[Tensor, int]]) -> Tensor:
-            return torch.cat([part.expand(count, *x.shape[1:]) for part, count in values if count])
-
-        weight = each((norm.weight, count) for norm, count in groups)
-        if all(norm.bias is None for norm, _ in groups):
-            return weight, None
-        none = torch.zeros_like(self.weight)
-        return weight, each((none if n.bias is None else n.bias, count) for n, count in groups)
+    of_tokens: tuple[Tensor, Tensor | None] | None = None
 
 
 class Prompt(Protocol):

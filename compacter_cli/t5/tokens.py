@@ -6,6 +6,7 @@ B batch, S padded length, N tokens that are computed
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Self
 
 import torch
@@ -48,7 +49,10 @@ class Tokens:
         """How many tokens are computed of each of several groups of `rows` after one another."""
         if self.index is None:
             return [count * self.mask.shape[1] for count in rows]
-        return [int(part.sum()) for part in self.mask.split(list(rows))]
+        ends = [0, *accumulate(self.mask.sum(1).tolist())]
+        return [
+            ends[end] - ends[end - count] for count, end in zip(rows, accumulate(rows), strict=True)
+        ]
 
     def flatten(self, padded: Tensor) -> Tensor:
         """What of `padded` (B, S, ...) is computed: (N, ...)."""

@@ -15,6 +15,9 @@ PAD, END, UNKNOWN = 0, 1, 2  # T5's ids; the pad also starts every decoder input
 VOCABULARY = "assets/tokenizer/vocabulary.spm"  # where KerasHub saves it
 SPIECE, TABLE = "spiece.model", "tokenizer.json"  # where Hugging Face does, and of a fast tokenizer
 VOCABULARY_BYTES = 64_000_000  # T5's has 0.8 MB, mT5's, the largest, 4.3 MB
+FEW = (
+    32  # texts, up to which sentencepiece's threads for a list take longer to start than they save
+)
 
 
 class Vocabulary:
@@ -53,7 +56,10 @@ class Vocabulary:
 
     def encode(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of each of `texts`, without an end token."""
-        return self._pieces.encode(list(texts))
+        texts = list(texts)
+        if len(texts) <= FEW:
+            return [self._pieces.encode(text) for text in texts]
+        return self._pieces.encode(texts)
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of token `ids` up to the first end token; ids beyond the vocabulary are skipped.

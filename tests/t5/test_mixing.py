@@ -7,8 +7,9 @@ import torch
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.forward import StatesCache
 from compacter_cli.t5.kernels import Kernels
-from compacter_cli.t5.mixing import mixed
+from compacter_cli.t5.mixing import Mixture, mixed
 from compacter_cli.t5.model import EXECUTIONS, T5Model
+from compacter_cli.t5.parts import Parts
 
 SMALL = {"bottleneck": 8, "length": 4, "intrinsic_dim": 300}
 EVERY = [name for name in METHODS if name not in ("full", "said")]
@@ -159,3 +160,28 @@ def test_what_has_weights_of_its_own_cannot_be_mixed(models, name, why):
     (model,) = models(name)
     assert why in model.unmixable
     assert all(other.unmixable is None for other in models(*EVERY))
+
+
+def test_a_mixture_finds_once_what_is_the_same_in_every_pass(models, monkeypatch):
+    made = models("compacter", "lora", "prompt_r", "bitfit")
+    forwards = [model.forward_pass() for model in made]
+    mixture, looked = Mixture(forwards), []
+    real = Parts.norm
+    monkeypatch.setattr(Parts, "norm", lambda *given: looked.append(given) or real(*given))
+    ids, mask = sources(5)
+    with torch.no_grad():
+        mixture.over([1, 2, 1, 1]).encode(ids, mask)
+        once = len(looked)
+        states, real_tokens = mixture.over([3, 0, 0, 2]).encode(ids, mask)
+    assert len(looked) == once  # and the one that is not asked, with its prompt, is not there
+    assert real_tokens.shape == mask.shape
+    alone, _ = forwards[3].encode(ids[3:], mask[3:])
+    torch.testing.assert_close(states[3:][mask[3:]], alone[mask[3:, : alone.shape[1]]])
+    assert mixture.over([0, 0, 5, 0]) is forwards[2]
+
+
+def test_a_row_or_many_of_an_adapter_are_the_same(models):
+    """In one product, a kernel a row, and adapter by adapter."""
+    made = models("compacter", "compacter", "compacter")
+    compare(made, [1, 2, 1])
+    compare(made, [9, 4, 2])

@@ -12,6 +12,7 @@ from compacter_cli.t5.loading import find_vocabulary
 from compacter_cli.t5.random_backbone import tiny_vocabulary
 from compacter_cli.t5.vocabulary import (
     END,
+    FEW,
     PAD,
     UNKNOWN,
     Vocabulary,
@@ -177,3 +178,8 @@ def test_a_pipe_in_place_of_a_vocabulary_is_refused_at_once(preset):
     os.mkfifo(path)
     with pytest.raises(UsageError, match="it is no file"):
         read_vocabulary(preset)
+
+
+def test_few_texts_are_encoded_as_many_are(vocabulary):
+    texts = [f"the old dog {number}" for number in range(2 * FEW)]
+    assert vocabulary.encode(texts) == [vocabulary.encode([text])[0] for text in texts]

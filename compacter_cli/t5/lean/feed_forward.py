@@ -50,7 +50,9 @@ class ReluFeedForward(torch.autograd.Function):
             scale_(inner, keep_mask, scale)
         ctx.scale = scale
         ctx.trains_out = ctx.needs_input_grad[3]
-        passed = inner if ctx.trains_out else pack_positive(inner)
+        passed = None
+        if any(ctx.needs_input_grad):
+            passed = inner if ctx.trains_out else pack_positive(inner)
         ctx.save_for_backward(x if ctx.needs_input_grad[1] else None, w_in, w_out, passed)
         return inner @ w_out
 

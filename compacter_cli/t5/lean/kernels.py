@@ -74,7 +74,7 @@ class LeanKernels(Kernels):
     def normed(self, norm: Norm, x: Tensor, *linears: Linear) -> tuple[Tensor, ...]:
         deltas = [each.delta for each in linears if each.delta is not None]
         thin = [delta for delta in deltas if isinstance(delta, Thin)]
-        mixed = norm.segments or any(each.segments for each in linears)
+        mixed = norm.of_tokens is not None or any(each.segments for each in linears)
         if mixed or len(thin) < len(deltas):
             return super().normed(norm, x, *linears)
         # A delta's first factor is one more product of the same normed tokens, which are not kept.
