@@ -29,6 +29,25 @@ TINY = {
 }
 
 
+def pytest_addoption(parser):
+    """`--rewrite`: files that are made from the program are written anew instead of compared."""
+    parser.addoption("--rewrite", action="store_true", help="Write docs/schemas and tests/screens.")
+
+
+@pytest.fixture
+def kept(request):
+    """Compares a text with a file that is kept, or writes it there with `--rewrite`."""
+
+    def compare(path, text):
+        if request.config.getoption("--rewrite"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        assert path.is_file(), f"{path} is not there: write it with pytest --rewrite"
+        assert text == path.read_text(encoding="utf-8"), f"{path}: is it meant? pytest --rewrite"
+
+    return compare
+
+
 @pytest.fixture(scope="session")
 def keras():
     """Keras, started as the command line starts it."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.options import DeviceOption, JsonOption
+from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, train
 
 if TYPE_CHECKING:
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.training.display import Display
-    from compacter_cli.training.records import Result
 
 METHODS = ("compacterpp", "full")  # the first one answers
 ANSWERED = 3  # rows of the test split that are shown with their answers

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, NamedTuple, NotRequired
 
 import typer
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.options import (
     DeviceOption,

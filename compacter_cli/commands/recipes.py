@@ -1,9 +1,10 @@
 """`compacter recipes`: list, show and copy the shipped recipes."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypedDict
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.aligned import print_aligned
 from compacter_cli.commands.options import JsonOption

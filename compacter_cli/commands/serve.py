@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.options import (
     DeviceOption,
@@ -25,6 +26,13 @@ if TYPE_CHECKING:
 
 USUAL = Limits()
 SLACK = 5  # seconds at the end, beyond those that a request may take
+
+
+class Answering(TypedDict):
+    """Where requests are accepted, and the names of the adapters that answer."""
+
+    address: str
+    adapters: list[str]
 
 
 def command(
@@ -98,7 +106,7 @@ def command(
         def ready() -> None:
             address = address_of(listening)
             if json_:
-                print_json({"address": address, "adapters": list(chosen)})
+                print_json(Answering(address=address, adapters=list(chosen)))
             err.print(f"answering at {address} as {', '.join(chosen)}", soft_wrap=True)
 
         limits = Limits(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.console import out, show_note, table_of
 from compacter_cli.commands.words import time_words
@@ -12,6 +14,7 @@ from compacter_cli.reports.table import counted
 from compacter_cli.sweeps.directory import count_states, lines_of, log_of
 from compacter_cli.sweeps.estimates import Estimate, estimate
 from compacter_cli.sweeps.expansion import setting_words, value_text
+from compacter_cli.sweeps.records import IndexLine, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
     from compacter_cli.profiling.steps import StepCost
     from compacter_cli.sweeps.expansion import Expansion, LeftOut, PlannedRun
-    from compacter_cli.sweeps.records import IndexLine, State
     from compacter_cli.sweeps.running import SweepRun
     from compacter_cli.sweeps.sections import Sweep
 
@@ -35,6 +37,15 @@ class ArmPlan(TypedDict):
     seconds: float | None
     peak_bytes: int | None
     paper_seconds: float | None
+
+
+class SweepDone(TypedDict):
+    """What became of a sweep's runs: how many are in which state, and those that failed."""
+
+    name: str
+    directory: str
+    states: dict[State, int]
+    failed: list[IndexLine]
 
 
 class SweepPlan(TypedDict):
@@ -178,7 +189,7 @@ def plan_lines(plan: SweepPlan) -> list[str]:
     return lines + [f"left out: {item}" for item in plan["left_out"]]
 
 
-def as_data(done: SweepRun) -> dict[str, Any]:
+def as_data(done: SweepRun) -> SweepDone:
     """What became of a sweep's runs, as plain data."""
     lines = done.lines
     return {

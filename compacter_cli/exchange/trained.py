@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 if TYPE_CHECKING:
     from keras_hub.models import T5Backbone

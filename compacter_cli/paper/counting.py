@@ -1,7 +1,9 @@
 """Exact parameter counts of methods on backbones, beside the paper's; no framework needed."""
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.errors import Problem
 from compacter_cli.methods.base import Method
@@ -12,6 +14,48 @@ PAPER_BASE = 222_882_048  # parameters of the paper's T5-base
 # Tasks of GLUE and of SuperGLUE in the paper's tables.
 TASKS_OF: dict[ScoreTable, int] = {"table1": 8, "table2": 6}
 _OTHER = ("n", "gradient")  # n tells the paper's rows apart, a kind of gradient counts nothing
+
+
+class OwnSizes(TypedDict):
+    """What trains and the backbone, with the backbone's own rows of vocabulary; in percent."""
+
+    trained: int
+    backbone_parameters: int
+    percent: float
+
+
+class PaperFigures(TypedDict):
+    """The paper's figures of a method, where it has them: a share in percent, and totals as they
+    are printed, of Table 1 (8 tasks) and Table 2 (6)."""
+
+    percent: float | None
+    table1: float | str | None
+    table2: float | str | None
+
+
+class Counted(TypedDict):
+    """A `Count` as plain data.
+
+    `not_available` says why the method cannot be had on the backbone; all else is left out then.
+    `total_params` are multiples of the backbone by number of tasks. `verified` says whether the
+    built model was counted, too.
+    """
+
+    backbone: str
+    method: str
+    settings: dict[str, Any]
+    not_available: NotRequired[list[str]]
+    components: NotRequired[dict[str, int]]
+    trained: NotRequired[int]
+    percent: NotRequired[float]
+    vocabulary_rows: NotRequired[int]
+    backbone_parameters: NotRequired[int]
+    own: NotRequired[OwnSizes]
+    total_params: NotRequired[dict[str, float]]
+    total_params_with_layer_norms: NotRequired[dict[str, float]]
+    closed_form: NotRequired[int | None]
+    paper: NotRequired[PaperFigures]
+    verified: NotRequired[bool]
 
 
 class Sizes(NamedTuple):
@@ -120,9 +164,9 @@ def reported_percent(item: Count) -> float | None:
     return next((row["trained_percent"] for row in rows if row), None)
 
 
-def as_data(item: Count, verified: bool = False) -> dict[str, Any]:
+def as_data(item: Count, verified: bool = False) -> Counted:
     """A `Count` as plain data; `verified` says whether the built model was counted too."""
-    found = {
+    found: Counted = {
         "backbone": item.backbone,
         "method": item.method.name,
         "settings": item.method.settings(),
@@ -148,7 +192,8 @@ def as_data(item: Count, verified: bool = False) -> dict[str, Any]:
         "closed_form": item.closed_form(),
         "paper": {
             "percent": reported_percent(item),
-            **{table: reported_total(item, table) for table in TASKS_OF},
+            "table1": reported_total(item, "table1"),
+            "table2": reported_total(item, "table2"),
         },
         "verified": verified,
     }

@@ -8,7 +8,8 @@ import json
 from functools import cache
 from pathlib import Path
 from statistics import fmean
-from typing import TypedDict
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.recipe.recipe import Recipe, load_recipe
 from compacter_cli.t5.shapes import DEMO_PRESET

@@ -1,6 +1,8 @@
 """What a pretraining leaves as data: the schema of pretraining.json and of its metrics.jsonl."""
 
-from typing import Literal, TypedDict
+from typing import Final, Literal, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 
 class ValidationLine(TypedDict):
@@ -38,9 +40,15 @@ class Versions(TypedDict):
     packages: dict[str, str | None]
 
 
-class Summary(TypedDict):
-    """pretraining.json: what a finished pretraining came to."""
+SUMMARY_FORMAT: Final = "compacter-pretraining"
+SUMMARY_VERSION: Final = 1
 
+
+class Summary(TypedDict):
+    """pretraining.json: what a finished pretraining came to. The first have no format, version."""
+
+    format: NotRequired[Literal["compacter-pretraining"]]
+    version: NotRequired[Literal[1]]
     seed: int
     steps: int
     text: TextRecord

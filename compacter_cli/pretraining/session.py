@@ -20,6 +20,7 @@ from compacter_cli.pretraining.directory import (
     resume_command,
 )
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
+from compacter_cli.pretraining.records import SUMMARY_FORMAT, SUMMARY_VERSION
 from compacter_cli.t5.initial import start_at_random
 from compacter_cli.t5.loading import WEIGHTS, load_backbone
 from compacter_cli.t5.saving import write_preset
@@ -232,6 +233,8 @@ class PretrainingSession:
         stored, fingerprint = self._measured(written)
         machine = environment(self.device)
         return {
+            "format": SUMMARY_FORMAT,
+            "version": SUMMARY_VERSION,
             "seed": recipe.seed,
             "steps": progress.step,
             "text": {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.profiling.steps import STEPS, TARGET, kept_cost, machine_of, measured_cost
 from compacter_cli.t5.shapes import shape_of

@@ -1,6 +1,8 @@
 """What children answer, and what a profile is made of: plain data, as `--json` prints it."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 
 class Device(TypedDict):

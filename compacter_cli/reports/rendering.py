@@ -7,7 +7,9 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 if TYPE_CHECKING:
     from compacter_cli.reports.table import Column, Entry, Row, Table, Value
@@ -24,6 +26,24 @@ _MARKDOWN = {
     **{letter: f"\\{letter}" for letter in r"|\*_`[]$~"},
     "<": "&lt;", ">": "&gt;", "&": "&amp;",
 }  # fmt: skip
+
+
+class EntryData(TypedDict):
+    """What stands at one place of a table: see `Entry`. What is not finite is `None`."""
+
+    text: str
+    values: NotRequired[dict[str, Any]]
+    best: NotRequired[bool]
+    note: NotRequired[str]
+
+
+class TableData(TypedDict):
+    """A table: of every row an object, by column."""
+
+    title: str
+    columns: list[str]
+    rows: list[dict[str, EntryData]]
+    notes: list[str]
 
 
 def markdown(table: Table) -> str:
@@ -134,7 +154,7 @@ def _in_csv(value: Value) -> Value:
     return json.dumps(value) if isinstance(value, dict | list | bool) else value
 
 
-def as_data(table: Table) -> dict[str, Any]:
+def as_data(table: Table) -> TableData:
     """The table as plain data: of every row an object, by column."""
     titles = [column.title for column in table.columns]
     return {
@@ -147,16 +167,15 @@ def as_data(table: Table) -> dict[str, Any]:
     }
 
 
-def _entry_data(entry: Entry) -> dict[str, Any]:
-    data: dict[str, Any] = {
-        "text": entry.text,
-        **({"values": _finite(entry.values)} if entry.values else {}),
-    }
-    return {
-        **data,
-        **({"best": True} if entry.best else {}),
-        **({"note": entry.note} if entry.note else {}),
-    }
+def _entry_data(entry: Entry) -> EntryData:
+    data: EntryData = {"text": entry.text}
+    if entry.values:
+        data["values"] = _finite(entry.values)
+    if entry.best:
+        data["best"] = True
+    if entry.note:
+        data["note"] = entry.note
+    return data
 
 
 def _finite(value: Value) -> Value:

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.errors import UsageError, nearest_or_all
-from compacter_cli.reports.rendering import as_data
+from compacter_cli.reports.rendering import TableData, as_data
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from compacter_cli.reports.table import Table
+
+
+class ReportData(TypedDict):
+    """A report with all its tables in full, by name, and its sentences: see `Report`."""
+
+    title: str
+    lines: list[str]
+    tables: dict[str, TableData]
+    closing: list[str]
+    problems: list[str]
 
 
 class Picture(NamedTuple):
@@ -65,7 +77,7 @@ class Report:
             raise UsageError(f"--table {name}: the report has no such table{why}", hint)
         return self.tables[name]
 
-    def data(self) -> dict[str, Any]:
+    def data(self) -> ReportData:
         """The report as plain data, all tables in full."""
         return {
             "title": self.title,

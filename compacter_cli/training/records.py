@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NotRequired
+from typing import TYPE_CHECKING, Final, Literal, NotRequired
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
@@ -22,13 +22,21 @@ class ScoresRecord(TypedDict):
     beside: NotRequired[dict[str, float]]
 
 
+RESULT_FORMAT: Final = "compacter-result"
+RESULT_VERSION: Final = 1
+RUN_FORMAT: Final = "compacter-run"
+RUN_VERSION: Final = 1
+
+
 class Result(TypedDict):
     """result.json: what a finished run came to. Shares are in percent, memory is in bytes.
 
-    What is not required, runs of earlier versions lack: the peak rate, and on how many examples
-    and in how many updates it was trained.
+    What is not required, runs of earlier versions lack: format and version, the peak rate, and on
+    how many examples and in how many updates it was trained.
     """
 
+    format: NotRequired[Literal["compacter-result"]]
+    version: NotRequired[Literal[1]]
     task: str
     method: str
     preset: str
@@ -91,9 +99,12 @@ class ProgressRecord(TypedDict):
 class Environment(TypedDict):
     """environment.json: versions, machine and command; after which updates it was gone on with.
 
-    `processes` is how many trained it, where they were several.
+    `format` and `version`, which earlier versions did not write, are those of the run's directory:
+    of this file and of metrics.jsonl. `processes` is how many trained it, where they were several.
     """
 
+    format: NotRequired[Literal["compacter-run"]]
+    version: NotRequired[Literal[1]]
     compacter: str
     python: str
     platform: str

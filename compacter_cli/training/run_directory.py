@@ -7,13 +7,14 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
 import compacter_cli
 from compacter_cli.adapters.manifest import BEST, holds_adapter, read_manifest
-from compacter_cli.errors import CompacterError, UsageError, did_you_mean, user_path
+from compacter_cli.errors import CompacterError, UsageError, did_you_mean, excerpt, user_path
 from compacter_cli.files import (
     append_json,
     parse_json,
@@ -36,7 +37,14 @@ from compacter_cli.training.claim import (
     pretraining_in,
 )
 from compacter_cli.training.lock import LOCK, Lock, check_free
-from compacter_cli.training.records import Environment, Result
+from compacter_cli.training.records import (
+    RESULT_FORMAT,
+    RESULT_VERSION,
+    RUN_FORMAT,
+    RUN_VERSION,
+    Environment,
+    Result,
+)
 
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 PREDICTIONS = "predictions.jsonl"
@@ -216,7 +224,7 @@ def read_result(directory: Path) -> Result | None:
     """The run's result.json, or `None` where the run did not finish.
 
     Raises:
-        CompacterError: it is damaged.
+        CompacterError: it is damaged, or of a later version.
     """
     path = Path(directory) / RESULT
     try:
@@ -227,7 +235,20 @@ def read_result(directory: Path) -> Result | None:
         raise CompacterError(f"{path} is damaged: {error}") from error
     if not isinstance(result, dict):
         raise CompacterError(f"{path} is damaged: expected an object, got {type(result).__name__}")
+    _check_version(path, result)
     return cast(Result, result)
+
+
+def _check_version(path: Path, result: Mapping[str, Any]) -> None:
+    """Refuse what a later version meant otherwise; the first results have no version."""
+    found = result.get("format", RESULT_FORMAT), result.get("version", RESULT_VERSION)
+    if found[0] != RESULT_FORMAT:
+        raise CompacterError(f"{path} is damaged: it is not the result of a run")
+    if found[1] != RESULT_VERSION:
+        raise CompacterError(
+            f"{path} has format version {excerpt(found[1])}, this compacter reads {RESULT_VERSION}",
+            "read it with the version that wrote it",
+        )
 
 
 def check_nothing_to_lose(directory: Path) -> None:
@@ -294,6 +315,8 @@ def environment(device: str) -> Environment:
 
     packages = ("keras", "keras-hub", "torch", "tensorflow-datasets", "sentencepiece", "numpy")
     return {
+        "format": RUN_FORMAT,
+        "version": RUN_VERSION,
         "compacter": compacter_cli.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -20,6 +20,7 @@ from compacter_cli.tasks.own import FORMATS
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.processes import ALONE, Processes
+from compacter_cli.training.records import RESULT_FORMAT, RESULT_VERSION
 from compacter_cli.training.run_state import (
     Computed,
     Fingerprints,
@@ -394,6 +395,8 @@ class Session:
         recipe, shape = self.recipe, self.model.shape
         trained, n = sum(recipe.method.count(shape).values()), getattr(recipe.method, "n", None)
         return {
+            "format": RESULT_FORMAT,
+            "version": RESULT_VERSION,
             "task": recipe.task,
             "method": recipe.method.name,
             "preset": recipe.backbone.preset,
