@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Union
+from functools import reduce
+from operator import or_
+from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
@@ -46,7 +48,7 @@ from compacter_cli.training.records import Environment, EpochLine, Result, Updat
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
-_ANY_METHOD = Union.__getitem__(tuple(METHODS.values()))
+_ANY_METHOD: Any = reduce(or_, METHODS.values())
 
 
 class RecipeData(TypedDict):
@@ -55,7 +57,7 @@ class RecipeData(TypedDict):
     task: str
     seed: int
     backbone: BackboneSection
-    method: _ANY_METHOD  # pyright: ignore[reportInvalidTypeForm] - known when it runs
+    method: _ANY_METHOD  # pyright: ignore[reportInvalidTypeForm]
     data: DataSection | OwnDataSection
     train: TrainSection
     output: OutputSection

@@ -91,7 +91,7 @@ def test_what_earlier_versions_wrote_is_described_too():
 @pytest.mark.parametrize(
     ("name", "args"),
     [
-        ("plan", ["train", "--recipe", "demo/smoke_compacterpp", "--dry-run"]),
+        ("plan", ["train", "--recipe", "demo/smoke_compacterpp", "--dry-run", "--no-estimate"]),
         ("recipe", ["validate", "--recipe", "glue/rte_lora"]),
         ("recipe", ["validate", "--recipe", "demo/smoke_compacterpp"]),
         ("pretraining-recipe", ["validate", "--recipe", "demo/pretrain"]),
