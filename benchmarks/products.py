@@ -14,8 +14,9 @@ What is counted is what the loss and the gradients of what trains ask for, and n
 - Cross-attention is absorbed where that is cheaper, as in `t5.absorbing`: a query goes
   through its head's part of the key projection to the states, and no keys and values are built.
 - The head is applied to target tokens alone, for all of them are labels.
-- Adapters and deltas have their own products, two thin ones a delta, an adapter's kernels k x d and
-  d x k (how a hypercomplex one is made of its factors is not counted: under a thousandth).
+- Adapters and deltas have their own products, two thin ones a delta or one by each of Kronecker's
+  factors, an adapter's kernels k x d and d x k (how a hypercomplex one is made of factors is not
+  counted: under a thousandth).
 
 Not counted, though a step may do it: attention's scores a second time, in a backward pass that kept
 no weights of attention, and everything that is no product.
@@ -25,7 +26,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from compacter_cli.errors import UsageError
 from compacter_cli.t5.absorbing import absorbing_is_cheaper
 from compacter_cli.t5.parts import Thin
 
@@ -88,7 +88,7 @@ class _Step:
         states = self._encoded()
         hidden = self._decoded(states)
         head, _ = self._parts.head(self._shape.hidden_dim, self._shape.tied)
-        self._times(hidden, _weight(head.weight))
+        self._times(hidden, _weight(head.table.T))
 
     def _times(self, a, b):
         """`a @ b`, with the products that its gradients cost."""
@@ -130,9 +130,30 @@ class _Step:
         x = x.also(linear.before)
         y = self._times(x, _weight(linear.weight))
         if linear.delta is not None:
-            first, second = _thin(linear.delta)
-            y = y.also(self._times(self._times(x, first), second))
+            y = y.also(self._added(linear.delta, x))
         return y.also(linear.bias, linear.scale)
+
+    def _added(self, delta, x):
+        """What a delta adds, (1, N, k) to (1, N, d)."""
+        first, second = map(_weight, delta)
+        if isinstance(delta, Thin):
+            return self._times(self._times(x, first), second)
+        return self._kronecker(x, first, second)
+
+    def _kronecker(self, x, left, right):
+        """`x @ kron(left, right)` of n times M tokens, the cheaper factor first.
+
+        (n, M, a b) to (n, M, c q) by `left` (n, a, c) and `right` (1, b, q).
+        """
+        n, tokens = x.count, x.rows
+        (a, c), (b, q) = (left.rows, left.columns), (right.rows, right.columns)
+        if a * q * (b + c) <= b * c * (a + q):
+            y = self._times(x.shaped(1, n * tokens * a, b), right)
+            y = self._times(y.shaped(n, tokens * q, a), left)
+        else:
+            y = self._times(x.shaped(n, tokens * b, a), left)
+            y = self._times(y.shaped(1, n * tokens * c, b), right)
+        return y.shaped(n, tokens, c * q)
 
     def _self_attention(self, name, hidden, lengths):
         x = self._norm(name, hidden)
@@ -182,7 +203,11 @@ class _Step:
         y = self._times(asked, Operand(heads, asked.columns, k, key.weight.requires_grad))
         if key.delta is None:
             return y
-        first, second = _thin(key.delta)
+        first, second = map(_weight, key.delta)
+        if not isinstance(key.delta, Thin):
+            own = _left_of_a_head(first, second, heads, asked.columns)
+            padded = asked.shaped(heads, asked.rows, own.columns * second.columns)
+            return y.also(self._kronecker(padded, _transposed(own), _transposed(second)))
         thin = self._times(asked, Operand(heads, asked.columns, second.rows, second.reached))
         flat = thin.shaped(1, heads * asked.rows, second.rows)
         return y.also(self._times(flat, Operand(1, second.rows, k, first.reached)))
@@ -193,7 +218,10 @@ class _Step:
         y = self._times(mixed, Operand(heads, mixed.columns, size, value.weight.requires_grad))
         if value.delta is None:
             return y
-        first, second = _thin(value.delta)
+        first, second = map(_weight, value.delta)
+        if not isinstance(value.delta, Thin):
+            left = _left_of_a_head(first, second, heads, size)
+            return y.also(self._kronecker(mixed, left, second))
         thin = self._times(mixed.shaped(1, heads * mixed.rows, mixed.columns), first)
         own = Operand(heads, second.rows, size, second.reached)
         return y.also(self._times(thin.shaped(heads, mixed.rows, second.rows), own))
@@ -222,15 +250,13 @@ def _weight(tensor):
     return Operand(1, *tensor.shape, tensor.requires_grad)
 
 
-def _thin(delta):
-    """The two factors of a delta.
+def _transposed(operand):
+    return operand.shaped(operand.count, operand.columns, operand.rows)
 
-    Raises:
-        UsageError: it is none of two factors.
-    """
-    if not isinstance(delta, Thin):
-        raise UsageError("the floor is counted of deltas of two thin factors, not of Kronecker's")
-    return _weight(delta.first), _weight(delta.second)
+
+def _left_of_a_head(left, right, heads, size):
+    """What of a Kronecker delta's left factor each head's `size` outputs are made by, at least."""
+    return left.shaped(heads, left.rows, -(-size // right.columns))
 
 
 def _kernels(adapter, like):

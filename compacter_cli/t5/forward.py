@@ -22,7 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.kernels import Kernels, KeysValues, Scope, attention_weights, hiding
-from compacter_cli.t5.parts import Linear, Parts
+from compacter_cli.t5.parts import Head, Linear, Parts
 from compacter_cli.t5.shapes import RELATIVE_BUCKETS, T5Shape
 from compacter_cli.t5.tokens import Tokens
 
@@ -68,7 +68,7 @@ class T5Forward:
     def decode(self, ids: Tensor, mask: Tensor, states: Tensor, source_mask: Tensor) -> Tensor:
         """Decoder states of target `ids` (B, T) over encoder `states` (B, S, k): (B, T, k)."""
         tokens = self.kernels.tokens(mask)
-        hidden = self._embed(tokens.flatten(ids))
+        hidden = self._embed(tokens.flatten(ids), more=True)
         hidden = self.kernels.drop("decoder.embedding", hidden, tokens)
         scope = self._self_scope("decoder", tokens, hidden.dtype)
         across = self.kernels.across(tokens, self.kernels.tokens(source_mask), hidden.dtype)
@@ -128,8 +128,8 @@ class T5Forward:
         """Embedded tokens of the source, behind the prompt where there is one."""
         if self.parts.prompt is None:
             tokens = self.kernels.tokens(mask)
-            return self._embed(tokens.flatten(ids)), tokens
-        embedded, mask = self.parts.prompted(self._embed(ids), mask)
+            return self._embed(tokens.flatten(ids), self._ties_head), tokens
+        embedded, mask = self.parts.prompted(self._embed(ids, self._ties_head), mask)
         tokens = self.kernels.tokens(mask)
         return tokens.flatten(embedded), tokens
 
@@ -137,10 +137,15 @@ class T5Forward:
         hidden = self.kernels.norm(self.parts.norm(stack), hidden)
         return self.kernels.drop(f"{stack}.output", hidden, tokens)
 
-    def _head(self, hidden: Tensor) -> tuple[Linear, Tensor]:
+    def _head(self, hidden: Tensor) -> tuple[Head, Tensor]:
         """The output head, and what it is given for decoder states."""
         head, scale = self.parts.head(self.shape.hidden_dim, self.shape.tied)
         return head, hidden if scale == 1.0 else hidden * scale
+
+    @property
+    def _ties_head(self) -> bool:
+        """Whether the head is the embedding itself."""
+        return self.shape.tied and "head" not in self.parts.weights
 
     def _run(self, block: Callable[..., Tensor], *inputs: Any) -> Tensor:
         if not (self.remat and torch.is_grad_enabled()):
@@ -239,8 +244,8 @@ class T5Forward:
         x = self.kernels.add_dropped(f"{name}.residual", hidden, x, tokens)
         return self.parts.adapted_sum(name, x)
 
-    def _embed(self, ids: Tensor) -> Tensor:
-        return functional.embedding(ids, self.parts.weights["embedding"])
+    def _embed(self, ids: Tensor, more: bool = False) -> Tensor:
+        return self.kernels.embedded(ids, self.parts.weights["embedding"], more)
 
     def _self_scope(self, stack: str, tokens: Tokens, dtype: torch.dtype) -> Scope:
         length = tokens.mask.shape[1]

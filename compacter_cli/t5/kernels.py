@@ -21,7 +21,7 @@ from torch.nn import functional
 from compacter_cli.t5.absorbing import absorbed
 from compacter_cli.t5.batch import Batch
 from compacter_cli.t5.dropout import Dropout, stream_of
-from compacter_cli.t5.parts import Linear, Norm
+from compacter_cli.t5.parts import Head, Linear, Norm
 from compacter_cli.t5.tokens import Tokens
 
 MASKED = -1e9  # added to the scores of positions that must not be seen
@@ -118,6 +118,13 @@ class Kernels:
         scale = torch.rsqrt(exact.square().mean(-1, keepdim=True) + norm.epsilon)
         normed = norm.weight * (exact * scale)
         return (normed if norm.bias is None else normed + norm.bias).to(x.dtype)
+
+    def embedded(self, ids: Tensor, table: Tensor, more: bool) -> Tensor:
+        """Rows of `table` (V, k) for `ids` (...): (..., k).
+
+        `more` tells that the pass also reads the table otherwise, and so gives it more gradients.
+        """
+        return functional.embedding(ids, table)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """`x @ weight + bias` for tokens (N, inputs)."""
@@ -218,14 +225,14 @@ class Kernels:
         real = Tokens.of(mask)
         return real.flatten(hidden), real.flatten(targets)
 
-    def logits(self, head: Linear, x: Tensor) -> Tensor:
+    def logits(self, head: Head, x: Tensor) -> Tensor:
         """The head's scores over the vocabulary, (..., k) to (..., V)."""
-        y = functional.linear(x, head.weight.T, head.bias)
+        y = functional.linear(x, head.table, head.bias)
         for first, end, own in head.segments:
-            y[first:end] = functional.linear(x[first:end], own.weight.T, own.bias)
+            y[first:end] = functional.linear(x[first:end], own.table, own.bias)
         return y
 
-    def loss(self, head: Linear, x: Tensor, targets: Tensor) -> Tensor:
+    def loss(self, head: Head, x: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of the head over `x` (N, k), summed, in float32."""
         logits = self.logits(head, x)
         return functional.cross_entropy(logits.float(), targets, reduction="sum")

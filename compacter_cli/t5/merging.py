@@ -71,7 +71,7 @@ def folded_weights(parts: Parts, shape: T5Shape) -> Mapping[str, Tensor]:
     }
     if "head" in weights:
         head, factor = parts.head(shape.hidden_dim, shape.tied)
-        weights["head"] = factor * folded(head)
+        weights["head"] = factor * head.table.T
     return weights
 
 

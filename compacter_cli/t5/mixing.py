@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from compacter_cli.t5.adapters import Adapter, Stacked
-from compacter_cli.t5.parts import Linear, Norm, Parts
+from compacter_cli.t5.parts import Head, Linear, Norm, Parts
 from compacter_cli.t5.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ class MixedParts(Parts):
         none = torch.zeros_like(biases[0])
         return plain, (weights, torch.stack([none if n.bias is None else n.bias for n in each]))
 
-    def head(self, hidden_dim: int, tied: bool) -> tuple[Linear, float]:
-        def look() -> tuple[Linear, float, list[Linear], list[bool]]:
+    def head(self, hidden_dim: int, tied: bool) -> tuple[Head, float]:
+        def look() -> tuple[Head, float, list[Head], list[bool]]:
             heads, scales = zip(*(parts.head(hidden_dim, tied) for parts in self.each), strict=True)
             tables = [parts.weights.get("head", parts.weights["embedding"]) for parts in self.each]
             usual, _ = Counter(map(id, tables)).most_common(1)[0]

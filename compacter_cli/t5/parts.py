@@ -126,6 +126,20 @@ class Linear(NamedTuple):
         return y if self.scale is None else y * self.scale
 
 
+class Head(NamedTuple):
+    """The output head, `x @ table.T + bias`: its table as a tied one is kept, the embedding's.
+
+    Attributes:
+        table: (V, k), in the dtype of the computation.
+        bias: (V,), or `None`.
+        segments: as a `Linear` has them; tables may differ.
+    """
+
+    table: Tensor
+    bias: Tensor | None = None
+    segments: tuple[tuple[int, int, Head], ...] = ()
+
+
 class Norm(NamedTuple):
     """A layer norm: `weight * x / sqrt(mean(x^2) + epsilon) + bias`, taken in float32.
 
@@ -199,14 +213,14 @@ class Parts:
         name = f"{owner}.layer_norm"
         return Norm(self.weights[name], self.weights.get(f"{name}.bias"), self.epsilon)
 
-    def head(self, hidden_dim: int, tied: bool) -> tuple[Linear, float]:
+    def head(self, hidden_dim: int, tied: bool) -> tuple[Head, float]:
         """The output head, and the factor on what it is given: a tied one is scaled."""
         bias = self.weights.get("head.bias")
         if not tied:
-            return Linear(self.weights["head"], bias), 1.0
+            return Head(self.weights["head"].T, bias), 1.0
         # A tied head may have been given a copy of the embedding, to train.
         table = self.weights.get("head", self.weights["embedding"])
-        return Linear(table.T, bias), hidden_dim**-0.5
+        return Head(table, bias), hidden_dim**-0.5
 
     def adapted(self, owner: str, x: Tensor, given: Callable[[], Tensor]) -> Tensor:
         """A sub-layer's output (N, k) with its bottleneck adapters, where it has any.

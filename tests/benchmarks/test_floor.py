@@ -60,7 +60,9 @@ def by_torch(model, batch):
     return counter.get_total_flops()
 
 
-@pytest.mark.parametrize("method", ["full", "adapter", "lora", "pfeiffer", "ia3", "bitfit"])
+@pytest.mark.parametrize(
+    "method", ["full", "adapter", "lora", "pfeiffer", "ia3", "bitfit", "lphm", "krona"]
+)
 def test_where_nothing_is_padded_or_absorbed_they_are_those_of_the_plain_pass(bench, keras, method):
     model, batch = model_of(method), batch_of([24] * 3, [24] * 3)
     assert bench.products.flops_of(counted(bench, model, batch)) == by_torch(model, batch)
@@ -88,6 +90,39 @@ def test_products_by_hand_of_a_frozen_weight_one_that_trains_and_one_before_all_
     assert step.products[1, 7, 2, 4] == 1
     assert step.products[1, 7, 4, 2] == 1  # back to y
     assert p.Product(2, 7, 5, 3).flops == 2 * 2 * 7 * 5 * 3
+
+
+def test_kroneckers_factors_by_hand_the_cheaper_first_and_of_a_head_only_its_own(bench):
+    p = bench.products
+    step = p._Step.__new__(p._Step)
+
+    def products(x, left, right):
+        step.products = p.Counter()
+        y = step._kronecker(x, p.Operand(*left, True), p.Operand(1, *right, True))
+        return step.products, (y.count, y.rows, y.columns)
+
+    x = p.Operand(1, 7, 12, reached=False)  # 7 tokens of 4 x 3
+    # First right, (28, 3) @ (3, 2), then left, (14, 4) @ (4, 5); left's gradient reaches no x.
+    found = {(1, 28, 3, 2): 1, (1, 3, 28, 2): 1, (1, 14, 4, 5): 1, (1, 14, 5, 4): 1}
+    assert products(x, (1, 4, 5), (3, 2)) == (found | {(1, 4, 14, 5): 1}, (1, 7, 10))
+    # First left where it has a single column: of 2 heads' 6 tokens (21, 4) @ (4, 1) each.
+    x = p.Operand(2, 7, 12, reached=False)
+    found = {(2, 21, 4, 1): 1, (2, 4, 21, 1): 1, (1, 14, 3, 2): 1, (1, 14, 2, 3): 1}
+    assert products(x, (2, 4, 1), (3, 2)) == (found | {(1, 3, 14, 2): 1}, (2, 7, 2))
+    left, right = p.Operand(1, 4, 5, True), p.Operand(1, 3, 2, True)
+    assert p._left_of_a_head(left, right, heads=2, size=5).columns == 3  # outputs 0-4 lie in 0-5
+
+
+@pytest.mark.parametrize("projections", [["query", "value"], ["key"]])
+def test_kroneckers_deltas_are_counted_where_cross_attention_is_absorbed(bench, keras, projections):
+    batch = batch_of([24, 9, 17], [2, 2, 2])
+    flops = {
+        name: bench.products.flops_of(
+            counted(bench, model_of(name, projections=projections), batch)
+        )
+        for name in ("krona", "lora")
+    }
+    assert 0.8 < flops["krona"] / flops["lora"] < 1.2
 
 
 def test_padding_costs_nothing(bench, keras):

@@ -11,6 +11,7 @@ from functools import lru_cache
 import keras
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from compacter_cli.t5.absorbing import absorbing_is_cheaper
 from compacter_cli.t5.kernels import MASKED, Kernels, Scope
@@ -18,11 +19,11 @@ from compacter_cli.t5.lean.attention import Attention
 from compacter_cli.t5.lean.cross_attention import Mixed
 from compacter_cli.t5.lean.drop import add_dropped, drop
 from compacter_cli.t5.lean.feed_forward import ActivatedFeedForward, ReluFeedForward, linear
-from compacter_cli.t5.lean.loss import FrozenHeadLoss
+from compacter_cli.t5.lean.loss import FrozenHeadLoss, HeadLoss, Late
 from compacter_cli.t5.lean.norm import Norm as LeanNorm
 from compacter_cli.t5.lean.norm import NormedLinears
 from compacter_cli.t5.lean.pairs import Pairs
-from compacter_cli.t5.parts import Linear, Norm, Thin
+from compacter_cli.t5.parts import Head, Linear, Norm, Thin
 from compacter_cli.t5.tokens import Tokens
 
 
@@ -44,6 +45,8 @@ class LeanKernels(Kernels):
     padding alone, which has nothing to attend to, stays finite here as there, but the two differ
     on it.
     """
+
+    _late: tuple[Tensor, Tensor] | None = None  # the pass's embedding, and as a tied head reads it
 
     def tokens(self, mask: Tensor) -> Tokens:
         return Tokens.of(mask)
@@ -67,6 +70,14 @@ class LeanKernels(Kernels):
 
     def _norm(self, norm: Norm, x: Tensor) -> Tensor:
         return LeanNorm.apply(x, *norm[:3])
+
+    def embedded(self, ids: Tensor, table: Tensor, more: bool) -> Tensor:
+        # Of the gradients of the whole table one is dense and comes last: that of a tied head, or
+        # else the source's. Autograd adds the others to it in place, and they have few rows.
+        few = more and table.requires_grad
+        if few and self._late is None:
+            self._late = table, Late.apply(table)
+        return functional.embedding(ids, table, sparse=few)
 
     def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return linear(x, weight, bias)
@@ -130,11 +141,12 @@ class LeanKernels(Kernels):
     def add_dropped(self, place: str, residual: Tensor, x: Tensor, tokens: Tokens) -> Tensor:
         return add_dropped(residual, x, self.dropout, place)
 
-    def loss(self, head: Linear, x: Tensor, targets: Tensor) -> Tensor:
-        table = head.weight.T
-        if table.requires_grad:
-            return super().loss(head, x, targets)
-        return FrozenHeadLoss.apply(x, table, head.bias, targets)
+    def loss(self, head: Head, x: Tensor, targets: Tensor) -> Tensor:
+        if not head.table.requires_grad:
+            return FrozenHeadLoss.apply(x, head.table, head.bias, targets)
+        embedding, late = self._late or (None, None)
+        table = late if head.table is embedding else head.table
+        return HeadLoss.apply(x, table, head.bias, targets)
 
     @property
     def _scale(self) -> float:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.profiler import profile
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
@@ -224,3 +225,19 @@ def test_both_draw_a_seed_only_where_something_is_dropped(shared_backbone):
             state = torch.get_rng_state()
             model.forward_pass()
             assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_embeddings_gradient_is_made_once_and_then_added_to(shared_backbone, kind):
+    model = model_of(shared_backbone(kind), METHODS["full"](), "lean")
+    shape = list(model.trained_tensors()["embedding"].shape)
+    loss = model.summed_loss(batch_of(padded=True))
+    with profile(record_shapes=True) as seen:
+        loss.backward()
+    dense = model.trained_tensors()["embedding"].grad
+    assert (dense.layout, dense.is_contiguous()) == (torch.strided, True)
+    names = [event.name for event in seen.events() if event.input_shapes[:1] == [shape]]
+    assert names.count("aten::add_") == 1  # the few rows of a lookup, or of both with a tied head
+    assert "aten::clone" not in names
+    whole = sum(event.name == "aten::embedding_dense_backward" for event in seen.events())
+    assert whole == (3 if kind == "gated" else 2)  # of which two are of relative positions

@@ -1,10 +1,10 @@
-"""The frozen head's loss against autograd through its definition."""
+"""The head's loss, frozen and trained, against autograd through its definition."""
 
 import pytest
 import torch
 from torch.nn import functional
 
-from compacter_cli.t5.lean.loss import FrozenHeadLoss
+from compacter_cli.t5.lean.loss import FrozenHeadLoss, HeadLoss
 
 TARGETS = torch.tensor([1, 4, 4])
 
@@ -44,3 +44,15 @@ def test_bfloat16_gives_a_float32_loss_and_a_bfloat16_gradient():
     loss = FrozenHeadLoss.apply(x, table.bfloat16(), None, TARGETS)
     loss.backward()
     assert (loss.dtype, x.grad.dtype) == (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_of_a_trained_table_value_and_gradients_are_the_cross_entropys(bias):
+    x, table, offset = inputs(bias)
+    logits = x @ table.T + (offset if bias else 0)
+    found = HeadLoss.apply(x, table, offset, TARGETS)
+    torch.testing.assert_close(found, functional.cross_entropy(logits, TARGETS, reduction="sum"))
+    trained = (x, table.requires_grad_(), *((offset,) if bias else ()))
+    torch.autograd.gradcheck(
+        lambda x, table, offset=None: 3 * HeadLoss.apply(x, table, offset, TARGETS), trained
+    )
