@@ -1,6 +1,7 @@
 """What the tests share: Keras on torch, tiny backbones, made-up original files, a trained run."""
 
 import dataclasses
+import gc
 import json
 import os
 import runpy
@@ -22,6 +23,23 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 hide_tensorflow()  # as the command line does
 # A job in the background of a script ignores Ctrl-C, and so would every process begun here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """All quick tests are run by two workers where nothing else is said (`-n 0`: by none).
+
+    A folder or test by name stays in this process, and so do the slow ones, some of which look at
+    the clock. Without pytest-xdist there is but one process. A worker begins no others.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a worker, or what one of its tests began
+        return
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    unsaid = config.getoption("numprocesses", 0) is None and config.getoption("dist") == "no"
+    quick = config.option.markexpr == "not slow" and not config.option.usepdb
+    if everything and unsaid and quick and os.cpu_count() != 1:
+        config.option.numprocesses, config.option.dist = 2, "loadfile"
+
 
 TINY = {
     "v1_0": {"activation": "relu", "use_gated_activation": False, "tie_embedding_weights": True},
@@ -50,8 +68,13 @@ def kept(request):
 
 @pytest.fixture(scope="session")
 def keras():
-    """Keras, started as the command line starts it."""
-    return start_keras()
+    """Keras, started as the command line starts it; none looks for cycles in frameworks again."""
+    started = start_keras()
+    import keras_hub  # noqa: F401 - most of what there is to go through
+
+    gc.collect()
+    gc.freeze()
+    return started
 
 
 @pytest.fixture

@@ -154,7 +154,9 @@ def test_products_alone_are_taken_as_often_as_they_are_counted(bench, monkeypatc
     assert counter.get_total_flops() == alone.flops == 3 * 48 + 2 * 120
 
 
-@pytest.mark.parametrize("more", [[], ["--ragged"]], ids=["full length", "ragged"])
+@pytest.mark.parametrize(
+    "more", [pytest.param([], marks=pytest.mark.slow), ["--ragged"]], ids=["full length", "ragged"]
+)
 def test_the_script_prints_a_share(tmp_path, more):
     command = [sys.executable, str(BENCHMARKS / "floor.py"), "--shape", "tiny", "--batch", "2"]
     command += ["--source", "8", "--threads", "1", "--runs", "2", "--method", "lora", *more]

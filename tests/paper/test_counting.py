@@ -10,6 +10,7 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.t5.shapes import PRESETS
 
 BASE = "t5_base_multi"
+LARGER = [pytest.param(name, marks=pytest.mark.slow) for name in (BASE, "t5_large_multi")]
 CUT_SHORT = {"prompt_r": "0.0345", "prompt_t": "0.0345"}  # the paper prints 0.034
 TRAINED = {
     "full": 222_882_048,
@@ -99,7 +100,7 @@ def test_rows_are_the_papers_where_there_are_as_many():
 
 
 @pytest.mark.parametrize("name", METHODS)
-@pytest.mark.parametrize("like", ["t5_small_multi", BASE, "t5_large_multi", "t5_1.1_base"])
+@pytest.mark.parametrize("like", ["t5_small_multi", "t5_1.1_base", *LARGER])
 def test_the_formula_is_the_built_model(keras, name, like):
     """At the widths of real backbones, with few blocks and words to keep it small."""
     from compacter_cli.t5.model import T5Model

@@ -77,6 +77,7 @@ def parent_of(process):
         return int(file.read().rpartition(")")[2].split()[1])
 
 
+@pytest.mark.slow
 def test_a_killed_workers_run_goes_on_elsewhere_to_the_same_bits(cluster, tmp_path):
     workers = [cluster.add_worker(), cluster.add_worker()]
     asked = asked_for(None, ["demo/smoke_compacterpp"], None, "1,2,3", SMALL)

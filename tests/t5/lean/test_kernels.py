@@ -18,6 +18,9 @@ SETTINGS = {
     "said": {"intrinsic_dim": 300},
     "adapterdrop": {"dropped_blocks": 1},
 }
+SLOW = pytest.mark.slow
+STEPS = [(True, 0.1), (False, 0.0), pytest.param(True, 0.0, marks=SLOW),
+         pytest.param(False, 0.1, marks=SLOW)]  # fmt: skip
 _MADE = {}
 
 
@@ -90,8 +93,7 @@ def both(backbone, batch, method, **settings):
     ]
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
-@pytest.mark.parametrize("padded", [True, False])
+@pytest.mark.parametrize(("padded", "dropout"), STEPS)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", METHODS)
 def test_a_step_is_the_references(shared_backbone, name, kind, padded, dropout):
@@ -139,7 +141,7 @@ def test_a_mask_with_holes_is_the_references(shared_backbone):
     assert_same_step(*found, share=5e-5)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["gated", pytest.param("v1_0", marks=SLOW)])
 @pytest.mark.parametrize("name", METHODS)
 def test_bfloat16_is_as_near_float32_as_the_reference_is(shared_backbone, name, kind):
     """Over three steps the gradients' error is at most twice the reference's own."""
