@@ -113,7 +113,7 @@ def server(folder, kind, count, threads):
 @app.command(hidden=True)
 def serve(folder: Path, kind: str, count: int, threads: int):
     """A server, "mixed" as it is or "apart", that prints its port when it answers."""
-    from compacter_cli.commands.predict import chosen_of
+    from compacter_cli.commands.asked import chosen_of
     from compacter_cli.commands.serve import serve as answer
     from compacter_cli.serving import batching
     from compacter_cli.serving.server import listening_at

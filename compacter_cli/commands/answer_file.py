@@ -1,7 +1,8 @@
 """A file of answers that grows beside its place, batch by batch, and can be gone on with.
 
-While it grows it is `<output>.<key>.part`; whole, it is moved to `<output>`. The key is of adapter,
-settings and inputs, so what is there under it is always of the same.
+While it grows it is `<output>.<key>.part`, JSONL; whole, it is moved to `<output>`, or written
+there as a table. The key is of adapter, settings and inputs, so what is there under it is always of
+the same.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import signal
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
+from compacter_cli.commands.answer_table import lines_of
 from compacter_cli.errors import CompacterError, Interrupted, UsageError
-from compacter_cli.files import sync
+from compacter_cli.files import sync, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,23 +36,33 @@ def key_of(*settings: object, texts: Iterable[str]) -> str:
 
 
 class AnswerFile:
-    """A JSONL file of answers in the making.
+    """A file of answers in the making.
 
     Args:
         output: the file to become; one that is there stays.
         key: from `key_of`.
         texts: the source text of each answer to come.
         batch: answers that are made at once.
+        form: "jsonl", or "csv" or "tsv" with these `columns`.
 
     Attributes:
         done: how many answers are in it.
     """
 
-    def __init__(self, output: Path, key: str, texts: Sequence[str], batch: int) -> None:
+    def __init__(
+        self,
+        output: Path,
+        key: str,
+        texts: Sequence[str],
+        batch: int,
+        form: str = "jsonl",
+        columns: Sequence[str] = (),
+    ) -> None:
         self.output = output
         self.part = output.with_name(f"{output.name}.{key}.part")
         self.done = 0
         self._texts, self._batch = texts, batch
+        self._form, self._columns = form, columns
 
     @contextmanager
     def growing(self, resume: bool) -> Iterator[None]:
@@ -152,8 +164,15 @@ class AnswerFile:
                 f"{self.part}",
                 "move them where they should be",
             )
-        os.replace(self.part, self.output)
-        sync(self.output.absolute().parent)
+        if self._form == "jsonl":
+            os.replace(self.part, self.output)
+            sync(self.output.absolute().parent)
+        else:
+            write_text(self.output, "".join(self._table()))
+            self.part.unlink()
+
+    def _table(self) -> Iterator[str]:
+        return lines_of(read_answers(self.part), self._columns, self._form)
 
     def _left(self) -> str:
         """What an end before the end leaves, and how to go on; an empty part is removed."""

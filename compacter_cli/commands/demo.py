@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.commands.options import DeviceOption, JsonOption
+from compacter_cli.commands.options import DeviceOption, JsonOption, ThreadsOption
 from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, train
 
@@ -42,6 +42,7 @@ def command(
         "runs/demo/story"
     ),
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier demo there.")
     ] = False,
@@ -56,7 +57,7 @@ def command(
 
     recipes = demo_recipes()
     sources = check_before_telling(recipes, output, overwrite)
-    start_frameworks(quiet=json_)
+    start_frameworks(quiet=json_, threads=threads)
     told = tell(
         recipes=recipes,
         directory=output,

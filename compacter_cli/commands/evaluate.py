@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from compacter_cli.commands.options import (
+    BatchSizeOption,
     DeviceOption,
     FormerWhichOption,
     JsonOption,
     OfflineOption,
     RunOption,
     SplitName,
+    ThreadsOption,
     UseOption,
     WhichOption,
+    use_of,
 )
 from compacter_cli.errors import CompacterError
 from compacter_cli.training.evaluation import Evaluation, evaluate
@@ -29,7 +32,9 @@ def command(
     split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
     which: WhichOption = "best",
     set_: UseOption = None,
+    batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
     former_which: FormerWhichOption = None,
@@ -48,10 +53,10 @@ def command(
 
     directory = adapter_of_run(run, which)
     manifest = read_manifest(directory)
-    recipe = recipe_with(manifest, directory, set_ or [])
+    recipe = recipe_with(manifest, directory, use_of(set_, batch_size))
     check_preset(recipe.backbone.preset, offline)
     source = find_rows(task_of(recipe), recipe.data, offline)
-    load_frameworks()
+    load_frameworks(threads=threads)
     found = evaluate(
         adapter=directory, recipe=recipe, split=split, device=device, offline=offline, source=source
     )

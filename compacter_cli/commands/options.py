@@ -99,3 +99,9 @@ def _renamed(value: str | None) -> None:
 
 
 FormerWhichOption = Annotated[str | None, typer.Option("--adapter", hidden=True, callback=_renamed)]
+
+
+def use_of(set_: Sequence[str] | None, batch_size: int | None) -> list[str]:
+    """The `--set` values of a use of an adapter, `--batch-size` among them."""
+    size = [] if batch_size is None else [f"train.eval_batch_size={batch_size}"]
+    return [*(set_ or ()), *size]

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands.options import DeviceOption, JsonOption, RecipeOption, SetOption
+from compacter_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    RecipeOption,
+    SetOption,
+    ThreadsOption,
+)
 
 if TYPE_CHECKING:
     from compacter_cli.pretraining.recipe import PretrainingRecipe
@@ -29,6 +35,7 @@ def command(
         bool, typer.Option("--overwrite", help="Replace a pretraining that is there already.")
     ] = False,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     json_: JsonOption = False,
 ) -> None:
     """Pretrain a small T5 from random weights on plain text, by T5's span corruption.
@@ -41,7 +48,7 @@ def command(
 
     resolved = load_pretraining(recipe, set_ or [])
     check_before_pretraining(resolved, output, resume, overwrite)
-    start_frameworks(quiet=json_)
+    start_frameworks(quiet=json_, threads=threads)
     result = pretrain(
         recipe=resolved,
         directory=output,

@@ -12,6 +12,7 @@ from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
     OfflineOption,
+    ThreadsOption,
     UseOption,
     WhichOption,
 )
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-    from compacter_cli.commands.predict import Chosen
+    from compacter_cli.commands.asked import Chosen
 
 USUAL = Limits()
 SLACK = 5  # seconds at the end, beyond those that a request may take
@@ -71,6 +72,7 @@ def command(
     which: WhichOption = "best",
     set_: UseOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -82,8 +84,8 @@ def command(
 
     Example: compacter serve --adapter rte=RUN --adapter cb=OTHER_RUN
     """
+    from compacter_cli.commands.asked import chosen_of, runs_of
     from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
-    from compacter_cli.commands.predict import chosen_of, runs_of
     from compacter_cli.serving.access import read_token
     from compacter_cli.serving.server import address_of, check_installed, is_local, listening_at
     from compacter_cli.t5.loading import check_preset
@@ -101,7 +103,7 @@ def command(
     with listening_at(host, port) as listening:
         if token is None and not is_local(listening):
             show_note(f"{host} is open to other machines, and no token is asked for: --token-file")
-        load_frameworks()
+        load_frameworks(threads=threads)
 
         def ready() -> None:
             address = address_of(listening)

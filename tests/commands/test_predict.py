@@ -5,15 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from compacter_cli.adapters.manifest import read_manifest
-from compacter_cli.commands import predict as command
-from compacter_cli.commands.predict import (
-    Asked,
-    Chosen,
-    odd_texts,
-    predict,
-    read_sources,
-    write_answers,
-)
+from compacter_cli.commands import asked as command
+from compacter_cli.commands.asked import Asked, Chosen, write_answers
+from compacter_cli.commands.predict import predict
+from compacter_cli.commands.predict_rows import Given, odd_texts, read_sources
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
@@ -112,7 +107,7 @@ def test_texts_unlike_those_of_the_training_are_noted(keras, smoke_run):
 def test_a_text_file_is_a_source_a_line_without_blank_ones(tmp_path):
     path = tmp_path / "texts.txt"
     path.write_text("\ufeffsentence: iron\r\n\r\n  \nsentence: apple\n", encoding="utf-8")
-    assert read_sources(SMOKE, path) == ["sentence: iron", "sentence: apple"]
+    assert read_sources(SMOKE, path).texts == ["sentence: iron", "sentence: apple"]
 
 
 def test_rows_of_a_jsonl_file_are_written_as_the_task_writes_them(tmp_path):
@@ -123,7 +118,7 @@ def test_rows_of_a_jsonl_file_are_written_as_the_task_writes_them(tmp_path):
         '{"sentence1": "a\\nb", "sentence2": "ä"}',
         encoding="utf-8",
     )
-    assert read_sources(RTE, path) == [
+    assert read_sources(RTE, path).texts == [
         'sentence1: It "rains". sentence2: It is wet.',
         "sentence1: a\nb sentence2: ä",
     ]
@@ -135,7 +130,7 @@ def test_a_line_separator_inside_a_row_is_a_part_of_its_text(tmp_path, separator
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({"sentence": text}, ensure_ascii=False), encoding="utf-8")
     assert json.loads(path.read_text(encoding="utf-8")) == {"sentence": text}
-    assert read_sources(SMOKE, path) == [f"sentence: {text}"]
+    assert read_sources(SMOKE, path).texts == [f"sentence: {text}"]
 
 
 def test_texts_written_as_in_training_are_not_odd():
@@ -345,10 +340,106 @@ def test_a_split_is_shown_beside_what_is_right(keras, smoke_run):
     assert result.stdout.splitlines()[0].split() == ["prediction", "probability", "right", "text"]
 
 
+@pytest.fixture
+def answered(monkeypatch):
+    """Answers without a model: every text is a fruit, at 0.75."""
+    shares = {"metals only": 0.25, "a fruit": 0.75}
+
+    def batches(asked, done=0):
+        size = asked.batch_size
+        for start in range(done, len(asked.texts), size):
+            yield asked._batch(Made, slice(start, start + size))
+
+    class Made:
+        @staticmethod
+        def predict_with_probabilities(texts, size, names=None):
+            return [("a fruit", shares) for _ in texts]
+
+    monkeypatch.setattr(command.Asked, "batches", batches)
+    monkeypatch.setattr("compacter_cli.commands.console.load_frameworks", lambda **_: None)
+
+
+@pytest.mark.usefixtures("answered")
+def test_every_column_of_the_input_stays_beside_the_answer(smoke_run, tmp_path):
+    path, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    rows = [{"id": 7, "sentence": "iron", "tags": ["x"]}, {"id": 8, "sentence": "pear"}]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call("--run", smoke_run, "--file", path, "--output", output).exit_code == 0
+    found = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [item["row"] for item in found] == rows
+    assert [item["text"] for item in found] == ["sentence: iron", "sentence: pear"]
+
+
+@pytest.mark.usefixtures("answered")
+@pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t"), ("CSV", ",")])
+def test_an_output_that_is_a_table_has_the_inputs_columns_and_the_answers(
+    smoke_run, tmp_path, ending, separator
+):
+    path, output = tmp_path / "in.jsonl", tmp_path / f"out.{ending}"
+    path.write_text('{"id": 7, "sentence": "iron"}\n{"sentence": "pear", "more": [1]}\n')
+    assert call("--run", smoke_run, "--file", path, "--output", output).exit_code == 0
+    assert [line.split(separator) for line in output.read_text().splitlines()] == [
+        ["id", "sentence", "more", "prediction", "probability"],
+        ["7", "iron", "", "a fruit", "0.75"],
+        ["", "pear", "[1]", "a fruit", "0.75"],
+    ]
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["in.jsonl", output.name]
+
+
+@pytest.mark.usefixtures("answered")
+def test_standard_input_is_answered_on_standard_output_in_its_form(smoke_run):
+    table = 'id,sentence\n1,"iron, zinc"\n2,pear\n'
+    arguments = ["predict", "--run", str(smoke_run), "--file", "-", "--format", "csv"]
+    result = CliRunner().invoke(app, [*arguments, "--output", "-", "--batch-size", "1"], table)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        'id,sentence,prediction,probability\n1,"iron, zinc",a fruit,0.75\n2,pear,a fruit,0.75\n'
+    )
+    wrong = CliRunner().invoke(app, arguments, "id,sentense\n1,iron\n")
+    assert wrong.exit_code == 2
+    assert 'standard input, line 2: expected the column "sentence"' in wrong.stderr
+    assert 'did you mean "sentense"?' in wrong.stderr
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--file", "-"], "standard input has no ending"),
+        (["--text", "x", "--format", "csv"], "--format says what --file holds"),
+        (["--text", "x", "--json", "--output", "-"], "--json prints JSON"),
+        (["--text", "x", "--json", "--output", "a.csv"], "--json prints JSON"),
+        (["--text", "x", "--resume", "--output", "-"], "--resume goes on with a file"),
+        (["--text", "x", "--batch-size", "0"], "batch-size"),
+    ],
+)
+def test_forms_that_do_not_go_together_are_refused(smoke_run, tmp_path, monkeypatch, given, said):
+    monkeypatch.chdir(tmp_path)
+    result = call("--run", smoke_run, *given)
+    assert result.exit_code == 2
+    assert said in result.stderr
+
+
+@pytest.mark.usefixtures("unloaded")
+def test_a_column_that_the_answer_adds_is_refused_for_a_table(smoke_run, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"sentence": "iron", "prediction": 1}\n')
+    result = call("--run", smoke_run, "--file", path, "--output", tmp_path / "out.csv")
+    assert 'have a column "prediction" already' in assert_one_line(result, 2)
+
+
+@pytest.mark.usefixtures("answered")
+def test_tsv_that_cannot_hold_a_text_says_what_can(smoke_run, tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"sentence": "a\\tb"}\n')
+    result = call("--run", smoke_run, "--file", path, "--output", tmp_path / "out.tsv")
+    assert "TSV holds no tab" in assert_one_line(result, 1)
+
+
 def test_a_csv_file_of_rows_is_read(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text('sentence,more\n"iron, zinc",1\n', encoding="utf-8")
-    assert read_sources(SMOKE, path) == ["sentence: iron, zinc"]
+    assert read_sources(SMOKE, path).texts == ["sentence: iron, zinc"]
 
 
 def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run, tmp_path):
@@ -358,10 +449,10 @@ def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run,
     recipe = recipe.model_copy(update={"train": train})
     texts = [f"sentence: {word} zinc" for word in ("iron", "apple", "copper", "pear", "tin")]
     adapters = {"": Chosen(smoke_run / "best", recipe)}
-    asked = Asked(adapters, texts, device="cpu")
+    asked = Asked(adapters, Given(texts), "cpu")
     write_answers(asked, whole)
     with pytest.raises(KeyboardInterrupt, match="2 of 5 answers are in"):
-        write_answers(Interrupted(adapters, texts, device="cpu"), cut)
+        write_answers(Interrupted(adapters, Given(texts), "cpu"), cut)
     assert not cut.exists()
     write_answers(asked, cut, resume=True)
     assert cut.read_bytes() == whole.read_bytes()
