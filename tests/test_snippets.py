@@ -206,7 +206,7 @@ CHECKS = {
     "python": _python,
     "torchrun": _torchrun,
     "curl": _curl,
-    **dict.fromkeys(["tensorboard", "dask", "mkdocs", "pre-commit", "ruff", "basedpyright", "cp"],
+    **dict.fromkeys([".", "basedpyright", "cp", "dask", "mkdocs", "pre-commit", "ruff", "tensorboard"],
                     _needs_nothing),
 }  # fmt: skip
 
@@ -247,6 +247,14 @@ SMALL = ("--set", "train.epochs=1", "--set", "train.warmup_steps=2",
          "--set", "data.max_train_samples=40", "--set", "train.batch_size=20")  # fmt: skip
 
 
+WRITES = {"convert": "directory", "pretrain": "output", "recipes copy": "to"}
+"""Where commands write that write nothing over."""
+PRETRAINED = ("vocabulary.size=150", "vocabulary.sentinels=8", "backbone.hidden_dim=16",
+              "backbone.intermediate_dim=32", "backbone.num_layers=1", "backbone.num_heads=2",
+              "backbone.key_value_dim=8", "train.steps=3", "train.batch_size=4",
+              "train.length=16", "train.warmup_steps=1")  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def world(keras, stage, rte_folder, tmp_path_factory):
     """A folder that holds what the pages speak of. Do not change it."""
@@ -267,40 +275,49 @@ def world(keras, stage, rte_folder, tmp_path_factory):
     (place / "rows.jsonl").write_text("".join(f"{json.dumps(it)}\n" for it in named))
     (place / "my.txt").write_text("\n".join(rows), encoding="utf-8")
     with contextlib.chdir(place):
-        for run, method in RUNS.items():
+        for run, method in {"RUN": "lora", "OTHER_RUN": "compacterpp", FULL: "full"}.items():
             call(f"compacter train --recipe glue/rte_{method} --output {run}")
+        for run in COPIES:
+            shutil.copytree("OTHER_RUN", run)
         call("compacter convert path/to/preset path/to/flan-t5-base --to hf")
-        call("compacter sweep --recipe demo/smoke_compacterpp --seeds 1,2 --output my_sweep")
+        call("compacter convert OTHER_RUN theirs --to adapterhub")
+        call("compacter sweep --recipe demo/smoke_compacterpp --output my_sweep")
+        for sweep in ("DIR", "runs/sweeps/demo", "runs/sweeps/table1"):
+            shutil.copytree("my_sweep", sweep)
     return place
 
 
-RUNS = {
-    "RUN": "lora",
-    "OTHER_RUN": "compacterpp",
-    "runs/glue/rte/compacterpp/mine": "compacterpp",
-    "runs/glue/rte/full/mine": "full",
-    "runs/glue/rte/adapter/other": "adapter",
-}
+FULL = "runs/glue/rte/full/mine"
+COPIES = "runs/glue/rte/compacterpp/mine", "runs/glue/rte/adapter/other"
 
 
 def call(line):
     """Run a command line in small."""
-    done = CliRunner().invoke(app, [*shlex.split(line)[1:], *_in_small(*parse(line))])
-    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, _in_small(line))
+    assert done.exit_code == 0, f"{done.output}{done.exception!r}"
     return done
 
 
-def _in_small(name, options):
-    """Options that make a command small, and let it fetch nothing."""
+def _in_small(line):
+    """The words of a command that fetches nothing and takes seconds."""
+    (name, options), words = parse(line), shlex.split(line)[1:]
     if name == "train":
         recipe = str(options["recipe"])
         own = ["data.folder=path/to/originals"] if recipe.startswith("glue/") else []
         own += [] if recipe.startswith("demo/") else ["backbone.preset=path/to/preset"]
-        return [*(word for value in own for word in ("--set", value)), *SMALL, "--offline"]
+        return [*words, *(word for it in own for word in ("--set", it)), *SMALL, "--offline"]
     if name == "sweep":
-        smoke = str(options["recipe"]).find("smoke") > 0
-        return [*SMALL[:4], "--offline"] if smoke else ["--dry-run", "--no-estimate", "--offline"]
-    return []
+        smoke = "smoke" in str(options["recipe"])
+        return [*words, *(SMALL[:4] if smoke else ["--dry-run", "--no-estimate"]), "--offline"]
+    if name == "pretrain":
+        return [*words, *(word for value in PRETRAINED for word in ("--set", value))]
+    if name == "profile":
+        sizes = ("--backbone", "--steps", "--batch", "--memory-budget", "--threads")
+        words = [w for w, before in zip(words, ["", *words], strict=False) if before not in sizes]
+        words = [word for word in words if word not in sizes]
+        small = ["--backbone", "demo/t5", "--steps", "1", "--batch", "2", "--threads", "1"]
+        return [*words, *small, *([] if "--method" in words else ["--method", "compacterpp"])]
+    return words
 
 
 @pytest.mark.slow
@@ -308,7 +325,10 @@ def _in_small(name, options):
 def test_a_command_runs(world, tmp_path, monkeypatch, line):
     shutil.copytree(world, tmp_path / "world")
     monkeypatch.chdir(tmp_path / "world")
-    call(line)
+    name, options = parse(line)
+    if name in WRITES and (place := options[WRITES[name]]).exists():
+        place.unlink() if place.is_file() else shutil.rmtree(place)
+    call(line.replace("RUN", "OTHER_RUN") if "adapterhub" in line else line)
 
 
 @pytest.mark.slow
