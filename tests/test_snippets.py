@@ -195,20 +195,20 @@ def _curl(words):
     assert body.startswith("@") or json.loads(body)
 
 
-def _needs_nothing(words):
+def _nothing(words):
     """Another's program, or one that this file cannot know better than `.ci/run` does."""
 
 
 CHECKS = {
     "pip": _pip,
-    "pipx": _needs_nothing,
-    "uv": _needs_nothing,
+    "pipx": _nothing,
+    "uv": _nothing,
     "python": _python,
     "torchrun": _torchrun,
     "curl": _curl,
-    **dict.fromkeys([".", "basedpyright", "cp", "dask", "mkdocs", "pre-commit", "ruff", "tensorboard"],
-                    _needs_nothing),
-}  # fmt: skip
+    **dict.fromkeys([".", "basedpyright", "cp", "dask", "mkdocs", "pre-commit", "ruff"], _nothing),
+    "tensorboard": _nothing,
+}
 
 
 @pytest.mark.parametrize("snippet", of_language("json"), ids=lambda it: it.page)
@@ -277,6 +277,7 @@ def world(keras, stage, rte_folder, tmp_path_factory):
     with contextlib.chdir(place):
         for run, method in {"RUN": "lora", "OTHER_RUN": "compacterpp", FULL: "full"}.items():
             call(f"compacter train --recipe glue/rte_{method} --output {run}")
+        call("compacter train --recipe my_recipe.toml --output OWN")
         for run in COPIES:
             shutil.copytree("OTHER_RUN", run)
         call("compacter convert path/to/preset path/to/flan-t5-base --to hf")
@@ -288,6 +289,8 @@ def world(keras, stage, rte_folder, tmp_path_factory):
 
 
 FULL = "runs/glue/rte/full/mine"
+OTHER_RUNS = {"adapterhub": "OTHER_RUN", "new.csv": "OWN", "OTHER_RUN": "RUN"}
+"""What `RUN` is of a line with such a word: of a method that it can be done with, or of its rows."""
 COPIES = "runs/glue/rte/compacterpp/mine", "runs/glue/rte/adapter/other"
 
 
@@ -328,7 +331,8 @@ def test_a_command_runs(world, tmp_path, monkeypatch, line):
     name, options = parse(line)
     if name in WRITES and (place := options[WRITES[name]]).exists():
         place.unlink() if place.is_file() else shutil.rmtree(place)
-    call(line.replace("RUN", "OTHER_RUN") if "adapterhub" in line else line)
+    run = next((run for word, run in OTHER_RUNS.items() if word in line), "RUN")
+    call(line.replace("RUN", run))
 
 
 @pytest.mark.slow
