@@ -249,10 +249,12 @@ SMALL = ("--set", "train.epochs=1", "--set", "train.warmup_steps=2",
 
 WRITES = {"convert": "directory", "pretrain": "output", "recipes copy": "to"}
 """Where commands write that write nothing over."""
-PRETRAINED = ("vocabulary.size=150", "vocabulary.sentinels=8", "backbone.hidden_dim=16",
-              "backbone.intermediate_dim=32", "backbone.num_layers=1", "backbone.num_heads=2",
-              "backbone.key_value_dim=8", "train.steps=3", "train.batch_size=4",
-              "train.length=16", "train.warmup_steps=1")  # fmt: skip
+PRETRAINED = (
+    'text.files=["my.txt"]', "vocabulary.size=150", "vocabulary.sentinels=8",
+    "backbone.hidden_dim=16", "backbone.intermediate_dim=32", "backbone.num_layers=1",
+    "backbone.num_heads=2", "backbone.key_value_dim=8", "train.steps=3", "train.batch_size=4",
+    "train.length=16", "train.warmup_steps=1",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -273,7 +275,7 @@ def world(keras, stage, rte_folder, tmp_path_factory):
         {**pair, "adapter": name} for pair, name in zip(pairs, ["rte", "cb", "rte"], strict=True)
     ]
     (place / "rows.jsonl").write_text("".join(f"{json.dumps(it)}\n" for it in named))
-    (place / "my.txt").write_text("\n".join(rows), encoding="utf-8")
+    (place / "my.txt").write_text("\n".join(rows * 4), encoding="utf-8")
     with contextlib.chdir(place):
         for run, method in {"RUN": "lora", "OTHER_RUN": "compacterpp", FULL: "full"}.items():
             call(f"compacter train --recipe glue/rte_{method} --output {run}")
@@ -289,8 +291,8 @@ def world(keras, stage, rte_folder, tmp_path_factory):
 
 
 FULL = "runs/glue/rte/full/mine"
-OTHER_RUNS = {"adapterhub": "OTHER_RUN", "new.csv": "OWN", "OTHER_RUN": "RUN"}
-"""What `RUN` is of a line with such a word: of a method that it can be done with, or of its rows."""
+RUN_OF = {"adapterhub": "OTHER_RUN", "new.csv": "OWN"}
+"""What `RUN` is where a line has such a word: of a method or of rows that it goes with."""
 COPIES = "runs/glue/rte/compacterpp/mine", "runs/glue/rte/adapter/other"
 
 
@@ -331,8 +333,8 @@ def test_a_command_runs(world, tmp_path, monkeypatch, line):
     name, options = parse(line)
     if name in WRITES and (place := options[WRITES[name]]).exists():
         place.unlink() if place.is_file() else shutil.rmtree(place)
-    run = next((run for word, run in OTHER_RUNS.items() if word in line), "RUN")
-    call(line.replace("RUN", run))
+    run = next((run for word, run in RUN_OF.items() if word in line), "RUN")
+    call(re.sub(r"\bRUN\b", run, line))
 
 
 @pytest.mark.slow
