@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compacter_cli.training.evaluation import Evaluation
     from compacter_cli.training.records import Result
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "METHODS",

@@ -54,18 +54,20 @@ def command(
     """
     from compacter_cli.commands.console import print_json, start_frameworks
     from compacter_cli.commands.progress import display_for
+    from compacter_cli.commands.run_log import logged
 
     recipes = demo_recipes()
     sources = check_before_telling(recipes, output, overwrite)
     start_frameworks(quiet=json_, threads=threads)
-    told = tell(
-        recipes=recipes,
-        directory=output,
-        device=device,
-        overwrite=overwrite,
-        display=display_for(json_),
-        sources=sources,
-    )
+    with logged(display_for(json_)) as display:
+        told = tell(
+            recipes=recipes,
+            directory=output,
+            device=device,
+            overwrite=overwrite,
+            display=display,
+            sources=sources,
+        )
     print_json(told) if json_ else show(told)
 
 

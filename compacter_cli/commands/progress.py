@@ -18,15 +18,10 @@ if TYPE_CHECKING:
     from compacter_cli.training.trainer import Update
 
 
-class Plain(Display):
+class Lines(Display):
     """A line for every epoch, and one for about every tenth of the updates."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._updates = 0
-
-    def line(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True)
+    _updates = 0
 
     def opening(self, opening: Opening) -> None:
         for line in opening_lines(opening):
@@ -47,6 +42,16 @@ class Plain(Display):
 
     def epoch(self, epoch: Epoch) -> None:
         self.line(_epoch_line(epoch))
+
+
+class Plain(Lines):
+    """Those lines on a console."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+
+    def line(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
 
 
 class Live(Plain):

@@ -116,6 +116,7 @@ def _trained(
     """The result of a run, trained now or found finished; the main process tells how it goes."""
     from compacter_cli.commands.console import show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
+    from compacter_cli.commands.run_log import logged
     from compacter_cli.training.run import check_before_training, check_share, finished, train
 
     check_share(recipe, processes)
@@ -125,18 +126,19 @@ def _trained(
         return result
     source = check_before_training(recipe, directory, offline, overwrite, resume)
     start_frameworks(quiet, silent=not processes.main, threads=threads)
-    return train(
-        recipe=recipe,
-        directory=directory,
-        device=device,
-        offline=offline,
-        overwrite=overwrite,
-        resume=resume,
-        strict=strict,
-        display=display_for(quiet),
-        source=source,
-        processes=processes,
-    )
+    with logged(display_for(quiet)) as display:
+        return train(
+            recipe=recipe,
+            directory=directory,
+            device=device,
+            offline=offline,
+            overwrite=overwrite,
+            resume=resume,
+            strict=strict,
+            display=display,
+            source=source,
+            processes=processes,
+        )
 
 
 def show_result(result: Result) -> None:

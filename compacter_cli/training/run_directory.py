@@ -37,6 +37,7 @@ from compacter_cli.training.claim import (
     pretraining_in,
 )
 from compacter_cli.training.lock import LOCK, Lock, check_free
+from compacter_cli.training.log_file import LOG
 from compacter_cli.training.records import (
     RESULT_FORMAT,
     RESULT_VERSION,
@@ -60,9 +61,11 @@ FREE = (
 _IN_NAMES = {"train.execution": "lean"}
 RUN = Kind(
     "is not a run",
-    frozenset({RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, *ADAPTERS, *WATCHED}),
+    frozenset(
+        {RECIPE, RESULT, METRICS, ENVIRONMENT, STATES, PREDICTIONS, LOG, *ADAPTERS, *WATCHED}
+    ),
     False,
-    common=frozenset({RECIPE, PREDICTIONS, *WATCHED}),
+    common=frozenset({RECIPE, PREDICTIONS, LOG, *WATCHED}),
 )
 
 

@@ -167,7 +167,7 @@ def test_the_recipe_of_a_run_is_the_recipe_it_was_given(smoke_run):
 def test_the_command_trains_and_says_what_comes_next(tmp_path):
     result = call("--output", tmp_path / "run", "--device", "cpu")
     assert result.exit_code == 0, result.output
-    assert sorted(files(tmp_path / "run")) == RUN_FILES
+    assert sorted(files(tmp_path / "run")) == sorted([*RUN_FILES, "log.txt"])
     found = json.loads((tmp_path / "run" / "result.json").read_text())
     assert f"next: compacter evaluate --run {tmp_path / 'run'}" in result.stdout
     assert f"{found['test']['metrics']['accuracy']:.2f}" in result.stdout

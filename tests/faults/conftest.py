@@ -169,6 +169,7 @@ def bits():
         found = {str(p.relative_to(directory)): p.read_bytes() for p in named}
         result = json.loads(found.pop("result.json"))
         found.pop("environment.json")
+        found.pop("log.txt", None)
         found.pop(".lock", None)  # of a process that was killed
         for key in ("run", "training_seconds", "peak_memory_bytes"):
             result.pop(key)

@@ -134,7 +134,7 @@ def test_a_later_format_is_refused_with_both_versions_and_its_writer(train, unfi
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ("import_module('compacter_cli').__version__ = '9.9'", "compacter was 0.1.0 and is 9.9: "),
+        ("import_module('compacter_cli').__version__ = '9.9'", "compacter was 0.2.0 and is 9.9: "),
         ("import_module('torch').set_num_threads(2)", "threads was 1 and is 2: "),
     ],
 )
