@@ -59,11 +59,12 @@ SNIPPETS = [
 
 
 def lines_of(text):
-    """The command lines of a block of shell, continued ones joined, without comments."""
+    """The commands of a block of shell, without comments and where output goes."""
     joined = re.sub(r"\\\n\s*", " ", text)
     joined = re.sub(r"'[^']*'", lambda quoted: quoted[0].replace("\n", " "), joined)
     lines = (shlex.join(shlex.split(line, comments=True)) for line in joined.splitlines())
-    return [part for line in lines if line for part in line.split(" '&&' ")]
+    parts = (part for line in lines if line for part in re.split(r" (?:'&&'|'\|') ", line))
+    return [re.sub(r" '>' \S+$", "", part) for part in parts]
 
 
 def in_backticks(text):
@@ -207,7 +208,7 @@ CHECKS = {
     "torchrun": _torchrun,
     "curl": _curl,
     **dict.fromkeys([".", "basedpyright", "cp", "dask", "mkdocs", "pre-commit", "ruff"], _nothing),
-    "tensorboard": _nothing,
+    **dict.fromkeys(["cat", "tensorboard"], _nothing),
 }
 
 
@@ -266,9 +267,11 @@ def world(keras, stage, rte_folder, tmp_path_factory):
     shutil.copytree(rte_folder, place / "path/to/originals")
     rows = [f"a {word} film {number}" for number, word in enumerate(["good", "bad"] * 30)]
     labels = ["positive", "negative"] * 30
-    table = "".join(f"{row},{label}\n" for row, label in zip(rows, labels, strict=True))
-    for name in ("reviews.csv", "new.csv"):
-        (place / name).write_text(f"text,label\n{table}", encoding="utf-8")
+    for name, mark in {"reviews.csv": ",", "new.csv": ",", "new.tsv": "\t"}.items():
+        cells = [("text", "label"), *zip(rows, labels, strict=True)]
+        (place / name).write_text("".join(f"{mark.join(it)}\n" for it in cells), encoding="utf-8")
+    new = [json.dumps({"text": row}) for row in rows]
+    (place / "new.jsonl").write_text("\n".join(new), encoding="utf-8")
     pairs = [{"sentence1": "It rains.", "sentence2": "It is wet."}] * 3
     (place / "pairs.jsonl").write_text("".join(f"{json.dumps(it)}\n" for it in pairs))
     named = [
@@ -291,14 +294,15 @@ def world(keras, stage, rte_folder, tmp_path_factory):
 
 
 FULL = "runs/glue/rte/full/mine"
-RUN_OF = {"adapterhub": "OTHER_RUN", "new.csv": "OWN"}
+RUN_OF = {"adapterhub": "OTHER_RUN", "new.": "OWN", "--file -": "OWN"}
 """What `RUN` is where a line has such a word: of a method or of rows that it goes with."""
 COPIES = "runs/glue/rte/compacterpp/mine", "runs/glue/rte/adapter/other"
 
 
 def call(line):
     """Run a command line in small."""
-    done = CliRunner().invoke(app, _in_small(line))
+    piped = Path("new.tsv").read_bytes() if " --file - " in line else None
+    done = CliRunner().invoke(app, _in_small(line), input=piped)
     assert done.exit_code == 0, f"{done.output}{done.exception!r}"
     return done
 
