@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, NotRequired
+from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.errors import UsageError
-from compacter_cli.tasks.base import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ class Answer(TypedDict):
     probabilities: dict[str, float] | None
     right: NotRequired[list[str]]
     adapter: NotRequired[str]
-    row: NotRequired[Row]
+    row: NotRequired[dict[str, Any]]
 
 
 class Chosen(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -52,6 +53,7 @@ def command(
             "--recipe",
             "-r",
             help="Of another program's adapter: the recipe of its task and backbone.",
+            autocompletion=completion.recipes,
         ),
     ] = None,
     set_: UseOption = None,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import SIZES, JsonOption, parts, whole_numbers
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 
@@ -36,7 +37,10 @@ def command(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            "--method", help="A method, several with commas, or all. Repeatable.", callback=parts
+            "--method",
+            help="A method, several with commas, or all. Repeatable.",
+            callback=parts,
+            autocompletion=completion.methods,
         ),
     ] = None,
     backbone: Annotated[

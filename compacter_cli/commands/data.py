@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import JsonOption, OfflineOption, parts
 from compacter_cli.commands.strict import Command
 from compacter_cli.errors import UsageError, nearest_or_all
@@ -28,6 +29,7 @@ TaskOption = Annotated[
         help="A task (glue/rte) or a benchmark (glue, super_glue), or several with commas. "
         "Repeatable.",
         callback=parts,
+        autocompletion=completion.tasks,
     ),
 ]
 DataDirOption = Annotated[

@@ -7,10 +7,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.errors import UsageError
 
 RecipeOption = Annotated[
-    str, typer.Option("--recipe", "-r", help="Path of a recipe, or a shipped name (recipes list).")
+    str,
+    typer.Option(
+        "--recipe",
+        "-r",
+        help="Path of a recipe, or a shipped name (recipes list).",
+        autocompletion=completion.recipes,
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -77,7 +84,13 @@ OfflineOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to stdout and nothing else.")]
 RunOption = Annotated[
-    Path, typer.Option("--run", help="Run directory, as train printed it.", show_default=False)
+    Path,
+    typer.Option(
+        "--run",
+        help="Run directory, as train printed it.",
+        show_default=False,
+        autocompletion=completion.runs,
+    ),
 ]
 UseOption = Annotated[
     list[str] | None,

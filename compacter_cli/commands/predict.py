@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.answer_table import form_of_output, probability_of
 from compacter_cli.commands.asked import (
     Answer,
@@ -49,7 +50,10 @@ STANDARD_OUTPUT = Path("-")
 
 def command(
     run: Annotated[
-        Path | None, typer.Option("--run", help="Run directory, as train printed it.")
+        Path | None,
+        typer.Option(
+            "--run", help="Run directory, as train printed it.", autocompletion=completion.runs
+        ),
     ] = None,
     adapter: Annotated[
         list[str] | None,
@@ -57,6 +61,7 @@ def command(
             "--adapter",
             help="NAME=RUN, instead of --run: several answer the rows of --file together, each "
             'those whose column "adapter" is its name. Repeatable.',
+            autocompletion=completion.runs,
         ),
     ] = None,
     text: Annotated[

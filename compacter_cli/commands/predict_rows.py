@@ -5,10 +5,9 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from compacter_cli.errors import CompacterError, UsageError, excerpt, nearest_or_all
-from compacter_cli.tasks.own import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from compacter_cli.tasks.base import Row, Task
 
 Form = Literal["jsonl", "csv", "tsv", "text"]
+FORMATS = get_args(Form)[:-1]  # those with columns
 STANDARD_INPUT = Path("-")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption, parts
 from compacter_cli.profiling.request import ProfileRequest
 
@@ -21,6 +22,7 @@ def command(
             "--method",
             help="A method, or several with commas. Repeatable; all by default.",
             callback=parts,
+            autocompletion=completion.methods,
         ),
     ] = None,
     backbone: Annotated[
@@ -47,7 +49,11 @@ def command(
     ] = ProfileRequest.steps,
     task: Annotated[
         str | None,
-        typer.Option("--task", help="Time an epoch of it, too; --set data.folder=... as in train."),
+        typer.Option(
+            "--task",
+            help="Time an epoch of it, too; --set data.folder=... as in train.",
+            autocompletion=completion.tasks,
+        ),
     ] = None,
     vocabulary: Annotated[
         str | None,

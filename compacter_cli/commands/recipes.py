@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.aligned import print_aligned
 from compacter_cli.commands.options import JsonOption
 from compacter_cli.commands.streams import visible
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="List, show and copy the shipped recipes."
 )
-Name = Annotated[str, typer.Argument(help="A shipped recipe, such as glue/rte_compacterpp.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A shipped recipe, such as glue/rte_compacterpp.", autocompletion=completion.recipes
+    ),
+]
 
 
 class Listed(TypedDict):
@@ -35,9 +41,15 @@ class Listed(TypedDict):
 @app.command("list", cls=Command)
 def list_command(
     task: Annotated[
-        str | None, typer.Option("--task", help="Only tasks with this in the name.")
+        str | None,
+        typer.Option(
+            "--task", help="Only tasks with this in the name.", autocompletion=completion.tasks
+        ),
     ] = None,
-    method: Annotated[str | None, typer.Option("--method", help="Only this method.")] = None,
+    method: Annotated[
+        str | None,
+        typer.Option("--method", help="Only this method.", autocompletion=completion.methods),
+    ] = None,
     json_: JsonOption = False,
 ) -> None:
     """List the shipped recipes with the paper's scores.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import JsonOption
 from compacter_cli.commands.streams import visible
 from compacter_cli.errors import CompacterError, UsageError
@@ -24,7 +25,12 @@ Format = Literal["terminal", "markdown", "csv", "json", "latex"]
 
 def command(
     what: Annotated[
-        list[Path], typer.Argument(help="A sweep's directory, or those of runs.", metavar="DIR...")
+        list[Path],
+        typer.Argument(
+            help="A sweep's directory, or those of runs.",
+            metavar="DIR...",
+            autocompletion=completion.runs,
+        ),
     ],
     form: Annotated[Format, typer.Option("--format", help="How tables are written.")] = "terminal",
     table: Annotated[

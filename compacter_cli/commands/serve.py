@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -40,7 +41,9 @@ def command(
     adapter: Annotated[
         list[str] | None,
         typer.Option(
-            "--adapter", help="NAME=RUN: a run directory, and the name to ask it by. Repeatable."
+            "--adapter",
+            help="NAME=RUN: a run directory, and the name to ask it by. Repeatable.",
+            autocompletion=completion.runs,
         ),
     ] = None,
     host: Annotated[

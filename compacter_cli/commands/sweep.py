@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from compacter_cli.commands import completion
 from compacter_cli.commands.options import (
     DeviceOption,
     EstimateOption,
@@ -28,11 +29,19 @@ if TYPE_CHECKING:
 def command(
     name: Annotated[
         str | None,
-        typer.Argument(help="A shipped sweep (table1, table2, demo ...) or the path of a file."),
+        typer.Argument(
+            help="A shipped sweep (table1, table2, demo ...) or the path of a file.",
+            autocompletion=completion.sweeps,
+        ),
     ] = None,
     recipe: Annotated[
         list[str] | None,
-        typer.Option("--recipe", "-r", help="Compare recipes instead: an arm each. Repeatable."),
+        typer.Option(
+            "--recipe",
+            "-r",
+            help="Compare recipes instead: an arm each. Repeatable.",
+            autocompletion=completion.recipes,
+        ),
     ] = None,
     grid: Annotated[
         list[str] | None,
@@ -46,7 +55,10 @@ def command(
     task: Annotated[
         list[str] | None,
         typer.Option(
-            "--task", help="Only this task, or several with commas. Repeatable.", callback=parts
+            "--task",
+            help="Only this task, or several with commas. Repeatable.",
+            callback=parts,
+            autocompletion=completion.tasks,
         ),
     ] = None,
     arm: Annotated[
