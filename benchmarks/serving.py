@@ -192,7 +192,7 @@ class connection:  # noqa: N801 - a context manager
 
     async def _ask(self, name, text):
         body = json.dumps({"adapter": name, "texts": [text]}).encode()
-        head = "POST /v1/predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+        head = "POST /v1/predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         self._writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         said = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
         assert said.startswith("http/1.1 200"), said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,8 @@ from compacter_cli.errors import UsageError
 from compacter_cli.exchange.words import WORDS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from compacter_cli.exchange.formats import Format
     from compacter_cli.exchange.trained import Converted, ConvertedBackbone, Trained, Written
     from compacter_cli.recipe.recipe import Recipe
@@ -129,9 +132,9 @@ def convert(
     section = recipe.backbone.model_copy(update={"precision": "float32"})
     recipe = recipe.model_copy(update={"backbone": section})
     with on_device(device):
-        trained = _trained(FORMATS[source.format], adapter, recipe)
+        read = partial(_trained, FORMATS[source.format], adapter, recipe)
         with writing(directory), new_directory(directory) as fresh:
-            written = _write(form, trained, fresh)
+            written = _write(form, read, fresh)
     return {
         "to": to,
         "directory": str(directory),
@@ -152,14 +155,14 @@ def _trained(form: Format, adapter: Path, recipe: Recipe) -> Trained:
     return Trained(form.read_adapter(adapter, recipe, backbone), backbone, recipe)
 
 
-def _write(form: Format, trained: Trained, fresh: Path) -> Written:
+def _write(form: Format, read: Callable[[], Trained], fresh: Path) -> Written:
     """Folded into a T5 where the format is one of backbones, else as an adapter."""
     from compacter_cli.exchange.folding import write_folded
 
     if form.write_backbone is not None:
-        return {**write_folded(trained, fresh, form.write_backbone)}
+        return {**write_folded(read, fresh, form.write_backbone)}
     assert form.write_adapter is not None
-    return {**form.write_adapter(trained, fresh)}
+    return {**form.write_adapter(read(), fresh)}
 
 
 def convert_backbone(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,13 +115,36 @@ def check_added(directory: Path, root: Path, pieces: Container[str]) -> None:
 
 
 def _added_tokens(directory: Path, root: Path) -> Iterator[str]:
-    """The tokens in added_tokens.json, and those beside the pieces in tokenizer.json."""
-    added, table = directory / "added_tokens.json", directory / "tokenizer.json"
-    if added.exists():
-        yield from map(str, read_json(added, within=root))
-    if table.exists():
-        entries = read_json(table, BYTES, root).get("added_tokens") or []
-        yield from (str(entry["content"]) for entry in entries)
+    """The tokens that any file of a tokenizer's says of beside the pieces, slow or fast."""
+    files = {
+        "added_tokens.json": list,
+        "tokenizer.json": lambda saved: saved.get("added_tokens") or [],
+        "tokenizer_config.json": _in_config,
+        "special_tokens_map.json": lambda saved: [*_flat(saved.values())],
+    }
+    for name, tokens in files.items():
+        if (directory / name).exists():
+            saved = read_json(directory / name, BYTES, root)
+            if not isinstance(saved, dict):
+                raise ValueError(f"{name} is no table")
+            yield from (str(t["content"] if isinstance(t, dict) else t) for t in tokens(saved))
+
+
+def _in_config(saved: dict[str, Any]) -> list[Any]:
+    """The tokens of a tokenizer_config.json, by their ids and by what they are for."""
+    named = (saved.get(key) for key in ("additional_special_tokens", "extra_special_tokens"))
+    return [*(saved.get("added_tokens_decoder") or {}).values(), *_flat(named)]
+
+
+def _flat(values: Iterable[Any]) -> Iterator[Any]:
+    """Tokens, some of which are in lists, or by name."""
+    for value in values:
+        if isinstance(value, dict) and "content" not in value:
+            yield from value.values()
+        elif isinstance(value, list):
+            yield from value
+        elif value is not None:
+            yield value
 
 
 def _charsmap(normalizer: dict[str, Any] | None) -> bytes:

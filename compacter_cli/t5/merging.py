@@ -5,14 +5,14 @@ k inputs, d outputs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 
 from compacter_cli.errors import UsageError
 from compacter_cli.t5.changes import PROJECTIONS
-from compacter_cli.t5.placement import copy_of
+from compacter_cli.t5.placement import backbone_weights
 
 if TYPE_CHECKING:
     from keras_hub.models import T5Backbone
@@ -30,10 +30,17 @@ _REFUSED = {
 }
 
 
-def merged(model: T5Model) -> T5Backbone:
-    """A plain float32 backbone that computes what `model` computes.
+def fold(model: T5Model) -> tuple[T5Backbone, set[str]]:
+    """Make of a model's own backbone, in float32, a plain T5 that computes what the model computes.
 
-    It is untied where the model's head is a trained copy of a tied embedding.
+    A weight at a time: there is no second backbone in memory, but where the model's head is a
+    trained copy of a tied embedding. That makes another backbone, an untied one.
+
+    Args:
+        model: is of no use afterwards.
+
+    Returns:
+        The backbone, and the structural names of the weights that are others now.
 
     Raises:
         UsageError: the model's method adds what no weight of a T5 can hold.
@@ -42,10 +49,20 @@ def merged(model: T5Model) -> T5Backbone:
     check_foldable(model)
     if model.compute_dtype != "float32":
         raise ValueError(f"weights are folded in float32. Received: {model.compute_dtype}")
+    changed = set()
     with torch.no_grad():
-        weights = folded_weights(model.forward_pass().parts, model.shape)
-    tied = "head" not in weights
-    return copy_of(model.backbone, weights, dtype="float32", tie_embedding_weights=tied)
+        parts, shape, backbone = model.forward_pass().parts, model.shape, model.backbone
+        before = backbone_weights(backbone)
+        if shape.tied and "head" in parts.weights:
+            untied = {"dtype": "float32", "tie_embedding_weights": False}
+            backbone = type(backbone).from_config({**backbone.get_config(), **untied})
+        now = backbone_weights(backbone)
+        for name, weight in folded_weights(parts, shape):
+            if name not in before or not torch.equal(weight, before[name].value):
+                changed.add(name)
+            if name in changed or now[name] is not before[name]:
+                now[name].assign(weight)
+    return backbone, changed
 
 
 def check_foldable(model: T5Model) -> None:
@@ -60,19 +77,18 @@ def check_foldable(model: T5Model) -> None:
     raise UsageError(f"no plain T5 can be made of this run: its method adds {what}", way_on)
 
 
-def folded_weights(parts: Parts, shape: T5Shape) -> Mapping[str, Tensor]:
+def folded_weights(parts: Parts, shape: T5Shape) -> Iterator[tuple[str, Tensor]]:
     """The weights of a plain T5 of dimensions `shape`, by structural name, that `parts` amount to.
 
     A tied head's factor is a part of `head`, which only an untied T5 has.
     """
-    weights = {
-        name: folded(parts.linear(name)) if name.rpartition(".")[2] in PROJECTIONS else tensor
-        for name, tensor in parts.weights.items()
-    }
-    if "head" in weights:
-        head, factor = parts.head(shape.hidden_dim, shape.tied)
-        weights["head"] = factor * head.table.T
-    return weights
+    for name, tensor in parts.weights.items():
+        if name == "head":
+            head, factor = parts.head(shape.hidden_dim, shape.tied)
+            yield name, factor * head.table.T
+        else:
+            is_projection = name.rpartition(".")[2] in PROJECTIONS
+            yield name, folded(parts.linear(name)) if is_projection else tensor
 
 
 def folded(linear: Linear) -> Tensor:

@@ -110,7 +110,7 @@ def test_a_run_is_folded_into_it(written, tmp_path, tiny_backbone):
     model.assign({n: t.detach() + 0.1 for n, t in model.trained_tensors().items()})
     given = Trained(model, Backbone("random/tiny", backbone, tiny_vocabulary(), "0" * 64), recipe)
     (tmp_path / "made").mkdir()
-    found = write_folded(given, tmp_path / "made", hf.write)
+    found = write_folded(lambda: given, tmp_path / "made", hf.write)
     assert found["folded"]["untied"]
     assert read(tmp_path / "made", "config")["tie_word_embeddings"] is False
     compared = found["compared"]

@@ -110,3 +110,24 @@ def test_none_is_a_missing_resource_that_names_where_it_would_be(directory):
     with pytest.raises(MissingResourceError, match=r"spiece\.model is missing") as caught:
         read_vocabulary(directory(tokenizer_config={"tokenizer_class": "T5Tokenizer"}))
     assert "tokenizer.json" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("tokenizer_config", {"added_tokens_decoder": {"128": {"content": "<table>"}}}),
+        ("tokenizer_config", {"additional_special_tokens": ["<extra_id_0>", "<table>"]}),
+        ("tokenizer_config", {"extra_special_tokens": {"cell": "<table>"}}),
+        ("special_tokens_map", {"additional_special_tokens": [{"content": "<table>"}]}),
+        ("special_tokens_map", {"sep_token": "<table>", "eos_token": "</s>"}),
+    ],
+)
+def test_tokens_that_only_a_tokenizers_config_adds_are_not_lost_either(directory, file, said):
+    place = directory(**{file: said})
+    (place / "spiece.model").write_bytes(tiny_vocabulary().proto)
+    with pytest.raises(UsageError, match="the token <table> was added to its vocabulary"):
+        read_vocabulary(place)
+    own = {"0": {"content": "<pad>"}, "1": {"content": "</s>"}, "128": {"content": "<extra_id_0>"}}
+    usual = {"tokenizer_config": {"added_tokens_decoder": own, "pad_token": "<pad>"}}
+    usual["special_tokens_map"] = {"eos_token": {"content": "</s>"}, "unk_token": "<unk>"}
+    assert len(read_vocabulary(directory(**usual)))
