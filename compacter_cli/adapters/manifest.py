@@ -36,6 +36,13 @@ class TensorEntry(TypedDict):
     dtype: NotRequired[str]
 
 
+class StartedFrom(TypedDict):
+    """The adapter that a training began with: what it was trained on, sha256 of its weights."""
+
+    task: str
+    sha256: str
+
+
 class Unsigned(TypedDict):
     """A manifest before it is written; it may hold more than this."""
 
@@ -49,6 +56,7 @@ class Unsigned(TypedDict):
     metrics: NotRequired[dict[str, float]]
     tensors: dict[str, TensorEntry]
     recipe: dict[str, Any]
+    started_from: NotRequired[StartedFrom]
 
 
 class Manifest(Unsigned):

@@ -132,6 +132,7 @@ def schema(name: str) -> dict[str, Any]:
 
 def _adapter(kind: Any) -> TypeAdapter[Any]:
     # Names that the types' own modules import for type checkers alone are looked up here.
+    from compacter_cli.adapters.manifest import StartedFrom  # noqa: F401
     from compacter_cli.data.rows import Origin  # noqa: F401
     from compacter_cli.data.tfds_directory import Receipt  # noqa: F401
     from compacter_cli.paper.demo_scores import Measured  # noqa: F401

@@ -9,6 +9,7 @@ from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
 from compacter_cli.paper.tables import paper_tables
 from compacter_cli.tasks import task_of
+from compacter_cli.training.records import epochs_words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,8 +133,8 @@ def ending_lines(result: Result) -> list[str]:
     """What a run came to, and where full fine-tuning's score is from, a line each."""
     lines = [
         f"trained {result['trained_parameters']:,} of {result['backbone_parameters']:,} parameters "
-        f"({result['trained_percent']:.4f} %) in {result['training_seconds']:.0f} s, best epoch "
-        f"{result['best_epoch']} of {result['epochs']}, peak memory "
+        f"({result['trained_percent']:.4f} %) in {result['training_seconds']:.0f} s, "
+        f"{epochs_words(result)}, peak memory "
         f"{size_text(result['peak_memory_bytes'])}",
         f"adapter file: {size_text(result['adapter_bytes'])}, {result['run']}/best",
     ]

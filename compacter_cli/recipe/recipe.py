@@ -101,11 +101,12 @@ class Recipe(Section):
         if prefix is None and self.method.prefixes_task:
             prefix = task_of(self).prefix or None
         rate = train.learning_rate or self._default_rate()
+        initial = None if train.init_from is None else absolute(train.init_from)
         return self.model_copy(
             update={
                 "backbone": self.backbone.model_copy(update={"preset": preset}),
                 "data": data.model_copy(update={**paths, "prefix": prefix}),
-                "train": train.model_copy(update={"learning_rate": rate}),
+                "train": train.model_copy(update={"learning_rate": rate, "init_from": initial}),
             }
         )
 

@@ -155,10 +155,25 @@ class TrainSection(Section):
     memory, more time, the same results."""
     not_finite: Literal["stop", "skip"] = "stop"
     """An update whose loss or gradient is not finite ends the run, or is left out."""
+    patience: Count | None = None
+    """Epochs without a better validation score after which training ends; left out, none does. The
+    rate falls as for all epochs."""
+    init_from: Text | None = None
+    """A run or adapter directory whose trained weights this one starts from: of the same method and
+    settings, on the same backbone, of any task."""
     save_every: Count | None = None
     """Updates after which the run's state is saved, beside every epoch's end."""
     save_minutes: PositiveFloat = 15.0
     """Minutes after which it is saved, too."""
+
+    @model_validator(mode="after")
+    def _patience_can_end(self) -> Self:
+        if self.patience is not None and self.patience >= self.epochs:
+            raise ValueError(
+                f"patience = {self.patience} never ends a training of {self.epochs} epochs; leave "
+                "it out, or set fewer"
+            )
+        return self
 
     def updates_per_epoch(self, examples: int) -> int:
         """Optimizer steps of an epoch over `examples`; the last may hold fewer."""

@@ -13,6 +13,7 @@ from compacter_cli.reports.entries import setting_text
 from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, counted, number, words
 from compacter_cli.section import flat
+from compacter_cli.training.records import epochs_words
 from compacter_cli.training.run_directory import PREDICTIONS
 
 if TYPE_CHECKING:
@@ -127,9 +128,9 @@ def _cost_lines(run: RunView) -> Iterator[str]:
         yield (
             f"trained {result['trained_parameters']:,} of {result['backbone_parameters']:,} "
             f"parameters ({result['trained_percent']:.4f} %) in "
-            f"{result['training_seconds']:.0f} s, best epoch {result['best_epoch']} of "
-            f"{result['epochs']}, peak memory {size_text(result['peak_memory_bytes'])}, "
-            f"adapter {size_text(result['adapter_bytes'])}"
+            f"{result['training_seconds']:.0f} s, {epochs_words(result)}, peak memory "
+            f"{size_text(result['peak_memory_bytes'])}, adapter "
+            f"{size_text(result['adapter_bytes'])}"
         )
 
 

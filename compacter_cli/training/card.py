@@ -229,16 +229,26 @@ def _of_method(recipe: Recipe, result: Result) -> str:
     settings = flat(recipe.method.settings())
     lines = ["| setting | value |", "|---|---|"]
     lines += [f"| {key} | {_code(json.dumps(value))} |" for key, value in settings]
-    train = recipe.train
+    train, epochs = recipe.train, result.get("epochs_trained", result["epochs"])
     return "\n".join(
         [
             f"{recipe.method.title}: {result.get('updates', 0):,} updates of "
-            f"{train.batch_size * train.accumulate} examples in {result['epochs']} epochs, AdamW "
-            f"at a peak rate of {train.peak_rate:g}; the best epoch is {result['best_epoch']}.",
+            f"{train.batch_size * train.accumulate} examples in {epochs} epochs, AdamW at a peak "
+            f"rate of {train.peak_rate:g}; the best epoch is {result['best_epoch']}."
+            + _of_start(result),
             "",
             *lines,
         ]
     )
+
+
+def _of_start(result: Result) -> str:
+    """The adapter that it began with, in a sentence, where there is one."""
+    started = result.get("started_from")
+    if started is None:
+        return ""
+    task, digest = _code(started["task"]), started["sha256"]
+    return f" It started from an adapter trained on {task} (sha256 of its weights: `{digest}`)."
 
 
 def _of_scores(recipe: Recipe, result: Result) -> str:

@@ -6,7 +6,7 @@ import gc
 import math
 from array import array
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from compacter_cli.data.dataset import collated, shuffled_order
 from compacter_cli.training.processes import ALONE, Processes
@@ -55,12 +55,14 @@ class Progress:
         epochs: finished, and scored.
         losses, counted: sum of the losses of the epoch's updates so far, and their number.
         best: mean of the best epoch's metrics; minus infinity before the first.
+        stale: epochs since the best.
     """
 
     epochs: int = 0
     losses: float = 0.0
     counted: int = 0
     best: float = -math.inf
+    stale: int = 0
 
     def after(self, update: Update) -> Progress:
         """The progress after one more update; a skipped one has no loss."""
@@ -76,6 +78,7 @@ class Progress:
             "losses": self.losses,
             "counted": self.counted,
             "best": best,
+            "stale": self.stale,
         }
 
     @classmethod
@@ -87,6 +90,7 @@ class Progress:
             record["losses"],
             record["counted"],
             -math.inf if best is None else best,
+            record.get("stale", 0),
         )
 
 
@@ -178,6 +182,14 @@ class FineTuning:
         self._scored = model, vocabulary, task, dataset
         self._section, self._device, self._processes = section, device, processes
 
+    @property
+    def ended(self) -> Literal["epochs", "patience"] | None:
+        """Why no epoch is to come: all are trained, or too many in a row were no better."""
+        if self.progress.epochs >= self._section.epochs:
+            return "epochs"
+        patience = self._section.patience
+        return "patience" if patience is not None and self.progress.stale >= patience else None
+
     def events(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Update | Epoch]:
         """Train to the end, yielding every `Update`, and an `Epoch` after every epoch.
 
@@ -188,7 +200,7 @@ class FineTuning:
         Raises:
             NotFiniteError: the loss or the gradient is not finite.
         """
-        while self.progress.epochs < self._section.epochs:
+        while self.ended is None:
             while self.trainer.update < (self.progress.epochs + 1) * self.per_epoch:
                 update = self.trainer.step()
                 self.progress = self.progress.after(update)
@@ -213,5 +225,6 @@ class FineTuning:
         improved = scores.mean > done.best  # a tie keeps the earlier epoch
         number = done.epochs + 1
         loss = done.losses / done.counted if done.counted else math.nan
-        self.progress = Progress(number, best=max(done.best, scores.mean))
+        stale = 0 if improved else done.stale + 1
+        self.progress = Progress(number, best=max(done.best, scores.mean), stale=stale)
         return Epoch(number, self.trainer.update, loss, scores, improved)

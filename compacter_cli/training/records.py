@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, NotRequired
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 if TYPE_CHECKING:
+    from compacter_cli.adapters.manifest import StartedFrom
     from compacter_cli.data.rows import Origin
     from compacter_cli.paper.demo_scores import Measured
 
@@ -31,8 +32,9 @@ RUN_VERSION: Final = 1
 class Result(TypedDict):
     """result.json: what a finished run came to. Shares are in percent, memory is in bytes.
 
-    What is not required, runs of earlier versions lack: format and version, the peak rate, and on
-    how many examples and in how many updates it was trained.
+    What is not required, runs of earlier versions lack: format and version, the peak rate, on how
+    many examples, in how many updates and epochs it was trained, and why it ended (`epochs`: after
+    all of them). `started_from` stands where the recipe has a `train.init_from`.
     """
 
     format: NotRequired[Literal["compacter-result"]]
@@ -48,6 +50,9 @@ class Result(TypedDict):
     learning_rate: NotRequired[float]
     train_examples: NotRequired[int]
     updates: NotRequired[int]
+    epochs_trained: NotRequired[int]
+    ended: NotRequired[Literal["epochs", "patience"]]
+    started_from: NotRequired[StartedFrom]
     best_epoch: int
     validation: ScoresRecord
     test: ScoresRecord
@@ -88,12 +93,16 @@ class EpochLine(TypedDict):
 
 
 class ProgressRecord(TypedDict):
-    """How far a fine-tuning is: see `Progress`; `best` is `None` before the first epoch's end."""
+    """How far a fine-tuning is: see `Progress`; `best` is `None` before the first epoch's end.
+
+    `stale`, states of earlier versions lack.
+    """
 
     epochs: int
     losses: float
     counted: int
     best: float | None
+    stale: NotRequired[int]
 
 
 class Environment(TypedDict):
@@ -115,3 +124,12 @@ class Environment(TypedDict):
     command: list[str]
     resumed: NotRequired[list[int]]
     processes: NotRequired[int]
+
+
+def epochs_words(result: Result) -> str:
+    """`best epoch 3 of 20`, and after how many it ended where that was not after all."""
+    best, planned = result["best_epoch"], result["epochs"]
+    trained = result.get("epochs_trained", planned)
+    if trained == planned:
+        return f"best epoch {best} of {planned}"
+    return f"best epoch {best}, ended after {trained} of {planned} by train.patience"

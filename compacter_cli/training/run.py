@@ -73,12 +73,15 @@ def check_before_training(
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
-    from compacter_cli.training.claim import check_writable
+    from compacter_cli.training.claim import check_writable, is_vacant
+    from compacter_cli.training.initial import check_initial
     from compacter_cli.training.run_directory import check_vacant
     from compacter_cli.training.watching import check_watchers
 
     if not resume:
         check_vacant(directory, overwrite)
+    if not resume or is_vacant(directory):
+        check_initial(recipe, directory)
     check_watchers(recipe.output.watch)
     check_writable(directory)
     check_preset(recipe.backbone.preset, offline)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NotRequired, cast
 from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.adapters.manifest import StartedFrom
 from compacter_cli.errors import CompacterError, Interrupted, UsageError, excerpt
 from compacter_cli.recipe.earlier import completed
 from compacter_cli.recipe.tables import read_tables
@@ -55,6 +56,7 @@ class RunRecord(TypedDict):
         best: the best epoch's line of metrics.jsonl; `None` before the first.
         before: what the untrained model scores, where the recipe asks.
         seconds: of training so far.
+        started_from: the adapter that it began with, if any; earlier versions knew none.
     """
 
     recipe: dict[str, Any]
@@ -64,6 +66,7 @@ class RunRecord(TypedDict):
     best: EpochLine | None
     before: ScoresRecord | None
     seconds: float
+    started_from: NotRequired[StartedFrom | None]
 
 
 Standing = Literal["vacant", "unfinished", "finished"]

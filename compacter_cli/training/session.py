@@ -19,6 +19,7 @@ from compacter_cli.tasks import task_of
 from compacter_cli.tasks.own import FORMATS
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.display import Display, Opening
+from compacter_cli.training.initial import start_from
 from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import RESULT_FORMAT, RESULT_VERSION
 from compacter_cli.training.run_state import (
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     import torch
     from keras_hub.models import T5Backbone
 
+    from compacter_cli.adapters.manifest import StartedFrom
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.model import T5Model
@@ -81,6 +83,7 @@ class Session:
         self.task = task_of(recipe)
         self.best: EpochLine | None = None
         self.before: ScoresRecord | None = None
+        self.started: StartedFrom | None = None
         self._device_name, self._source = device, source
         self._processes = processes
         writer = RunWriter if processes.main else Onlooker
@@ -155,6 +158,7 @@ class Session:
             CompacterError: the directory is taken, or has no room for what is saved.
         """
         self._check_space()  # before a run that is to be replaced is gone
+        self.started = start_from(self.model, self.backbone, self.recipe)
         self._writer.claim(self._environment(), overwrite)
         self.display.opening(self._opening())
         self._writer.tell_of_no_lock()
@@ -223,6 +227,7 @@ class Session:
         self.tuning.trainer.restore(checkpoint.state)
         self.tuning.progress = progress
         self.best, self.before = record["best"], record["before"]
+        self.started = record.get("started_from")
         self._seconds = record["seconds"]
         self._writer.saved = checkpoint.state.update, progress.epochs
         if self.best is not None:
@@ -313,6 +318,11 @@ class Session:
             self.best = epoch.record()
         self._save_state()
         self.display.epoch(epoch)
+        if self.tuning.ended == "patience":
+            self.display.line(
+                f"no better epoch in {self.tuning.progress.stale}: training ends after epoch "
+                f"{epoch.number} of {self.recipe.train.epochs} (train.patience)"
+            )
 
     def _save_state(self) -> None:
         """Save all that `resume` needs, unless it is saved already."""
@@ -330,6 +340,7 @@ class Session:
             "best": self.best,
             "before": self.before,
             "seconds": self._seconds + time.perf_counter() - self._began,
+            "started_from": self.started,
         }
 
     def _computed(self) -> Computed:
@@ -359,6 +370,8 @@ class Session:
             recipe=self.recipe.plain(),
             metrics={"epoch": epoch.number, **epoch.validation.metrics} if epoch else None,
         )
+        if self.started is not None:
+            manifest["started_from"] = self.started
         self._writer.save_adapter(which, self.tuning.trainer.update, tensors, manifest)
 
     def finish(self) -> Result:
@@ -394,7 +407,7 @@ class Session:
 
         recipe, shape = self.recipe, self.model.shape
         trained, n = sum(recipe.method.count(shape).values()), getattr(recipe.method, "n", None)
-        return {
+        result: Result = {
             "format": RESULT_FORMAT,
             "version": RESULT_VERSION,
             "task": recipe.task,
@@ -407,7 +420,9 @@ class Session:
             "epochs": recipe.train.epochs,
             "learning_rate": recipe.train.peak_rate,
             "train_examples": len(self.dataset.train),
-            "updates": self.tuning.updates,
+            "updates": self.tuning.trainer.update,
+            "epochs_trained": self.tuning.progress.epochs,
+            "ended": self.tuning.ended or "epochs",
             "best_epoch": best["number"],
             "validation": best["validation"],
             "test": test.record(),
@@ -420,6 +435,9 @@ class Session:
             "peak_memory_bytes": peak_memory(self.device),
             "data": self.dataset.origin,
         }
+        if self.started is not None:
+            result["started_from"] = self.started
+        return result
 
     def _answer_test(self) -> tuple[Scores, list[str]]:
         from compacter_cli.training.scoring import evaluate
