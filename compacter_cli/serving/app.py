@@ -38,6 +38,7 @@ REFUSALS = {
     404: "There is no such adapter.",
     408: "The body did not come in time.",
     413: "The body is too large.",
+    421: "The Host that is asked for is not this machine's own.",
     422: "What was asked is not as described.",
     429: "Too many texts are waiting; Retry-After says when to try again.",
     500: "The model failed.",
@@ -85,23 +86,24 @@ def application(
         separate_input_output_schemas=False,
     )
     _say_refusals_alike(app)
-    _add_api(app, served, batcher, token is not None)
-    _add_health(app, batcher, meters)
+    local = local and token is None
+    _add_api(app, served, batcher, token is not None, local)
+    _add_health(app, batcher, meters, local)
     _add_pages(app)
     guarded: App = Bodies(app, limits)
     if token is not None:
         guarded = Bearer(guarded, token)
-    elif local:
+    if local:
         guarded = Local(guarded)
     return meters.around(guarded)
 
 
-def _add_api(app: Any, served: Served, batcher: Batcher, guarded: bool) -> None:
+def _add_api(app: Any, served: Served, batcher: Batcher, guarded: bool, local: bool) -> None:
     fastapi, security = import_module("fastapi"), import_module("fastapi.security")
     # Said in the description alone: `Bearer` sees to it before the body is read.
     needed = [fastapi.Security(security.HTTPBearer(auto_error=False))] if guarded else []
     router = fastapi.APIRouter(prefix="/v1", dependencies=needed)
-    refused = _refusals(*([401] if guarded else []), 408, 413)
+    refused = _refusals(*[401] * guarded, 408, 413, *[421] * local)
 
     @router.get("/adapters", summary="The adapters that answer.", responses=refused)
     async def adapters() -> Adapters:
@@ -144,14 +146,17 @@ async def _answers(batcher: Batcher, adapter: str, texts: list[str]) -> Any:
         raise RefusedError(503, str(error)) from error
 
 
-def _add_health(app: Any, batcher: Batcher, meters: Meters) -> None:
+def _add_health(app: Any, batcher: Batcher, meters: Meters, local: bool) -> None:
     responses = import_module("fastapi.responses")
 
     @app.get(
         "/healthz",
         summary="Whether answers can be had.",
         response_model=Health,
-        responses={503: {"model": Health, "description": "They cannot."}},
+        responses={
+            **_refusals(408, 413, *[421] * local),
+            503: {"model": Health | Refusal, "description": "They cannot."},
+        },
     )
     async def health() -> Any:
         if batcher.alive:

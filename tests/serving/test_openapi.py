@@ -18,6 +18,18 @@ def test_the_description_names_every_path(serving):
     assert statuses == {"200", "400", "404", "408", "413", "422", "429", "500", "503"}
 
 
+@pytest.mark.parametrize(
+    ("token", "local", "more"), [(None, True, {"421"}), ("secret", True, {"401"})]
+)
+def test_the_description_names_how_askers_are_refused(serving, token, local, more):
+    with serving(token=token, local=local) as server:
+        _, _, described = server.ask("GET", "/openapi.json")
+    predict = described["paths"]["/v1/predict"]["post"]["responses"]
+    health = described["paths"]["/healthz"]["get"]["responses"]
+    assert predict.keys() & {"401", "421"} == more
+    assert health.keys() == {"200", "408", "413", "503"} | (more & {"421"})
+
+
 @pytest.mark.slow
 def test_whatever_is_asked_is_answered_as_described(serving, tmp_path):
     pytest.importorskip(

@@ -125,6 +125,22 @@ def test_a_backbone_is_called_what_hubs_call_it_or_by_its_last_name(preset, name
     assert base_model(preset) == name
 
 
+@pytest.mark.peers
+@pytest.mark.parametrize("own", [False, True], ids=["a published backbone", "one's own"])
+def test_the_hubs_own_library_reads_the_metadata(recipe, own_recipe, own):
+    hub = pytest.importorskip("huggingface_hub", reason='needs pip install "compacter[peers]"')
+    given = own_recipe if own else recipe
+    found = hub.ModelCard(card_of(given, RESULT, TRAINED_ON)).data
+    assert (found.library_name, found.license) == ("compacter", "unknown")
+    assert found.base_model == (None if own else "google-t5/t5-base")
+    (result,) = found.eval_results
+    assert (result.dataset_type, result.dataset_config) == (
+        ("csv", None) if own else ("nyu-mll/glue", "rte")
+    )
+    assert (result.metric_type, result.metric_value) == ("accuracy", 70.12)
+    assert hub.ModelCard(str(hub.ModelCard(card_of(given, RESULT, TRAINED_ON)))).data == found
+
+
 def test_a_folder_of_a_published_name_is_not_said_to_be_that(recipe):
     backbone = recipe.backbone.model_copy(update={"preset": "/home/me/t5_base_multi"})
     recipe = recipe.model_copy(update={"backbone": backbone})
