@@ -7,7 +7,8 @@ asked for, frameworks later still: `import compacter_cli` itself costs nothing.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compacter_cli.adapters.attach import Attached, attach
+    from compacter_cli.adapters.attach import attach
+    from compacter_cli.adapters.attached import Attached
     from compacter_cli.adapters.predictor import Predictor
     from compacter_cli.api import evaluate, train
     from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
@@ -40,7 +41,8 @@ __all__ = [
 ]
 
 _MODULES = {
-    "adapters.attach": ("Attached", "attach"),
+    "adapters.attach": ("attach",),
+    "adapters.attached": ("Attached",),
     "adapters.predictor": ("Predictor",),
     "api": ("evaluate", "train"),
     "errors": ("CompacterError", "MissingResourceError", "UsageError"),

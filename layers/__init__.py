@@ -1,14 +1,17 @@
 """The layers of the Compacter paper and its rivals as plain Keras layers.
 
 All run on any Keras backend but `FastfoodProjection` and `IntrinsicSubspace`, whose kernel is
-torch's; they are imported on first use.
+torch's; they are imported on first use. Where no backend is chosen, by KERAS_BACKEND or Keras'
+configuration, it is torch: see `compacter_layers.backend`.
 """
 
 from typing import TYPE_CHECKING
 
+import compacter_layers.backend  # noqa: F401  # before keras
 from compacter_layers.adapter import Adapter, gelu_tanh
 from compacter_layers.added_bias import AddedBias
 from compacter_layers.added_scale import AddedScale
+from compacter_layers.checks import check_torch
 from compacter_layers.hypercomplex_rule import HypercomplexRule
 from compacter_layers.kronecker_delta import KroneckerDelta
 from compacter_layers.low_rank_delta import LowRankDelta
@@ -43,6 +46,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> type:
+    if name in ("FastfoodProjection", "IntrinsicSubspace"):
+        check_torch(name)
     if name == "FastfoodProjection":
         from compacter_layers.fastfood_projection import FastfoodProjection
 

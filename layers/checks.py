@@ -1,4 +1,4 @@
-"""Argument checks that the hypercomplex layers share."""
+"""Checks that several layers share: of their arguments, and of the backend."""
 
 
 def check_positive(argument: str, value: object) -> None:
@@ -15,4 +15,15 @@ def check_divisible(
         raise ValueError(
             f"`{argument}` must be divisible by {by}={n}. "
             f"Received: {argument}={value} ({value} % {n} = {value % n})"
+        )
+
+
+def check_torch(layer: str) -> None:
+    """Raise `RuntimeError` unless Keras runs on torch, whose kernel a layer called so needs."""
+    import keras
+
+    if keras.config.backend() != "torch":
+        raise RuntimeError(
+            f"{layer} is computed by torch alone. Received: Keras on {keras.config.backend()}; "
+            'set os.environ["KERAS_BACKEND"] = "torch" before the first import of keras'
         )

@@ -235,7 +235,8 @@ def test_toml_is_a_recipe_or_a_part_of_one(snippet, stage, monkeypatch):
 
 # Run, by -m slow.
 
-PYTHON = sorted({snippet.page for snippet in of_language("python")})
+# That of Keras runs in a process of its own, with TensorFlow: tests/adapters/test_attached.py.
+PYTHON = sorted({snippet.page for snippet in of_language("python")} - {"docs/keras.md"})
 NOT_RUN = {
     "data prepare": "downloads; tests/data prepares from made-up files",
     "demo": "minutes; .ci/run trains the same, tests/commands/test_demo.py runs it in small",
