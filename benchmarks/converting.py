@@ -19,12 +19,18 @@ from compacter_cli.commands.console import load_frameworks, out, table_of
 
 SPECIAL = {0: ("<pad>", 3), 1: ("</s>", 3), 2: ("<unk>", 2)}  # with SentencePiece's types
 COLUMNS = ("peak, MB", "of the weights", "seconds")
-STEPS = {"read": "", "hf to keras-hub": "keras-hub", "keras-hub to hf": "hf"}
+STEPS = {
+    "read": "",
+    "hf to keras-hub": "keras-hub",
+    "keras-hub to hf": "hf",
+    "a LoRA folded, to hf": "folded",
+    "a LoRA folded, to keras-hub": "folded keras-hub",
+}
 
 
 def main(
     shape: Annotated[str, typer.Option(help="A KerasHub preset's name.")] = "t5_base_multi",
-    folder: Annotated[Path | None, typer.Option(help="On a disk with room for four.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="On a disk with room for six.")] = None,
     step: Annotated[str | None, typer.Option(hidden=True)] = None,
 ):
     """Print each step's peak and seconds."""
@@ -60,13 +66,26 @@ def measure(step, name, place):
     before, began = memory("VmRSS"), time.perf_counter()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     to = STEPS[step]
-    if to:
+    if to.startswith("folded"):
+        fold(place, to.partition(" ")[2] or "hf")
+    elif to:
         source = place / ("read" if to == "keras-hub" else "keras-hub")
         convert_backbone(backbone=str(source), directory=place / to, to=to, device="cpu")
     else:
         load_backbone(str(place / "read"))
     peak, seconds = memory("VmHWM") - before, time.perf_counter() - began
     print(f"{peak / 1e6:.0f} {peak / (4 * shape.parameters()):.2f} {seconds:.1f}")
+
+
+def fold(place, to):
+    """Fold the adapter into the T5, whose rows are not there: random tokens are compared."""
+    from compacter_cli.adapters.manifest import read_manifest
+    from compacter_cli.adapters.restoring import recipe_of_manifest
+    from compacter_cli.commands.convert import convert
+
+    adapter = place / "lora"
+    recipe = recipe_of_manifest(read_manifest(adapter), adapter)
+    convert(adapter=adapter, recipe=recipe, directory=place / f"folded-{to}", to=to, device="cpu")
 
 
 def memory(key):
@@ -80,9 +99,11 @@ def memory(key):
 def make(shape, place):
     """Write a T5 of random weights in Hugging Face's files, its vocabulary of made-up pieces."""
     import torch
+    from mixed_adapters import saved
 
     from compacter_cli.exchange.hf import write
     from compacter_cli.exchange.trained import Plain
+    from compacter_cli.t5.loading import load_backbone
     from compacter_cli.t5.placement import backbone_weights
     from compacter_cli.t5.random_backbone import random_backbone
     from compacter_cli.t5.vocabulary import Vocabulary
@@ -92,6 +113,8 @@ def make(shape, place):
         variable.assign(torch.randn(tuple(variable.shape)) * variable.shape[0] ** -0.5)
     place.mkdir()
     write(Plain(backbone, Vocabulary(pieces(shape.vocabulary_size - 128))), place)
+    del backbone
+    saved(load_backbone(str(place)), place.parent, "lora", 0, {"name": "lora"})
 
 
 def pieces(count):
@@ -101,7 +124,7 @@ def pieces(count):
     model = sentencepiece_model_pb2.ModelProto()
     for number in range(count):
         piece = model.pieces.add()
-        piece.piece, piece.type = SPECIAL.get(number, (f"▁w{number}", 1))
+        piece.piece, piece.type = SPECIAL.get(number, (f"▁{number - 3}", 1))
         piece.score = -float(number)
     model.trainer_spec.model_type = 1
     return model.SerializeToString()
