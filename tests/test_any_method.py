@@ -187,7 +187,7 @@ def test_it_is_profiled_beside_full_fine_tuning(monkeypatch):
     monkeypatch.setattr(comparison, "run_job", carry_out)
     monkeypatch.setattr(comparison, "run_probe", carry_out)
     methods = ("--method", "full", "--method", "shift", "--backbone", "random/tiny")
-    small = ("--batch", 2, "--source", 8, "--target", 2, "--steps", 1, "--device", "cpu")
+    small = ("--batch-size", 2, "--source", 8, "--target", 2, "--steps", 1, "--device", "cpu")
     profile = json.loads(run("profile", *methods, *small, "--json").stdout)
     full, shift = profile["methods"]
     assert shift["trained"] == K

@@ -322,10 +322,10 @@ def _in_small(line):
     if name == "pretrain":
         return [*words, *(word for value in PRETRAINED for word in ("--set", value))]
     if name == "profile":
-        sizes = ("--backbone", "--steps", "--batch", "--memory-budget", "--threads")
+        sizes = ("--backbone", "--steps", "--batch-size", "--memory-budget", "--threads")
         words = [w for w, before in zip(words, ["", *words], strict=False) if before not in sizes]
         words = [word for word in words if word not in sizes]
-        small = ["--backbone", "demo/t5", "--steps", "1", "--batch", "2", "--threads", "1"]
+        small = ["--backbone", "demo/t5", "--steps", "1", "--batch-size", "2", "--threads", "1"]
         return [*words, *small, *([] if "--method" in words else ["--method", "compacterpp"])]
     return words
 

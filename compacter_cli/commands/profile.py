@@ -9,10 +9,16 @@ import typer
 
 from compacter_cli.commands import completion
 from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption, parts
+from compacter_cli.errors import UsageError
 from compacter_cli.profiling.request import ProfileRequest
 
 if TYPE_CHECKING:
     from compacter_cli.profiling.rows import Profile
+
+
+def _former_batch(value: str | None) -> None:
+    if value is not None:
+        raise UsageError("--batch is called --batch-size now", f"--batch-size {value}")
 
 
 def command(
@@ -28,9 +34,12 @@ def command(
     backbone: Annotated[
         str, typer.Option("--backbone", help="KerasHub name or preset directory: its dimensions.")
     ] = ProfileRequest.backbone,
-    batch: Annotated[
-        int, typer.Option("--batch", min=1, help="Examples of a step.")
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Examples of a step.")
     ] = ProfileRequest.batch,
+    _former: Annotated[
+        str | None, typer.Option("--batch", hidden=True, callback=_former_batch)
+    ] = None,
     source: Annotated[
         int, typer.Option("--source", min=1, help="Tokens of a source.")
     ] = ProfileRequest.source,
@@ -84,7 +93,7 @@ def command(
     request = ProfileRequest(
         methods=tuple(method or ()),
         backbone=backbone,
-        batch=batch,
+        batch=batch_size,
         source=source,
         target=target,
         precision=precision,

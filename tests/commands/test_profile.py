@@ -11,7 +11,7 @@ from compacter_cli.main import app
 from compacter_cli.methods import METHODS
 from compacter_cli.profiling import comparison
 
-TINY = ("--backbone", "random/tiny", "--threads", "1", "--steps", "1", "--batch", "2")
+TINY = ("--backbone", "random/tiny", "--threads", "1", "--steps", "1", "--batch-size", "2")
 MACHINE = {"device": "cpu", "device_name": "cpu", "threads": 1, "torch": "2", "free_bytes": 10**9}
 
 
@@ -166,7 +166,18 @@ def test_without_full_the_deltas_are_dashes(children, monkeypatch):
 
 
 def test_options_reach_the_children(children):
-    given = ("--method", "phm", "--batch", "3", "--source", "9", "--target", "2", "--steps", "7")
+    given = (
+        "--method",
+        "phm",
+        "--batch-size",
+        "3",
+        "--source",
+        "9",
+        "--target",
+        "2",
+        "--steps",
+        "7",
+    )
     more = ("--threads", "2", "--precision", "bfloat16", "--set", "method.bottleneck=48")
     assert call(*given, *more, "--set", "train.dropout=0.0").exit_code == 0
     (job,) = children
@@ -190,7 +201,8 @@ def test_options_reach_the_children(children):
         (["--plot", "picture.pdf"], 2, "ends in .png"),
         (["--task", "glue/rtee"], 2, "glue/rte"),
         (["--precision", "float16"], 2, "float16"),
-        (["--batch", "0"], 2, "--batch"),
+        (["--batch-size", "0"], 2, "--batch-size"),
+        (["--batch", "2"], 2, "--batch is called --batch-size now"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_measured(

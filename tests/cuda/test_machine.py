@@ -24,7 +24,7 @@ CALLS = {
     "train": ["--recipe", RECIPE, "--set", "train.epochs=2", "--device", "cuda", "--output", "run",
               "--overwrite"],
     "evaluate": ["--run", "run", "--device", "cpu"],
-    "profile": ["--device", "cuda", "--precision", "bfloat16", "--batch", "100",
+    "profile": ["--device", "cuda", "--precision", "bfloat16", "--batch-size", "100",
                 "--backbone", "t5_base_multi", "--steps", "10",
                 *(word for name in PROFILED for word in ("--method", name))],
 }  # fmt: skip
