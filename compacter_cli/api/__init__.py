@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.adapters.restoring import recipe_with
+from compacter_cli.api.rows import kept_rows
 from compacter_cli.errors import user_path
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training import evaluation, run
@@ -14,6 +17,7 @@ from compacter_cli.training.run_directory import adapter_of_run, run_directory, 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compacter_cli.api.rows import Table
     from compacter_cli.recipe.recipe import Given
     from compacter_cli.recipe.tables import Overrides
     from compacter_cli.training.display import Display
@@ -31,6 +35,7 @@ def train(
     overwrite: bool = False,
     resume: bool = False,
     display: Display | None = None,
+    rows: Table | None = None,
 ) -> Result:
     """Train a recipe into a run directory, as `compacter train` does.
 
@@ -43,6 +48,10 @@ def train(
         overwrite: replace a run that is there already.
         resume: go on with the run that is there; begin it where there is none.
         display: is told while it goes on; silent by default.
+        rows: the training rows of a recipe whose task is "jsonl": dicts by column, or a frame whose
+            `to_dict("records")` gives them, as pandas' does. They are written to
+            runs/rows/<hash>.jsonl, which becomes the recipe's `data.train`, so that the run can be
+            told, scored and run again like any other.
 
     Returns:
         The result, as in the run's `result.json`; `result["run"]` is its directory.
@@ -56,6 +65,8 @@ def train(
         >>> result = train("demo/entailment_compacterpp", {"train.epochs": 2}, output="runs/mine")
         >>> result["test"]["metrics"]["accuracy"]
     """
+    if rows is not None:
+        overrides = _with_rows(overrides, kept_rows(rows))
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
     return run.train(
@@ -67,6 +78,13 @@ def train(
         resume=resume,
         display=display,
     )
+
+
+def _with_rows(overrides: Overrides, path: str) -> Overrides:
+    """Overrides that name the file of the training rows, too."""
+    if isinstance(overrides, Mapping):
+        return {**overrides, "data.train": path}
+    return [*overrides, f"data.train={json.dumps(path)}"]
 
 
 def evaluate(

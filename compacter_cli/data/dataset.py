@@ -79,7 +79,7 @@ class Dataset:
     @property
     def splits(self) -> dict[str, Split]:
         """The three splits by name."""
-        return {split.name: split for split in (self.train, self.validation, self.test)}
+        return {"train": self.train, "validation": self.validation, "test": self.test}
 
     def split(self, name: str) -> Split:
         """The split called "train", "validation" or "test"."""

@@ -202,7 +202,10 @@ def adapter_of_run(run: Path, which: str = "best") -> Path:
         has = " and ".join(there) or "none yet"
         raise UsageError(f"--which {which}: the adapters of {run} are {has}", hint or None)
     if which not in there:
-        raise UsageError(f"{run} has no {which} adapter: the run ended before its first epoch")
+        raise UsageError(
+            f"{run} has no {which} adapter: the run ended before its first epoch",
+            f"--which {there[0]} takes the {there[0]} one, which is there" if there else None,
+        )
     return Path(run) / which
 
 
