@@ -1,6 +1,11 @@
 """A training step of ours against the same step of Hugging Face's peers, in alternation.
 
     pip install -e ".[peers]" && python benchmarks/against_peers.py --shape small --method compacter
+    pip install -e ".[peers-sdpa]" && python benchmarks/against_peers.py --method full --method lora
+
+The first environment has `adapters` and the transformers that it needs, whose T5 attends eagerly;
+the second, one of its own, the newest transformers, whose T5 attends by torch's SDPA, and `peft`.
+What a row was measured against is printed beside it.
 
 Each side is a process of its own that builds its model once; steps are asked of them in turn, A B
 A B, so that whatever else the machine does falls on both. Shapes, random weights' dimensions,
@@ -45,7 +50,11 @@ def main(
     precision: str = "float32",
     runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 5,
     steps: Annotated[int, typer.Option(min=1, help="Steps a side in one alternation.")] = 1,
-    growth: Annotated[bool, typer.Option(help="Batch x2 and depth x2, too.")] = False,
+    growth: Annotated[
+        list[int] | None,
+        typer.Option(min=2, help="Batch, depth and length so many times, too. Repeatable."),
+    ] = None,
+    ragged: Annotated[bool, typer.Option(help="Sources as long as RTE's.")] = False,
     rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
     vocabulary: Annotated[
         str | None, typer.Option(help='For --rte: preset directory, or "rule" (1.3 tokens a word).')
@@ -56,8 +65,8 @@ def main(
     """Print ratios of ours to the peer's: below 1 is less time or memory."""
     first = Setting(
         method=METHODS[0], batch=batch, source=source, target=target, bottleneck=bottleneck,
-        rank=rank, threads=threads, device=device, precision=precision, rte=rte,
-        vocabulary=vocabulary, share=share,
+        rank=rank, threads=threads, device=device, precision=precision, ragged=ragged,
+        rte=rte, vocabulary=vocabulary, share=share,
     )  # fmt: skip
     settings = [
         replace(first, method=m, shape=s) for s in shape or ["small"] for m in method or PEERS
@@ -66,7 +75,7 @@ def main(
     if json_ and not json_.absolute().parent.is_dir():
         raise UsageError(f"--json {json_}: there is no folder {json_.parent}")
     found = []
-    for setting in (case for chosen in settings for case in cases(chosen, growth)):
+    for setting in (case for chosen in settings for case in cases(chosen, growth or ())):
         err.print(f"{setting.title} ...", style="dim")
         found.append(compare(setting, sides_of(setting), runs, steps))
     show(found)
@@ -101,10 +110,13 @@ def sides_of(setting):
 
 
 def cases(setting, growth):
-    """A setting, and with `growth` also at twice the batch and at twice the depth."""
-    if not growth:
-        return [setting]
-    return [setting, replace(setting, batch=2 * setting.batch), replace(setting, depth=2)]
+    """A setting, and batch, depth and source each times every number of `growth`."""
+    larger = [
+        replace(setting, **{key: times * getattr(setting, key)})
+        for key in ("batch", "depth", "source")
+        for times in growth
+    ]
+    return [setting, *larger]
 
 
 def compare(setting, sides, runs, steps):

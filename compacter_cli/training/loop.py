@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from compacter_cli.data.dataset import collated, shuffled_order
+from compacter_cli.training.ahead import Ahead
 from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import EpochLine, ProgressRecord
 from compacter_cli.training.scoring import Scores, evaluate
@@ -148,6 +149,8 @@ class FineTuning:
         seeds: (data seed, seed), which decide the composition of the batches; the latter dropout.
         device: torch device name.
         processes: those that train together.
+        ahead: whether the next update's examples are brought to a GPU while it computes. Off: it
+            has not been run on one.
 
     Attributes:
         trainer: what makes the updates.
@@ -165,19 +168,23 @@ class FineTuning:
         seeds: tuple[int, int],
         device: str,
         processes: Processes = ALONE,
+        ahead: bool = False,
     ) -> None:
-        batches = ShuffledBatches(dataset.train, section, seeds, device, processes)
+        place = "cpu" if ahead else device
+        batches = ShuffledBatches(dataset.train, section, seeds, place, processes)
         self.updates, self.per_epoch = batches.per_epoch * section.epochs, batches.per_epoch
+        prepared = Ahead(batches, device, self.updates) if ahead else None
         self.progress = Progress()
         self.trainer = Trainer(
             model,
             adamw(model.trained_tensors().values()),
             linear(section.peak_rate, section.warmup_steps, self.updates),
-            batches,
+            prepared or batches,
             seed=seeds[1],
             clip_norm=section.clip_norm,
             processes=processes,
             skip=section.not_finite == "skip",
+            prepare=prepared.prepare if prepared else None,
         )
         self._scored = model, vocabulary, task, dataset
         self._section, self._device, self._processes = section, device, processes

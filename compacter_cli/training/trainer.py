@@ -107,6 +107,8 @@ class Trainer:
         clip_norm: largest norm of an update's gradient.
         processes: of which this is one, each with examples of its own; dropout hangs on which.
         skip: whether an update that is not finite is left out, instead of an error.
+        prepare: called with the number of the next update once the device has been given all of
+            one, before it is waited for.
 
     Attributes:
         update: updates done.
@@ -120,6 +122,7 @@ class Trainer:
     clip_norm: float
     processes: Processes = ALONE
     skip: bool = False
+    prepare: Callable[[int], None] | None = None
     update: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -169,7 +172,10 @@ class Trainer:
         tokens, total = group.target_tokens, 0.0
         for place, batch in enumerate(group.batches):
             key = (self.seed, self.update, place, self.processes.rank)
-            total += self._passes.run(batch, key, tokens).item()
+            loss = self._passes.run(batch, key, tokens)
+            if self.prepare and place + 1 == len(group.batches):
+                self.prepare(self.update + 1)
+            total += loss.item()
         return total
 
     def _move(self, rate: float) -> None:

@@ -36,11 +36,13 @@ def test_ratios_are_ours_over_the_peers(script):
     assert script["ratios"]({"ours": ours}) is None
 
 
-def test_growth_doubles_the_batch_and_the_depth(script):
+def test_growth_is_of_the_batch_the_depth_and_the_length_alone(script):
     setting = script["Setting"](method="compacter", batch=16)
-    found = script["cases"](setting, growth=True)
-    assert [(s.batch, s.dimensions.num_layers) for s in found] == [(16, 6), (32, 6), (16, 12)]
-    assert script["cases"](setting, growth=False) == [setting]
+    _, *found = script["cases"](setting, growth=[2, 4])
+    batches, depths = [(32, 6, 128), (64, 6, 128)], [(16, 12, 128), (16, 24, 128)]
+    sizes = [(s.batch, s.dimensions.num_layers, s.source) for s in found]
+    assert sizes == [*batches, *depths, (16, 6, 256), (16, 6, 512)]
+    assert script["cases"](setting, growth=()) == [setting]
 
 
 def test_lengths_by_rule_are_1_3_tokens_a_word_and_3_a_name(script):

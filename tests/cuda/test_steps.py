@@ -295,6 +295,13 @@ def test_twelve_updates_and_their_scores_are_those_of_a_cpu(name, execution):
     assert_same_curve(found, wanted)
 
 
+@every_execution
+def test_updates_with_examples_brought_ahead_are_those_without(execution):
+    how = "compacter", execution, 0.1, DEVICE
+    with_, without = (CURVES.curve(*how, ahead=ahead) for ahead in (True, False))
+    assert_same_curve(with_, without)
+
+
 def test_a_pretraining_is_that_of_a_cpu():
     found, wanted = (CURVES.pretraining_curve(0.0, device, "gated") for device in (DEVICE, "cpu"))
     assert_same_curve(found, wanted)

@@ -118,7 +118,7 @@ def model_of(name, execution, dropout, device):
     return model
 
 
-def curve(name, execution, dropout=0.1, device="cpu"):
+def curve(name, execution, dropout=0.1, device="cpu", ahead=False):
     """Losses, gradient norms and rates of a case's updates, its scores, and its weights' norms."""
     import keras
 
@@ -141,7 +141,7 @@ def curve(name, execution, dropout=0.1, device="cpu"):
     model = model_of(name, execution, dropout, device)
     task, seeds = TASKS["demo/smoke"], (SEED, SEED)
     with keras.device(device):
-        tuning = FineTuning(model, dataset(), task, Parities(), section, seeds, device)
+        tuning = FineTuning(model, dataset(), task, Parities(), section, seeds, device, ahead=ahead)
         events = list(tuning.events())
     updates = [event for event in events if isinstance(event, Update)]
     epochs = [event for event in events if not isinstance(event, Update)]

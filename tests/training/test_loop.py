@@ -1,6 +1,7 @@
 import hashlib
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,7 +73,8 @@ def split_of(size, seed=0, lengths=(1, 5)):
 
 def dataset_of(train_split, validation=None):
     other = validation or split_of(3, seed=9)
-    return Dataset(train_split, other, other, answer_length=6, origin={})
+    validation, test = (replace(other, name=name) for name in ("validation", "test"))
+    return Dataset(train_split, validation, test, answer_length=6, origin={})
 
 
 def section_of(**changes):
@@ -388,6 +390,56 @@ def test_a_stop_ends_the_training_after_its_update_without_an_evaluation(tiny_mo
     for event in running:
         seen.append(event)
     assert [type(event) for event in seen] == [Update, Update]
+
+
+def tuning_of(model, ahead):
+    """Three accumulated updates an epoch, two epochs, dropout on."""
+    section = section_of(epochs=2, batch_size=4, accumulate=2)
+    data = dataset_of(split_of(22))
+    return FineTuning(model, data, TASK, Numbers(), section, SEEDS, "cpu", ahead=ahead)
+
+
+def losses_of(events):
+    return [event.loss for event in events if isinstance(event, Update)]
+
+
+def test_with_examples_made_ahead_updates_are_the_same_and_go_on_from_any_of_them(tiny_model):
+    plain, whole = tiny_model(dropout=0.3), tiny_model(dropout=0.3)
+    expected = losses_of(tuning_of(plain, ahead=False).events())
+    assert len(expected) == 6
+    assert losses_of(tuning_of(whole, ahead=True).events()) == expected
+    assert digest_of(whole) == digest_of(plain)
+    for done in (1, 3):
+        stopped = tuning_of(tiny_model(dropout=0.3), ahead=True)
+        stop = iter([False] * (done - 1) + [True]).__next__
+        assert losses_of(stopped.events(stop)) == expected[:done]
+        again = tuning_of(tiny_model(dropout=0.3), ahead=True)
+        again.trainer.restore(stopped.trainer.state())
+        again.progress = stopped.progress
+        assert losses_of(again.events()) == expected[done:]
+
+
+def test_the_next_examples_are_made_before_an_update_is_waited_for(tiny_model, monkeypatch):
+    tuning, seen = tuning_of(tiny_model(), ahead=True), []
+    trainer, run = tuning.trainer, tuning.trainer._passes.run
+
+    class Loss:
+        def __init__(self, loss):
+            self.loss = loss
+
+        def item(self):
+            seen.append("wait")
+            return self.loss.item()
+
+    def running(batch, key, tokens):
+        seen.append(f"run {key[1]}")
+        return Loss(run(batch, key, tokens))
+
+    prepare = trainer.prepare
+    monkeypatch.setattr(trainer._passes, "run", running)
+    trainer.prepare = lambda update: (seen.append(f"make {update}"), prepare(update))
+    trainer.step()
+    assert seen == ["run 0", "wait", "run 0", "make 1", "wait"]
 
 
 def test_the_progress_comes_back_from_its_record_through_json():
