@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from compacter_cli import __version__
+
 ROOT = Path(__file__).parents[1]
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
 FOLDERS = {"compacter_cli": "compacter_cli", **SETUPTOOLS["package-dir"]}
@@ -61,3 +63,9 @@ def test_a_checkout_holds_no_unfinished_preset():
         "assets", "config.json", "metadata.json", "model.weights.h5", "preprocessor.json",
         "pretraining.json", "task.json", "tokenizer.json",
     }  # fmt: skip
+
+
+def test_the_version_is_cited_and_heads_the_changelog():
+    citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {__version__}\n" in citation
+    assert f"\n## {__version__} - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
