@@ -134,7 +134,12 @@ def nearest_or_all(word: object, known: Iterable[object], said: str = "known") -
 
 def did_you_mean(word: object, known: Iterable[object]) -> str:
     """`did you mean "x"?` for the nearest of `known`, or an empty string."""
+    near = nearest(word, known)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def nearest(word: object, known: Iterable[object], most: int = 1) -> list[str]:
+    """The names of `known` that may have been meant, `most` at most, the likeliest first."""
     from difflib import get_close_matches
 
-    near = get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
-    return f'did you mean "{near[0]}"?' if near else ""
+    return get_close_matches(str(word), [str(name) for name in known], n=most, cutoff=0.6)

@@ -8,8 +8,8 @@ from compacter_layers import AddedBias
 from pydantic import PositiveInt
 from typer.testing import CliRunner
 
+from compacter_cli.commands import profile_tables
 from compacter_cli.commands.count_params import count_params
-from compacter_cli.commands.profile_tables import cost_table, delta_table
 from compacter_cli.main import app
 from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import Component, Efficient
@@ -195,7 +195,7 @@ def test_it_is_profiled_beside_full_fine_tuning(monkeypatch):
     assert shift["paper_delta_percent"] == {"time": None, "memory": None}
     assert isinstance(shift["delta_percent"]["time"], float)
     assert full["paper_delta_percent"] == {"time": 0.0, "memory": 0.0}
-    assert [len(table(profile).rows) for table in (cost_table, delta_table)] == [2, 2]
+    assert len(profile_tables.rows_of(profile)) == 3
 
 
 def test_recipes_are_listed_though_none_is_of_it():

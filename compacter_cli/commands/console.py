@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NotRequired, TextIO
 
 from rich.console import Console
+from rich.theme import Theme
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.commands.lines import wrapped, wrapped_command
 from compacter_cli.commands.streams import Machine, visible
 from compacter_cli.errors import CompacterError, Interrupted, RecipeError
 
@@ -22,17 +25,55 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
+_COMMAND = re.compile("((?:[^:]{1,40}: )?)(compacter [a-z-]+ .*)")  # maybe behind a label
+
+
 class PlainConsole(Console):
     """A console that shows every text as it is, and obeys nothing in it.
 
     No markup, no emoji: texts of users and TOML sections hold brackets and colons of their own.
     """
 
-    def __init__(self, stderr: bool = False) -> None:
-        super().__init__(stderr=stderr, highlight=False, markup=False, emoji=False)
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, theme=_theme(), **settings)
 
     def render_str(self, text: str, **options: Any) -> Text:  # of lines, and of a table's cells
         return super().render_str(visible(text), **options)
+
+    def say(self, text: str, style: str = "") -> None:
+        """Print a sentence, or several lines of them: on a terminal no word of it is broken.
+
+        A command to copy that is broken stays one for a shell. Elsewhere a line stays a line.
+        """
+        if self.is_terminal:
+            text = "\n".join(_fitted(line, self.width) for line in text.split("\n"))
+        self.print(text, style=style, soft_wrap=True)
+
+    def say_labelled(self, label: str, style: str, text: str) -> None:
+        """Print a sentence behind a label, such as `error:`, which has a style."""
+        from rich.text import Text
+
+        line = visible(f"{label} {_one_line(text)}")
+        shown = Text(_fitted(line, self.width) if self.is_terminal else line)
+        shown.stylize(style, 0, len(label))
+        self.print(shown, soft_wrap=True)
+
+
+def _theme() -> Theme:
+    """The few styles that there are: of the terminal's own colours those that can be read on its
+    dark and on its light ground, and the letters' own wherever a colour says nothing."""
+    own = ("progress.remaining", "progress.download")
+    bar = dict.fromkeys(("bar.complete", "bar.finished", "bar.pulse"), "magenta")
+    return Theme({**dict.fromkeys(own, "none"), **bar, "bar.back": "bright_black"})
+
+
+def _fitted(line: str, columns: int) -> str:
+    """A line that breaks no word: a command, behind a label or alone, as a shell reads it."""
+    found = _COMMAND.fullmatch(line)
+    if found is None:
+        return wrapped(line, columns, " " * (len(line) - len(line.lstrip())))
+    label, command = found.groups()
+    return label + wrapped_command(command, columns - len(label))
 
 
 out, err = PlainConsole(), PlainConsole(stderr=True)
@@ -67,16 +108,15 @@ def show_error(error: CompacterError) -> None:
     if Machine.reads:
         tell_machine(as_told(error))
         return
-    err.print("error:", style="bold red", end=" ")
-    err.print(_message(error), soft_wrap=True)
+    err.say_labelled("error:", "bold red", _message(error))
     if isinstance(error, RecipeError):
         table = table_of("key", "problem", "hint")
-        for problem in error.problems:
-            table.add_row(problem.key, problem.message, problem.hint)
+        for before, problem in zip((None, *error.problems), error.problems, strict=False):
+            same = before is not None and problem.hint and problem.hint == before.hint
+            table.add_row(problem.key, problem.message, "as above" if same else problem.hint)
         err.print(table)
     if error.hint:
-        err.print("next:", style="bold", end=" ")
-        err.print(_one_line(error.hint), soft_wrap=True)
+        err.say_labelled("next:", "bold", error.hint)
 
 
 def _message(error: CompacterError) -> str:
@@ -114,18 +154,12 @@ def show_interrupt(interrupt: BaseException, exit_code: int) -> None:
     if Machine.reads:
         tell_machine({"error": said, "next": None, "exit_code": exit_code})
     else:
-        err.print(said, soft_wrap=True)
+        err.say(said)
 
 
 def show_note(sentence: str) -> None:
     """Print a sentence to stderr that a reader should know but need not act on."""
-    err.print("note:", style="yellow", end=" ")
-    err.print(_one_line(sentence), soft_wrap=True)
-
-
-def show_dim(line: str) -> None:
-    """Print what is being done to stderr, less loud than a note."""
-    err.print(line, style="dim", soft_wrap=True)
+    err.say_labelled("note:", "bold", sentence)
 
 
 def _one_line(text: object) -> str:
@@ -133,18 +167,17 @@ def _one_line(text: object) -> str:
     return str(text).replace("\n", " ")
 
 
-def table_of(*columns: str, numbers: Collection[str] = (), tight: bool = False) -> Table:
+def table_of(*columns: str, numbers: Collection[str] = ()) -> Table:
     """An empty table with the house's look; the columns named in `numbers` align right.
 
-    `tight` leaves one space between columns instead of two, for tables of many numbers.
+    Texts are folded between words where the table is too wide.
     """
-    from rich.table import Table
+    from compacter_cli.commands.word_table import WordTable
 
-    padding = (0, 1, 0, 0) if tight else (0, 1)
-    table = Table(box=None, pad_edge=False, padding=padding, header_style="bold")
+    table = WordTable(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
         right = column in numbers
-        table.add_column(column, justify="right" if right else "left", no_wrap=right or tight)
+        table.add_column(column, justify="right" if right else "left", no_wrap=right)
     return table
 
 
@@ -173,7 +206,7 @@ def start_frameworks(quiet: bool = False, silent: bool = False, threads: int | N
     `silent` leaves the telling to another process, of a signal too.
     """
     if not quiet and not silent:
-        err.print("loading torch and keras ...", style="dim")
+        err.say("loading torch and keras ...")
     load_frameworks(silent, threads)
 
 

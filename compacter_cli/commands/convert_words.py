@@ -21,7 +21,7 @@ def show(found: Converted, recipe: Recipe) -> None:
     for note in found.get("notes", []):
         show_note(note)
     for line in lines_of(found, recipe):
-        out.print(line, soft_wrap=True)
+        out.say(line)
 
 
 def show_backbone(found: ConvertedBackbone) -> None:
@@ -29,7 +29,7 @@ def show_backbone(found: ConvertedBackbone) -> None:
     from compacter_cli.commands.console import out
 
     for line in lines_of_backbone(found):
-        out.print(line, soft_wrap=True)
+        out.say(line)
 
 
 def lines_of(found: Converted, recipe: Recipe) -> list[str]:

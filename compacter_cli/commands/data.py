@@ -122,7 +122,7 @@ def prepare_command(
         data_dir=data_dir,
         offline=offline,
         all_must=task is not None,
-        say=lambda line: None if json_ else err.print(line, style="dim", soft_wrap=True),
+        say=lambda line: None if json_ else err.say(line),
     )
     print_json(found) if json_ else show_prepared(found, tfds_root(data_dir))
     if failed:

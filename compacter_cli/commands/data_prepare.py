@@ -134,4 +134,4 @@ def show_prepared(found: Sequence[Outcome], root: Path) -> None:
         rows = ", ".join(f"{count:,} {split}" for split, count in item.get("rows", {}).items())
         table.add_row(item["task"], item["outcome"], rows or "-")
     out.print(table)
-    out.print(f"\nnext: compacter data status --data-dir {root}", soft_wrap=True)
+    out.say(f"\nnext: compacter data status --data-dir {root}")

@@ -164,9 +164,7 @@ def show_status(found: Sequence[Status], root: Path) -> None:
     _show_table(found, root)
     missing = [item["task"] for item in found if item["state"] == "missing"]
     if missing:
-        out.print(
-            f"\nnext: compacter data prepare --task {missing[0]} --data-dir {root}", soft_wrap=True
-        )
+        out.say(f"\nnext: compacter data prepare --task {missing[0]} --data-dir {root}")
 
 
 def show_originals(found: Sequence[Status], place: Path | None) -> None:
@@ -178,7 +176,7 @@ def show_originals(found: Sequence[Status], place: Path | None) -> None:
     if whole := [item for item in found if item["state"] == "whole"]:
         zipped = whole[0]["from"] == "archive"
         value = f"data.archive={whole[0]['path']}" if zipped else f"data.folder={place}"
-        out.print(f"\nnext: --set {shlex.quote(value)} with a recipe", soft_wrap=True)
+        out.say(f"\nnext: --set {shlex.quote(value)} with a recipe")
 
 
 def _show_table(found: Sequence[Status], place: Path | None) -> None:
@@ -195,7 +193,7 @@ def _show_table(found: Sequence[Status], place: Path | None) -> None:
             " + ".join(f"{count:,}" for count in rows.values()) or "-",
             item["from"] or "-",
         )
-    out.print(f"in {place}:", soft_wrap=True)
+    out.say(f"in {place}:")
     out.print(table)
     for task, said in wrong.items():
-        out.print(f"{task}: {said}", soft_wrap=True)
+        out.say(f"{task}: {said}")

@@ -167,18 +167,16 @@ def show(told: Story) -> None:
         out.print(line)
     out.print()
     for title, result in (("Compacter++", small), ("full fine-tuning", full)):
-        out.print(
+        out.say(
             f"{title:16}  trains {result['trained_parameters']:>9,} parameters "
             f"({result['trained_percent']:.2f} %), writes {size_text(result['adapter_bytes'])}, "
-            f"{result['training_seconds']:.0f} s",
-            soft_wrap=True,
+            f"{result['training_seconds']:.0f} s"
         )
     out.print("\nCompacter++ answers:")
     for row in told["answers"]:
         verdict = "right" if row["answer"] == row["right"] else f"wrong, it is {row['right']}"
-        out.print(f"  {row['text']}\n    -> {row['answer']} ({verdict})", soft_wrap=True)
-    out.print(
+        out.say(f"  {row['text']}\n    -> {row['answer']} ({verdict})")
+    out.say(
         f"\nnext: compacter predict --run {shlex.quote(small['run'])} --text "
-        '"premise: Every dog sleeps. hypothesis: Every poodle sleeps."',
-        soft_wrap=True,
+        '"premise: Every dog sleeps. hypothesis: Every poodle sleeps."'
     )

@@ -205,7 +205,7 @@ def show_plan(found: Plan) -> None:
 
     out.print(tomli_w.dumps(found["recipe"]), soft_wrap=True)
     for line in plan_lines(found):
-        out.print(line, soft_wrap=True)
+        out.say(line)
 
 
 def plan_lines(found: Plan) -> list[str]:

@@ -158,7 +158,7 @@ def _write_file(asked: Asked, output: Path, resume: bool, json_: bool) -> None:
             "give another --output, or no --json",
         )
     write_answers(asked, output, resume)
-    err.print(f"wrote {len(asked.texts):,} answers to {output}", soft_wrap=True)
+    err.say(f"wrote {len(asked.texts):,} answers to {output}")
     if json_:
         print_json(read_answers(output))
 

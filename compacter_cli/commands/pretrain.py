@@ -137,4 +137,4 @@ def show_result(result: Pretrained) -> None:
     out.print(losses_table(result))
     for line in closing_lines(result):
         out.print()
-        out.print(line, soft_wrap=True)
+        out.say(line)

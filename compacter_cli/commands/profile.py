@@ -83,6 +83,7 @@ def command(
     Example: compacter profile --method full --method compacterpp --backbone t5_small_multi
     """
     from compacter_cli.commands.console import err, print_json
+    from compacter_cli.commands.profile_tables import measured_line
     from compacter_cli.errors import CompacterError
     from compacter_cli.profiling.comparison import Stopped, compare
     from compacter_cli.profiling.limits import parse_size
@@ -107,7 +108,7 @@ def command(
     )
     stopped = None
     try:
-        found = compare(request, say=lambda line: err.print(line, style="dim", soft_wrap=True))
+        found = compare(request, say=err.say, measured=lambda row: err.say(measured_line(row)))
     except Stopped as error:
         found, stopped = error.profile, error
     print_json(found) if json_ else show(found)
@@ -117,17 +118,16 @@ def command(
         raise CompacterError("no method could be measured", "the reasons are above, a line each")
     if plot:
         save_plot(found, plot)
-        err.print(f"drawn: {plot}", soft_wrap=True)
+        err.say(f"drawn: {plot}")
 
 
 def show(profile: Profile) -> None:
     """Print a profile: costs, deltas beside the paper's, and what the columns mean."""
+    from compacter_cli.commands.aligned import print_aligned
     from compacter_cli.commands.console import out
-    from compacter_cli.commands.profile_tables import cost_table, delta_table, heading, legend
+    from compacter_cli.commands.profile_tables import COSTS, heading, legend, rows_of
 
-    out.print(heading(profile), soft_wrap=True)
-    out.print(cost_table(profile))
-    out.print()
-    out.print(delta_table(profile))
+    out.say(heading(profile))
+    print_aligned(rows_of(profile), breaks=[COSTS])
     for line in legend(profile):
-        out.print(line, style="dim", soft_wrap=True)
+        out.say(line)

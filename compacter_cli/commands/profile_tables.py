@@ -4,32 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.commands.console import table_of
 from compacter_cli.files import size_text
 from compacter_cli.profiling.deltas import DEFINITION, NO_DELTAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.table import Table
-
     from compacter_cli.profiling.rows import Measured, Profile, Row
 
+HEAD = (
+    "method", "%", "% own", "ms/step", "min-max", "tokens/s", "weights", "growth", "kept",
+    "batch", "ms/ex.", "time %", "paper %", "MB/ex.", "mem. %", "paper %", "epoch",
+)  # fmt: skip
+COSTS = 8
 PAPER = (
     "paper: its Table 3 recomputed by the same definition (T5-base, one epoch of MNLI at the "
     "largest batch of 24 GB; n = 4, d = 24, 100 prompts, said at d' = 1,400)"
 )
 
 
-def cost_table(profile: Profile) -> Table:
-    """What a step of each method takes."""
-    names = ["%", "% own", "ms/step", "min-max", "tokens/s", "weights", "growth", "kept"]
-    table = table_of("method", *names, numbers=names, tight=True)
-    for row in profile["methods"]:
-        shares = map(_share, (row.get("percent"), row.get("percent_own")))
-        costs = ["failed", *["-"] * 5] if "failed" in row else _costs(row)
-        table.add_row(row["method"], *shares, *costs)
-    return table
+def rows_of(profile: Profile) -> list[tuple[str, ...]]:
+    """A head and a row a method: what a step takes; and against full fine-tuning, after `COSTS`
+    columns, its time, memory and epoch beside the paper's."""
+    return [HEAD, *(_row(row) for row in profile["methods"])]
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    shares = map(_share, (row.get("percent"), row.get("percent_own")))
+    costs = ["failed", *["-"] * 4] if "failed" in row else _costs(row)
+    return (row["method"], *shares, *costs, *_against_full(row))
+
+
+def measured_line(row: Row) -> str:
+    """What was measured of a method, in a line, as soon as it is known."""
+    if "failed" in row:
+        return f"{row['method']}: failed: {row['failed']}"
+    return (
+        f"{row['method']}: {_time(row['step_ms']['median'])} ms/step, "
+        f"{row['tokens_per_second']:,.0f} tokens/s, weights {_megabytes(row['weight_bytes'])} MB, "
+        f"growth {_megabytes(row['growth_bytes'])} MB"
+    )
 
 
 def _costs(row: Measured) -> list[str]:
@@ -40,21 +54,16 @@ def _costs(row: Measured) -> list[str]:
         f"{row['tokens_per_second']:,.0f}",
         _megabytes(row["weight_bytes"]),
         _megabytes(row["growth_bytes"]),
-        _megabytes(row["saved_bytes"]),
     ]
 
 
-def delta_table(profile: Profile) -> Table:
-    """Each method's time and memory against full fine-tuning, beside the paper's, and its epoch."""
-    names = ["batch", "ms/example", "time", "paper", "MB/example", "memory", "paper ", "epoch"]
-    table = table_of("method", *names, numbers=names, tight=True)
-    for row in profile["methods"]:
-        paper = row["paper_delta_percent"]
-        batch, ms, time, megabytes, memory, epoch = _of_an_example(row)
-        times = (ms, time, _percent(paper["time"]))
-        memories = (megabytes, memory, _percent(paper["memory"]))
-        table.add_row(row["method"], batch, *times, *memories, epoch)
-    return table
+def _against_full(row: Row) -> tuple[str, ...]:
+    paper, kept = row["paper_delta_percent"], "-"
+    if "failed" not in row:
+        kept = _megabytes(row["saved_bytes"])
+    batch, ms, time, megabytes, memory, epoch = _of_an_example(row)
+    times = (ms, time, _percent(paper["time"]))
+    return kept, batch, *times, megabytes, memory, _percent(paper["memory"]), epoch
 
 
 def _of_an_example(row: Row) -> list[str]:
@@ -106,7 +115,7 @@ def legend(profile: Profile) -> Iterator[str]:
             f"source tokens on average in the vocabulary of {profile['vocabulary']}; "
             f"{epoch['timed_examples']:,} of {epoch['examples']:,} examples timed"
         )
-    yield f"time, memory: {DEFINITION}, of ms and of weights + growth an example"
+    yield f"time, mem.: {DEFINITION}, of ms and of weights + growth an example"
     yield PAPER
 
 

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from compacter_cli.commands.console import err
+from compacter_cli.commands.console import PlainConsole, err
 from compacter_cli.commands.words import opening_lines, scores_line
 from compacter_cli.training.display import Display, Opening
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from compacter_cli.training.loop import Epoch
     from compacter_cli.training.scoring import Scores
     from compacter_cli.training.trainer import Update
@@ -51,13 +49,13 @@ class Plain(Lines):
         self._console = console
 
     def line(self, text: str) -> None:
-        self._console.print(text, soft_wrap=True)
+        self._console.say(text)
 
 
 class Live(Plain):
     """A progress bar with the latest loss and rate, and a line for every epoch above it."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         super().__init__(console)
         self._bar: Progress | None = None
 
@@ -77,11 +75,12 @@ class Live(Plain):
             self._bar.stop()
 
 
-def _bar(console: Console) -> Progress:
+def _bar(console: PlainConsole) -> Progress:
     return Progress(
         TextColumn("training"),
-        BarColumn(bar_width=30),
+        BarColumn(bar_width=20),  # all of it in 80 columns
         MofNCompleteColumn(),
+        TextColumn("ETA"),
         TimeRemainingColumn(),
         TextColumn("{task.fields[latest]}"),
         console=console,
@@ -94,7 +93,7 @@ def display_for(quiet: bool = False) -> Display:
     return Display() if quiet else progress_for(err)
 
 
-def progress_for(console: Console) -> Plain:
+def progress_for(console: PlainConsole) -> Plain:
     """The display that fits a console."""
     return Live(console) if console.is_terminal else Plain(console)
 

@@ -52,7 +52,7 @@ def command(
 
     check_new(html, "--html")
     check_folder(figures, html)
-    found = report(directories=what, say=lambda line: err.print(line, style="dim", soft_wrap=True))
+    found = report(directories=what, say=err.say)
     if table is not None:
         found.table(table)
     files = figure_files(found, figures) if figures else {}
@@ -65,12 +65,12 @@ def command(
     show(found, "json" if json_ else form, table)
     for path, data in files.items():
         write_new(path, data)
-        err.print(f"drawn: {path}", soft_wrap=True)
+        err.say(f"drawn: {path}")
     if html:
         from compacter_cli.reports.page import page
 
         write_new(html, page(found).encode())
-        err.print(f"written: {html}", soft_wrap=True)
+        err.say(f"written: {html}")
 
 
 def report(
@@ -240,20 +240,20 @@ def show_on_terminal(found: Report, name: str | None = None) -> None:
     from compacter_cli.commands.report_tables import rich_tables
 
     if name is None:
-        out.print(found.title, style="bold", soft_wrap=True)
+        out.say(found.title, "bold")
         for line in found.lines:
-            out.print(line, soft_wrap=True)
+            out.say(line)
     for one in [name] if name else found.shown:
         table = found.table(one)
-        out.print(f"\n{table.title} ({one})", style="bold", soft_wrap=True)
-        for number, part in enumerate(rich_tables(table, out.width)):
+        out.say(f"\n{table.title} ({one})", "bold")
+        for number, part in enumerate(rich_tables(table, out.width) if table.rows else ()):
             out.print(*([""] if number else []), part, sep="\n")
         for note in table.notes:
-            out.print(note, style="dim", soft_wrap=True)
+            out.say(note)
     if name is None:
         out.print()
         for line in (*found.closing, *more(found)):
-            out.print(line, soft_wrap=True)
+            out.say(line)
 
 
 def more(found: Report) -> Iterator[str]:

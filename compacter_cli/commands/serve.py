@@ -112,7 +112,7 @@ def command(
             address = address_of(listening)
             if json_:
                 print_json(Answering(address=address, adapters=list(chosen)))
-            err.print(f"answering at {address} as {', '.join(chosen)}", soft_wrap=True)
+            err.say(f"answering at {address} as {', '.join(chosen)}")
 
         limits = Limits(
             batch=batch_size, waiting=queue, body=max_body, answer_seconds=timeout,

@@ -115,7 +115,7 @@ def command(
             found,
             directory,
             number,
-            costs_of(found, around, lambda line: err.print(line, style="dim")) if estimate else {},
+            costs_of(found, around, err.say) if estimate else {},
         )
         print_json(plan) if json_ else show_plan(plan)
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.live import Live
 
-from compacter_cli.commands.console import err, table_of
+from compacter_cli.commands.console import PlainConsole, err, table_of
 from compacter_cli.commands.sweep_words import run_words
 from compacter_cli.commands.words import time_words
 from compacter_cli.reports.table import counted
@@ -16,7 +16,7 @@ from compacter_cli.sweeps.directory import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.table import Table
 
     from compacter_cli.sweeps.following import Followed
@@ -29,7 +29,7 @@ RUNNING_SHOWN = 12
 class Plain(SweepDisplay):
     """A line for every run that ends."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console = console
         self._done, self._all = 0, 0
 
@@ -37,30 +37,28 @@ class Plain(SweepDisplay):
         self._all = len(sweep.jobs)
         kept = len(sweep.updates) - self._all
         what = f"{counted(self._all, 'run')} to do, {kept:,} there"
-        self._console.print(f"{sweep.sweep.title}: {what} ({sweep.directory})", soft_wrap=True)
+        self._console.say(f"{sweep.sweep.title}: {what} ({sweep.directory})")
         if sweep.apart:
             there = f"the directory also holds {counted(sweep.apart, 'run')} of the sweep as it was"
-            self._console.print(f"{there}; kept, and left out of its index", soft_wrap=True)
+            self._console.say(f"{there}; kept, and left out of its index")
 
     def ended(self, line: IndexLine, outcome: Outcome) -> None:
         self._done += 1
-        self._console.print(
-            f"{self._done}/{self._all}  {run_words(line)}: {ended_words(line, outcome)}",
-            soft_wrap=True,
+        self._console.say(
+            f"{self._done}/{self._all}  {run_words(line)}: {ended_words(line, outcome)}"
         )
 
     def again(self, line: IndexLine, outcome: Outcome) -> None:
-        self._console.print(
+        self._console.say(
             f"{run_words(line)}: {ended_words(line, outcome)}; it is tried once more from its "
-            "saved state",
-            soft_wrap=True,
+            "saved state"
         )
 
 
 class LiveTable(Plain):
     """One table that is drawn anew: runs done, running with loss and time left, failed."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         super().__init__(console)
         self._live: Live | None = None
         self._failed: list[str] = []
@@ -113,7 +111,7 @@ def _heading(sweep: SweepRun, running: int) -> str:
     todo = len(sweep.jobs)
     left = todo - len(sweep.ended)
     passed = time.time() - sweep.began
-    pace = f", about {time_words(passed / (todo - left) * left)} left" if left < todo else ""
+    pace = f", ETA {time_words(passed / (todo - left) * left)}" if left < todo else ""
     failed = f", {states['failed']} failed" if states["failed"] else ""
     return (
         f"{states['finished']} of {len(sweep.lines)} done, {running} running{failed}; "
@@ -122,7 +120,7 @@ def _heading(sweep: SweepRun, running: int) -> str:
 
 
 def _running_table(sweep: SweepRun, running: dict[str, Followed]) -> Table:
-    table = table_of("running", "update", "loss", "left", numbers=("update", "loss", "left"))
+    table = table_of("running", "update", "loss", "ETA", numbers=("update", "loss", "ETA"))
     now = time.time()
     for run, found in list(running.items())[:RUNNING_SHOWN]:
         updates = sweep.updates[run]

@@ -125,16 +125,16 @@ def run_words(line: IndexLine) -> str:
 
 def show_plan(plan: SweepPlan) -> None:
     """Print a sweep's plan: its arms, what they take, and its runs."""
-    out.print(plan["title"], style="bold", soft_wrap=True)
+    out.say(plan["title"], "bold")
     out.print(_plan_table(plan))
     out.print()
     for line in plan_lines(plan):
-        out.print(line, soft_wrap=True)
+        out.say(line)
     out.print()
     for line in plan["runs"][:MOST_SHOWN]:
-        out.print(f"  {line['state']:10} {run_words(line)}", soft_wrap=True)
+        out.say(f"  {line['state']:10} {run_words(line)}")
     if (more := len(plan["runs"]) - MOST_SHOWN) > 0:
-        out.print(f"  and {more} more (--json lists all)", soft_wrap=True)
+        out.say(f"  and {more} more (--json lists all)")
 
 
 def _plan_table(plan: SweepPlan) -> Any:
@@ -204,11 +204,11 @@ def show_sweep(done: SweepRun) -> None:
     """Print what became of a sweep's runs, failures with their reasons, and what to do next."""
     lines = done.lines
     states = ", ".join(f"{count:,} {state}" for state, count in count_states(lines).items())
-    out.print(f"{done.sweep.title}: {states}", soft_wrap=True)
+    out.say(f"{done.sweep.title}: {states}")
     failed = [line for line in lines if line["state"] == "failed"]
     for line in failed[:MOST_SHOWN]:
         show_note(f"{run_words(line)} failed: {line.get('error', '')}")
         show_note(f"  its log: {log_of(done.directory, line['run'])}")
     if len(failed) > MOST_SHOWN:
         show_note(f"and {len(failed) - MOST_SHOWN} more failed: compacter report lists them")
-    out.print(f"\nnext: compacter report {shlex.quote(str(done.directory))}", soft_wrap=True)
+    out.say(f"\nnext: compacter report {shlex.quote(str(done.directory))}")

@@ -59,7 +59,7 @@ def command(
 
     In several processes: torchrun --nproc-per-node N -m compacter_cli train --recipe ...
     """
-    from compacter_cli.commands.console import print_json, show_dim
+    from compacter_cli.commands.console import err, print_json
     from compacter_cli.commands.plan import plan, show_plan
     from compacter_cli.recipe.recipe import load_recipe
     from compacter_cli.training.processes import joined
@@ -81,7 +81,7 @@ def command(
                     offline=offline,
                     resume=resume,
                     measure=estimate,
-                    say=show_dim,
+                    say=err.say,
                 )
                 print_json(planned) if json_ else show_plan(planned)
             return
@@ -155,5 +155,5 @@ def show_result(result: Result) -> None:
         show_note(f"on the test set, {warning}")
     out.print()
     for line in ending_lines(result):
-        out.print(line, soft_wrap=True)
-    out.print(f"\nnext: compacter evaluate --run {shlex.quote(result['run'])}", soft_wrap=True)
+        out.say(line)
+    out.say(f"\nnext: compacter evaluate --run {shlex.quote(result['run'])}")

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     from compacter_cli.recipe.recipe import Recipe
 
 
-def compare(request: ProfileRequest, say: Callable[[str], None] = lambda line: None) -> Profile:
+def compare(
+    request: ProfileRequest,
+    say: Callable[[str], None] = lambda line: None,
+    measured: Callable[[Row], None] = lambda row: None,
+) -> Profile:
     """What training steps of methods cost, each measured in a process of its own, in turn.
 
     Args:
         request: what is measured.
         say: called with a line before each method.
+        measured: called with each method's row, without what compares it with others.
 
     Raises:
         CompacterError: what is asked for cannot be.
@@ -75,6 +80,7 @@ def compare(request: ProfileRequest, say: Callable[[str], None] = lambda line: N
         for number, recipe in enumerate(recipes.values(), start=1):
             say(f"measuring {recipe.method.name} ({number} of {len(recipes)}) ...")
             rows.append(row_of(recipe, job))
+            measured(rows[-1])
     except KeyboardInterrupt as interrupt:
         if not rows:
             raise

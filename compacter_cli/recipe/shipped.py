@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import compacter_recipes
 
-from compacter_cli.errors import UsageError, excerpt, user_path
+from compacter_cli.errors import UsageError, excerpt, nearest, user_path
 
 ROOT = Path(compacter_recipes.__file__).parent
 SWEEPS = "sweeps"  # the folder of what is no recipe but names many
@@ -49,7 +49,7 @@ def find_recipe(name: str) -> tuple[str, str]:
     A file that exists wins over a shipped recipe of the same name.
 
     Raises:
-        UsageError: there is neither; it names the three nearest shipped recipes.
+        UsageError: there is neither; it names shipped recipes that may have been meant.
     """
     path = user_path(name)
     if os.path.isfile(path):  # false, where Path's own fails, of a name too long for a file
@@ -58,12 +58,10 @@ def find_recipe(name: str) -> tuple[str, str]:
     plain = name.removesuffix(".toml")
     if plain in shipped:
         return f"{plain}.toml", shipped[plain].read_text(encoding="utf-8")
-    from difflib import get_close_matches
-
-    near = get_close_matches(plain, shipped, n=3, cutoff=0.0)
+    near = nearest(plain, shipped, most=3)
     raise UsageError(
         f'no recipe "{excerpt(name)}": neither a file nor a shipped recipe',
-        f"nearest: {', '.join(near)}; all: compacter recipes list",
+        f"try {', '.join(near)}; all: compacter recipes list" if near else "compacter recipes list",
     )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 BEST = "the best, kept"
 BLOCKS = "▁▂▃▄▅▆▇█"
-WIDTH = 60  # letters of a curve
+WIDTH = 52  # letters of a curve: its line fits 80 columns
 NAMED = len(COLOURS)  # runs that are told apart
 GREY: dict[str, Any] = {"color": "0.8", "linewidth": 0.8, "zorder": 1}
 WIDEST = 3.2  # inches of a run's name in a legend

@@ -1,10 +1,19 @@
 """What goes to stdout and what to stderr, and that nothing of it is eaten."""
 
+import io
 import json
 
 import pytest
 
-from compacter_cli.commands.console import err, out, print_json, show_error, show_note, table_of
+from compacter_cli.commands.console import (
+    PlainConsole,
+    err,
+    out,
+    print_json,
+    show_error,
+    show_note,
+    table_of,
+)
 from compacter_cli.errors import CompacterError, Problem, RecipeError
 
 
@@ -90,3 +99,45 @@ def test_number_columns_align_right_and_the_others_left(capsys):
         "a              1",
         "long name  1,234",
     ]
+
+
+def test_a_terminal_gets_sentences_that_break_no_word_and_commands_that_a_shell_takes():
+    terminal = PlainConsole(file=io.StringIO(), force_terminal=True, color_system=None, width=24)
+    terminal.say("one sentence of several words")
+    terminal.say("\nnext: compacter report 'my runs'/a --html page.html")
+    terminal.say_labelled("note:", "bold", "two\nsentences, as one line")
+    assert terminal.file.getvalue().splitlines() == [
+        "one sentence of several",
+        "words",
+        "",
+        "next: compacter report \\",
+        "    'my runs'/a \\",
+        "    --html page.html",
+        "note: two sentences, as",
+        "one line",
+    ]
+
+
+def test_a_table_breaks_no_word_and_leaves_out_what_is_empty(capsys):
+    table = table_of("key", "problem", "hint", "empty")
+    table.add_row(
+        "method.bottleneck", "a problem in several words", "train_output_layer, or so", "-"
+    )
+    table.add_row("x", "another", "", "")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(out, "_width", 50)
+        out.print(table)
+        out.print(table)
+    printed = capsys.readouterr().out
+    once, again = printed[: len(printed) // 2], printed[len(printed) // 2 :]
+    assert once == again
+    assert once.splitlines()[0].split() == ["key", "problem", "hint"]
+    for word in [
+        "method.bottleneck",
+        "problem",
+        "several",
+        "words",
+        "train_output_layer,",
+        "another",
+    ]:
+        assert word in once.split()

@@ -2,7 +2,15 @@
 
 import pytest
 
-from compacter_cli.commands.profile_tables import cost_table, delta_table, duration, heading, legend
+from compacter_cli.commands.profile_tables import (
+    COSTS,
+    HEAD,
+    duration,
+    heading,
+    legend,
+    measured_line,
+    rows_of,
+)
 
 FOUND = {
     "backbone": "t5_small_multi",
@@ -54,9 +62,15 @@ def test_the_legend_says_how_much_of_the_epoch_was_timed():
     assert "80 of 2,490 examples timed" in text
 
 
-def cells_of(table):
-    """The rows of a rich table, as texts."""
-    return [list(row) for row in zip(*(column.cells for column in table.columns), strict=True)]
+def costs_of(found):
+    """The cells of every method that say what a step takes."""
+    assert all(len(row) == len(HEAD) for row in rows_of(found))
+    return [list(row[:COSTS]) for row in rows_of(found)[1:]]
+
+
+def deltas_of(found):
+    """The cells of every method that compare it."""
+    return [[row[0], *row[COSTS:]] for row in rows_of(found)[1:]]
 
 
 MEASURED = {
@@ -79,8 +93,8 @@ MEASURED = {
 
 
 def test_a_method_without_a_row_in_the_paper_has_dashes_there():
-    (cells,) = cells_of(delta_table({**FOUND, "methods": [MEASURED]}))
-    assert cells == ["lora", "16", "77.2", "-12.35", "-", "5.00", "+6.79", "-", "-"]
+    (cells,) = deltas_of({**FOUND, "methods": [MEASURED]})
+    assert cells == ["lora", "55", "16", "77.2", "-12.35", "-", "5.00", "+6.79", "-", "-"]
 
 
 def test_without_full_fine_tuning_its_deltas_are_dashes_and_the_papers_stay():
@@ -90,12 +104,12 @@ def test_without_full_fine_tuning_its_deltas_are_dashes_and_the_papers_stay():
         "paper_delta_percent": {"time": -26.51, "memory": -29.55},
         "epoch": {"seconds": 150.0},
     }
-    (cells,) = cells_of(delta_table({**FOUND, "methods": [row]}))
-    assert cells == ["lora", "16", "77.2", "-", "-26.51", "5.00", "-", "-29.55", "2.5 min"]
+    (cells,) = deltas_of({**FOUND, "methods": [row]})
+    assert cells == ["lora", "55", "16", "77.2", "-", "-26.51", "5.00", "-", "-29.55", "2.5 min"]
 
 
 def test_the_costs_of_a_step():
-    (cells,) = cells_of(cost_table({**FOUND, "methods": [MEASURED]}))
+    (cells,) = costs_of({**FOUND, "methods": [MEASURED]})
     assert cells == [
         "lora",
         "0.0171",
@@ -105,7 +119,6 @@ def test_the_costs_of_a_step():
         "1,711",
         "892",
         "1.23",
-        "55",
     ]
 
 
@@ -116,9 +129,16 @@ def test_a_method_that_failed_has_its_counts_if_any_and_dashes():
         for row in (counted, *FOUND["methods"])
     ]
     found = {**FOUND, "methods": rows}
-    assert cells_of(cost_table(found)) == [
-        ["said", "0.1000", "0.2000", "failed", *["-"] * 5],
-        ["phm", "-", "-", "failed", *["-"] * 5],
+    assert costs_of(found) == [
+        ["said", "0.1000", "0.2000", "failed", *["-"] * 4],
+        ["phm", "-", "-", "failed", *["-"] * 4],
     ]
-    for cells in cells_of(delta_table(found)):
-        assert cells[1:] == ["-", "-", "-", "+241.82", "-", "-", "+69.89", "-"]
+    for cells in deltas_of(found):
+        assert cells[1:] == ["-", "-", "-", "-", "+241.82", "-", "-", "+69.89", "-"]
+
+
+def test_a_method_is_told_in_a_line_once_it_is_measured():
+    assert measured_line(MEASURED) == (
+        "lora: 1,234 ms/step, 1,711 tokens/s, weights 892 MB, growth 1.23 MB"
+    )
+    assert measured_line(FOUND["methods"][0]) == "phm: failed: 512 % 12"

@@ -2,8 +2,8 @@ import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from compacter_cli.commands.console import PlainConsole
 from compacter_cli.commands.progress import Live, Plain, display_for, progress_for
 from compacter_cli.commands.words import opening_lines
 from compacter_cli.recipe.recipe import load_recipe
@@ -25,9 +25,7 @@ def epoch(number=1, best=True, invalid=0):
 
 
 def console(terminal):
-    return Console(
-        file=io.StringIO(), force_terminal=terminal, width=100, markup=False, highlight=False
-    )
+    return PlainConsole(file=io.StringIO(), force_terminal=terminal, width=100)
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_show_breaks_no_line_of_any_recipe(run):
 def test_a_miss_names_the_nearest_and_exits_2(run, command, tmp_path):
     result = run(command, "glue/rte_compacterp")
     assert result.exit_code == 2
-    assert f"nearest: {NAME}" in result.stderr
+    assert f"try {NAME}" in result.stderr
     assert list(tmp_path.iterdir()) == []
 
 

@@ -4,9 +4,9 @@ import io
 import time
 
 import pytest
-from rich.console import Console
 
 from compacter_cli.commands import sweep_display
+from compacter_cli.commands.console import PlainConsole
 from compacter_cli.commands.sweep import asked_for
 from compacter_cli.commands.sweep_display import LiveTable, Plain, ended_words, screen
 from compacter_cli.sweeps.expansion import expand
@@ -35,7 +35,7 @@ def running(tmp_path, monkeypatch):
 
 
 def lines_of(shown, width):
-    console = Console(width=width, file=io.StringIO())
+    console = PlainConsole(width=width, file=io.StringIO())
     console.print(shown)
     return console.file.getvalue().splitlines()
 
@@ -44,7 +44,7 @@ def lines_of(shown, width):
 def test_one_table_tells_done_running_failed_and_time_left(running, width):
     lines = lines_of(screen(running, ["demo/entailment full at 100 seed 43: failed: x"]), width)
     # 11 of 36 ended in 110 seconds: 25 more take 250
-    assert lines[0] == "10 of 36 done, 2 running, 1 failed; 2 min gone, about 4 min left"
+    assert lines[0] == "10 of 36 done, 2 running, 1 failed; 2 min gone, ETA 4 min"
     first = next(line for line in lines if "120/1,000" in line)
     assert "0.346" in first
     assert "3 min" in first  # 100 updates in 20 seconds, 880 more in 176
@@ -54,11 +54,11 @@ def test_one_table_tells_done_running_failed_and_time_left(running, width):
 
 def test_without_an_ended_run_there_is_no_time_left(running):
     running.ended.clear()
-    assert "left" not in lines_of(screen(running, []), 80)[0]
+    assert "ETA" not in lines_of(screen(running, []), 80)[0]
 
 
 def test_lines_for_where_no_terminal_is(running):
-    console = Console(width=120, file=io.StringIO())
+    console = PlainConsole(width=120, file=io.StringIO())
     display = Plain(console)
     display.begun(running)
     line = {**running.lines[0], "test_mean": 81.234, "training_seconds": 200.0}
@@ -71,7 +71,7 @@ def test_lines_for_where_no_terminal_is(running):
 
 
 def test_a_live_table_remembers_what_failed(running):
-    console = Console(width=100, file=io.StringIO(), force_terminal=True, highlight=False)
+    console = PlainConsole(width=100, file=io.StringIO(), force_terminal=True)
     display = LiveTable(console)
     display.begun(running)
     display.ended(running.lines[0], {"state": "died", "error": "out of memory?"})
@@ -88,7 +88,7 @@ def test_words_for_what_became_of_a_run():
 
 
 def test_a_run_that_died_is_told_before_it_is_tried_again(running):
-    console = Console(width=200, file=io.StringIO())
+    console = PlainConsole(width=200, file=io.StringIO())
     Plain(console).again(running.lines[0], {"state": "died", "error": "its process was killed"})
     assert console.file.getvalue() == (
         "demo/entailment full at 100 seed 42: died: its process was killed; "
@@ -98,7 +98,7 @@ def test_a_run_that_died_is_told_before_it_is_tried_again(running):
 
 def test_runs_of_the_sweep_before_are_told(running):
     running.apart = 2
-    console = Console(width=200, file=io.StringIO())
+    console = PlainConsole(width=200, file=io.StringIO())
     Plain(console).begun(running)
     assert "the directory also holds 2 runs of the sweep as it was" in console.file.getvalue()
 
