@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 
-_COMMAND = re.compile("((?:[^:]{1,40}: )?)(compacter [a-z-]+ .*)")  # maybe behind a label
+_COMMAND = re.compile("([^:]{1,40}: )?compacter [a-z-]+ .*")  # maybe behind a label
 
 
 class PlainConsole(Console):
@@ -69,11 +69,9 @@ def _theme() -> Theme:
 
 def _fitted(line: str, columns: int) -> str:
     """A line that breaks no word: a command, behind a label or alone, as a shell reads it."""
-    found = _COMMAND.fullmatch(line)
-    if found is None:
-        return wrapped(line, columns, " " * (len(line) - len(line.lstrip())))
-    label, command = found.groups()
-    return label + wrapped_command(command, columns - len(label))
+    if _COMMAND.fullmatch(line):
+        return wrapped_command(line, columns)
+    return wrapped(line, columns, " " * (len(line) - len(line.lstrip())))
 
 
 out, err = PlainConsole(), PlainConsole(stderr=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import TextIO
 
-_WORD = re.compile(r"""(?: [^\s'"] | '[^']*' | "[^"]*" )+""", re.VERBOSE)  # of a shell
+_WORD = re.compile(r"""(?: [^\s'"] | '[^']*' | "[^"]*" | ['"] )+""", re.VERBOSE)  # of a shell
 
 
 def width() -> int:

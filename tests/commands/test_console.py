@@ -111,8 +111,8 @@ def test_a_terminal_gets_sentences_that_break_no_word_and_commands_that_a_shell_
         "words",
         "",
         "next: compacter report \\",
-        "    'my runs'/a \\",
-        "    --html page.html",
+        "    'my runs'/a --html \\",
+        "    page.html",
         "note: two sentences, as",
         "one line",
     ]

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import typer
@@ -76,20 +77,19 @@ def result():
     return recorded("result")
 
 
-def show_sweep_display():
+def show_progress():
     from compacter_cli.commands.progress import Live
-    from compacter_cli.training.trainer import Update
 
     live = Live(err)
     live.start(15_000, done=4_000)
-    live.update(Update(4_001, 1, 0.4321, 3e-3, 1.0))
+    live.update(SimpleNamespace(step=4_001, loss=0.4321, learning_rate=3e-3))
     err.print(live._bar.get_renderable())
     live.stop()
 
 
 SHOWN = {
     "train": lambda: train.show_result(result()),
-    "train-progress": show_sweep_display,
+    "train-progress": show_progress,
     "evaluate": lambda: evaluate.show(recorded("evaluation")),
     "predict": lambda: predict.show(recorded("answers")),
     "demo": lambda: demo.show(
