@@ -45,7 +45,7 @@ class Lines(Display):
 class Plain(Lines):
     """Those lines on a console."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: PlainConsole) -> None:
         self._console = console
 
     def line(self, text: str) -> None:
