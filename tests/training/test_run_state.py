@@ -42,6 +42,7 @@ def record_of(recipe):
         "best": None,
         "before": None,
         "seconds": 1.5,
+        "started_from": None,
     }
 
 
@@ -107,7 +108,7 @@ def test_a_file_is_refused(tmp_path):
 def test_a_run_of_another_recipe_is_refused(run, finished):
     if finished:
         (run / "result.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"another recipe: seed \(42 there, 7 here\)$"):
+    with pytest.raises(UsageError, match=r"(?m)another recipe: seed \(42 there, 7 here\)$"):
         standing(run, recipe_of("seed=7"))
 
 
@@ -165,7 +166,7 @@ def other_values():
         "data.max_train_samples=9", "train.epochs=3", "train.batch_size=9", "train.accumulate=2",
         "train.eval_batch_size=9", "train.learning_rate=0.5", "train.warmup_steps=3",
         "train.clip_norm=0.5", "train.dropout=0.3", "train.score_before=true",
-        "train.remat=true",
+        "train.remat=true", "train.patience=2", "train.init_from=runs/other",
     ]  # fmt: skip
 
 
@@ -197,7 +198,7 @@ def test_all_that_differs_is_named_at_once_with_both_sides():
 
 
 def test_of_many_keys_the_first_ten_are_named():
-    with pytest.raises(UsageError, match=r"backbone\.precision \(.*, and 16 more$") as caught:
+    with pytest.raises(UsageError, match=r"(?m)backbone\.precision \(.*, and 16 more$") as caught:
         check_same_recipe(Path("run"), {}, recipe_of().plain(), FREE)
     assert str(caught.value).count(" here)") == 10
 
@@ -219,7 +220,7 @@ def test_a_record_of_the_same_is_gone_on_from():
     assert record.keys() == RunRecord.__annotations__.keys()
 
 
-@pytest.mark.parametrize("key", RunRecord.__annotations__)
+@pytest.mark.parametrize("key", sorted(RunRecord.__annotations__.keys() - {"started_from"}))
 def test_a_record_that_lacks_something_is_an_error(key):
     record = record_of(recipe_of())
     del record[key]
