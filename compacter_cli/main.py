@@ -12,7 +12,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from compacter_cli.commands.streams import Machine, guard_streams, visible
+from compacter_cli.commands.streams import Machine, UnreadError, guard_streams, visible
 from compacter_cli.errors import CompacterError, Interrupted, ToldElsewhereError, UsageError
 
 # What a machine refuses whoever asks, and no fault of the program: one line wherever it comes.
@@ -61,7 +61,8 @@ def load_command(name: str) -> Any:
 class Commands(TyperGroup):
     """Loads the command that is called, and turns known errors into one line and an exit code.
 
-    Exit codes: 1, 2 or 3 by the error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP.
+    Exit codes: 1, 2 or 3 by the error, 130 after Ctrl-C, 143 after SIGTERM, 129 after SIGHUP;
+    141 where nobody reads standard output any more.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -139,7 +140,7 @@ def _misunderstood(error: Any) -> CompacterError:
 def _ended(error: CompacterError) -> typer.Exit:
     from compacter_cli.commands.console import show_error
 
-    if not isinstance(error, ToldElsewhereError):
+    if not isinstance(error, ToldElsewhereError | UnreadError):
         show_error(error)
     return typer.Exit(error.exit_code)
 

@@ -45,7 +45,16 @@ class Machine:
 
 
 class OutputLostError(CompacterError):
-    """Standard output takes nothing more: its disk is full, or nobody reads it."""
+    """Standard output takes nothing more: its disk is full, or it is closed."""
+
+
+class UnreadError(CompacterError):
+    """Who reads standard output has seen enough, as `| head` has: the command ends without a word.
+
+    Exit code 141, which a shell gives whatever ends so (128 and the number of SIGPIPE).
+    """
+
+    exit_code = 141
 
 
 class _Results(io.FileIO):
@@ -58,6 +67,9 @@ class _Results(io.FileIO):
             return memoryview(data).nbytes
         try:
             return super().write(data)
+        except BrokenPipeError:
+            self._lost = True
+            raise UnreadError("nobody reads standard output any more") from None
         except OSError as error:
             self._lost = True
             raise OutputLostError(
