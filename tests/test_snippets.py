@@ -250,7 +250,7 @@ NOT_RUN = {
     "report runs/sweeps/demo --format markdown --table gains": "its 204 runs take an hour",
 }
 """How the lines begin that are not run here, and why."""
-ELSEWHERE = {"dask_jobqueue": "a cluster", "rows=frame": "pandas, which nothing else needs"}
+ELSEWHERE = {"dask_jobqueue": "a cluster"}
 """What Python that is not run has in it: what it needs."""
 SMALL = ("--set", "train.epochs=1", "--set", "train.warmup_steps=2",
          "--set", "data.max_train_samples=40", "--set", "train.batch_size=20")  # fmt: skip
