@@ -162,7 +162,6 @@ def _use_lines(run: RunView) -> Iterator[str]:
     yield f"score it again: compacter evaluate --run {place}"
     if preset:
         yield (
-            "in Python: from compacter_cli.t5.loading import load_backbone; "
-            "from compacter_cli.adapters.predictor import Predictor; "
-            f"Predictor(load_backbone({preset!r}), {str(run.directory / 'best')!r})"
+            "in Python: from compacter_cli import Predictor, load_backbone; "
+            f"Predictor(load_backbone({preset!r}), {str(run.directory)!r})"
         )

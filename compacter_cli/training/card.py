@@ -301,8 +301,7 @@ compacter predict --run run --set backbone.preset={preset} --text {shlex.quote(t
 In Python:
 
 ```python
-from compacter_cli.adapters.predictor import Predictor
-from compacter_cli.t5.loading import load_backbone
+from compacter_cli import Predictor, load_backbone
 
 predictor = Predictor(load_backbone("{preset}"), "run/best")
 predictor.predict([{json.dumps(text, ensure_ascii=False)}])

@@ -12,7 +12,8 @@ SCRIPT = Path(__file__).parents[2] / "benchmarks" / "train_parts.py"
 SMALL = ["data.max_train_samples=20", "train.epochs=2", "train.batch_size=10"]
 
 
-def test_a_part_goes_from_one_mark_to_another():
+def test_a_part_goes_from_one_mark_to_another(monkeypatch):
+    monkeypatch.syspath_prepend(SCRIPT.parent)  # as where a script is run
     between = runpy.run_path(str(SCRIPT))["between"]
     marks = {"load": [2.0, 7.0], "backbone": [3.5, 6.0]}
     assert between(marks, ("load", 0), ("backbone", 0)) == 1.5

@@ -20,8 +20,8 @@ def unloaded(monkeypatch):
     return calls
 
 
-def call(*args):
-    return CliRunner().invoke(app, ["serve", "--port", "0", *map(str, args)])
+def call(*args, port=0):
+    return CliRunner().invoke(app, ["serve", "--port", str(port), *map(str, args)])
 
 
 def assert_one_line(result, code):
@@ -100,5 +100,5 @@ def test_a_token_file_that_is_none_and_a_port_that_is_taken_exit_2(smoke_run, tm
     assert "No such file" in line
     with server.listening_at("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        line = assert_one_line(call("--adapter", f"a={smoke_run}", "--port", port), 2)
+        line = assert_one_line(call("--adapter", f"a={smoke_run}", port=port), 2)
     assert "Address already in use" in line

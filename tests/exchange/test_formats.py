@@ -24,6 +24,6 @@ def test_what_is_in_a_directory_is_recognised(smoke_run, tmp_path):
 
 
 def test_an_unknown_format_is_told_with_the_nearest():
-    with pytest.raises(UsageError, match=r"^--to keras_hub: no such format$") as caught:
+    with pytest.raises(UsageError, match=r"(?m)^--to keras_hub: no such format$") as caught:
         format_named("keras_hub")
     assert caught.value.hint == 'did you mean "keras-hub"?'

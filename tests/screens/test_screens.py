@@ -1,6 +1,6 @@
 """What every command shows on terminals of 80 and 120 columns, kept as text: pytest --rewrite.
 
-Of commands that take long, what they show of figures that were measured once. A screen is the same
+Commands that take long show figures of `recorded/`, which are made up. A screen is the same
 on a dark and on a light ground: what colours there are can be read on both.
 """
 

@@ -114,7 +114,7 @@ def test_activations_are_hugging_faces(said, activation, gated):
     ("said", "reason"),
     [
         ({"model_type": "umt5"}, "every block of it has a relative position bias"),
-        ({"model_type": "bert"}, "a model of the type bert, expected t5 or mt5$"),
+        ({"model_type": "bert"}, "(?m)a model of the type bert, expected t5 or mt5$"),
         ({"architectures": ["T5EncoderModel"]}, "the architecture T5EncoderModel"),
         ({"tokenizer_class": "ByT5Tokenizer"}, "reads bytes"),
         ({"num_decoder_layers": 4}, "unequal depth, 12 and 4 blocks"),

@@ -189,7 +189,7 @@ def test_a_lost_permission_is_not_a_lack_of_space(two, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied")
 
     monkeypatch.setattr(files, "write_durably", refused)
-    with pytest.raises(CompacterError, match=r"Permission denied$") as caught:
+    with pytest.raises(CompacterError, match=r"(?m)Permission denied$") as caught:
         save_at(two, 3)
     assert caught.value.hint.startswith("give yourself the right to write there, then: compacter")
     assert found_at(two) == 2

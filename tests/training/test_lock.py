@@ -38,7 +38,7 @@ def test_a_lock_that_is_held_is_refused_and_stays_held(tmp_path):
 def test_what_is_no_number_in_the_file_is_not_shown(tmp_path):
     held = Lock(tmp_path).take()
     held.path.write_bytes(b"\x1b[2J\xff" * 100)
-    with pytest.raises(UsageError, match=r"is being written by another process$"):
+    with pytest.raises(UsageError, match=r"(?m)is being written by another process$"):
         Lock(tmp_path).take()
     held.release()
 
