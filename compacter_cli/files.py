@@ -7,7 +7,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +43,14 @@ def beside(path: Path) -> Iterator[Path]:
 def new_directory(directory: Path) -> Iterator[Path]:
     """An empty folder beside `directory`, which takes its name once the context ends well.
 
-    `directory` is not there by then, or is empty: nothing is ever replaced. What is written is
-    removed where the context fails, and is on the disk where it ends well.
+    `directory` is not there by then, or is empty: nothing is ever replaced. What is written, and
+    the folders made above it, are removed where the context fails, and on the disk where it ends
+    well.
 
     Raises:
         OSError: it cannot be written, or something is there.
     """
-    fresh = fresh_place(directory)
+    fresh, above = fresh_place(directory), _missing_above(directory)
     try:
         shutil.rmtree(fresh, ignore_errors=True)  # of a process of this number, killed meanwhile
         fresh.mkdir(parents=True)
@@ -57,8 +58,12 @@ def new_directory(directory: Path) -> Iterator[Path]:
         sync_tree(fresh)
         fresh.rename(directory)
         sync(directory.parent)
-    finally:
+    except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
+        for folder in above:
+            with suppress(OSError):  # another process has put something there
+                folder.rmdir()
+        raise
 
 
 def fresh_place(path: Path) -> Path:
@@ -334,10 +339,15 @@ def check_space(directory: Path, size: int) -> None:
 
 def make_directory(directory: Path) -> None:
     """Make a directory that may be there already, and those above it, and wait for their names."""
-    above = [folder for folder in directory.absolute().parents if not folder.is_dir()]
+    above = _missing_above(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for folder in (directory.absolute(), *above):
         sync(folder.parent)
+
+
+def _missing_above(path: Path) -> list[Path]:
+    """The folders above a path that are not there, the nearest first."""
+    return [folder for folder in path.absolute().parents if not folder.is_dir()]
 
 
 def sync_tree(directory: Path) -> None:

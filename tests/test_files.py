@@ -82,7 +82,7 @@ def test_a_directory_that_was_filled_meanwhile_stays(directory, tmp_path):
 
 
 def test_of_a_directory_that_could_not_be_written_nothing_is_left(tmp_path):
-    with suppress(KeyboardInterrupt), new_directory(tmp_path / "place") as fresh:
+    with suppress(KeyboardInterrupt), new_directory(tmp_path / "above" / "place") as fresh:
         (fresh / "file").write_text("half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from compacter_cli.errors import UsageError, user_path
 from compacter_cli.exchange.formats import FORMATS, Format, format_named, format_of
-from compacter_cli.t5.shapes import OWN_NAMES, PRESETS, shape_of
+from compacter_cli.t5.shapes import CONFIG, OWN_NAMES, PRESETS, shape_of
 from compacter_cli.training.run_directory import adapter_of_run, is_run
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ def find_source(given: str, which: str = "best") -> Source:
     """The `Source` that is a run, an adapter, or a backbone's directory or name.
 
     Raises:
-        UsageError: it is none of these, or a run without such an adapter.
+        UsageError: it is none of these, a T5 whose config is damaged, or a run without such an
+            adapter.
     """
     if given in OWN_NAMES or (given in PRESETS and not Path(given).is_dir()):
         return Source("keras-hub", given)
@@ -46,8 +47,8 @@ def find_source(given: str, which: str = "best") -> Source:
         return Source("compacter", str(adapter_of_run(directory, which)))
     if form := format_of(directory):
         return Source(form, str(directory))
-    if not directory.is_dir():
-        shape_of(given)  # which knows what those mean who write a name
+    if not directory.is_dir() or (directory / CONFIG).exists():
+        shape_of(given)  # which knows what is wrong with a config, and what is meant by a name
     raise UsageError(
         f"{given} is no run directory, no T5 and no adapter that is known here",
         "give the directory that train printed, a KerasHub preset, or a directory of "

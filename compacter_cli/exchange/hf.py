@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.files import write_json
+from compacter_cli.files import json_text, write_durably
 from compacter_cli.t5.shapes import CONFIG, is_hugging_face_s
 from compacter_cli.t5.vocabulary import END, PAD, SPIECE
 
@@ -25,6 +25,7 @@ def write(plain: Plain, directory: Path) -> None:
     """Write a directory that transformers' `from_pretrained` and `load_backbone` read, in float32.
 
     Raises:
+        OSError: the disk is full or cannot be written.
         UsageError: Hugging Face's T5 has no such activation.
     """
     from compacter_cli.t5.hf_config import config_of
@@ -32,14 +33,19 @@ def write(plain: Plain, directory: Path) -> None:
 
     backbone, shape = plain.backbone, shape_of_backbone(plain.backbone)
     own = {"key_value_dim": shape.key_value_dim, "activation": backbone.activation.__name__}
-    write_json(directory / CONFIG, config_of({**backbone.get_config(), **own}))
-    (directory / SPIECE).write_bytes(plain.vocabulary.proto)
+    write_durably(directory / SPIECE, plain.vocabulary.proto)
     spare = shape.vocabulary_size - len(plain.vocabulary)
-    write_json(
-        directory / "tokenizer_config.json", _tokenizer(SENTINELS if spare >= SENTINELS else 0)
-    )
-    ends = {"pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": PAD}
-    write_json(directory / "generation_config.json", ends)
+    tables = {
+        CONFIG: config_of({**backbone.get_config(), **own}),
+        "tokenizer_config.json": _tokenizer(SENTINELS if spare >= SENTINELS else 0),
+        "generation_config.json": {
+            "pad_token_id": PAD,
+            "eos_token_id": END,
+            "decoder_start_token_id": PAD,
+        },
+    }
+    for name, table in tables.items():
+        write_durably(directory / name, json_text(table).encode())
     _write_weights(plain, directory)
 
 

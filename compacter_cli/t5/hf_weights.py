@@ -104,14 +104,19 @@ class Weights:
     What the files hold is checked at once, before anything is read of it or made for it.
 
     Raises:
-        ValueError: a file is missing or damaged, holds more than tensors, or the tensors are not
-            those of this T5.
+        FileNotFoundError: a file is missing.
+        ValueError: one is damaged, holds more than tensors or not what its index says, or the
+            tensors are not those of this T5.
     """
 
     def __init__(self, directory: Path, shape: T5Shape, shared: bool = False) -> None:
-        self._files = [_opened(path) for path in _weight_files(directory)]
+        paths, index = _weight_files(directory)
+        self._files = [_opened(path) for path in paths]
         self._where = {name: file for file in self._files for name in file.shapes}
         self.shape = shape
+        self._ignored = {*(f"{name}.weight" for name in _EMBEDDINGS), _UNUSED}
+        self._ignored |= {HEAD} if shape.tied else set()
+        self._check_index(index)
         self._names = names_of(shape)
         self._names["embedding"] = self._embedding()
         if shared and not shape.tied and HEAD not in self._where:
@@ -141,12 +146,17 @@ class Weights:
         names = [f"{name}.weight" for name in _EMBEDDINGS] + [HEAD] * self.shape.tied
         return next((name for name in names if name in self._where), names[0])
 
+    def _check_index(self, index: Mapping[str, str]) -> None:
+        """Refuse shards without what the index says of them: they are of different savings."""
+        held = {file.path.name: file.shapes for file in self._files}
+        for name, place in index.items():
+            if name not in held[place] and name not in self._ignored:
+                raise ValueError(f"by its index {excerpt(name)} is in {place}, which lacks it")
+
     def _check(self) -> None:
         wanted = {self._names[name]: (name, size) for name, size in shapes_of(self.shape).items()}
-        ignored = {*(f"{name}.weight" for name in _EMBEDDINGS), _UNUSED}
-        ignored |= {HEAD} if self.shape.tied else set()
         for name in self._where:
-            if name not in wanted and name not in ignored:
+            if name not in wanted and name not in self._ignored:
                 raise ValueError(f"its files hold {excerpt(name)}, which no T5 like this has")
         for theirs, (name, size) in wanted.items():
             self._check_tensor(theirs, tuple(reversed(size)) if is_transposed(name) else size)
@@ -172,26 +182,39 @@ class Weights:
         raise ValueError(f"{HEAD} is not {embedding}, though config.json ties the two")
 
 
-def _weight_files(directory: Path) -> list[Path]:
-    """The files of weights: one, or those that an index names."""
+def _weight_files(directory: Path) -> tuple[list[Path], dict[str, str]]:
+    """The files of weights, one or those that an index names, and the index: file by tensor."""
     root = root_of(directory)
     place = next((directory / name for name in FILES if (directory / name).exists()), None)
     if place is None:
-        raise ValueError(f"it has no weights: {' or '.join((SAFETENSORS, TORCH))} is missing")
+        raise FileNotFoundError(f"it has no weights: {SAFETENSORS} or {TORCH} is missing")
     if place.name in (SAFETENSORS, TORCH):
-        return [_checked(place, root)]
-    index = read_json(place, within=root)
-    names = sorted(set(index["weight_map"].values()))
-    for name in names:
+        return [_checked(place, root)], {}
+    index = _index(place, root)
+    return [_checked(directory / name, root) for name in sorted(set(index.values()))], index
+
+
+def _index(place: Path, root: Path) -> dict[str, str]:
+    """The file of every tensor, as an index says."""
+    try:
+        saved = read_json(place, within=root)
+    except ValueError as error:
+        raise ValueError(f"{place.name} is damaged: {error}") from error
+    index = saved.get("weight_map") if isinstance(saved, dict) else None
+    if not isinstance(index, dict):
+        raise ValueError(f"{place.name} is damaged: it has no table weight_map")
+    for name in index.values():
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError(f"{place.name} names {excerpt(name)}, which is not beside it")
-    return [_checked(directory / name, root) for name in names]
+    return index
 
 
 def _checked(path: Path, root: Path) -> Path:
     check_contained(path, root)
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing")
     if not path.is_file():
-        raise ValueError(f"{path.name} is {'no file' if path.exists() else 'missing'}")
+        raise ValueError(f"{path.name} is no file")
     return path
 
 
@@ -270,7 +293,8 @@ def _flaw(error: Exception) -> str:
     """What is wrong with a file that `torch.load` does not take."""
     text = str(error)
     # Said of what is no part of a tensor, such as a function that loading it would call.
-    if found := re.search(r"Unsupported (global|class|operand)[^\n]*", text):
-        what = excerpt(found[0].partition(" was not ")[0], 120)
+    if found := re.search(r"(?i)unsupported (global|class|operand)[^\n]*", text):
+        what = excerpt(re.split(" was not | whose module ", found[0])[0], 120)
         return f"is a pickle of more than tensors ({what}): nothing of it was run"
-    return f"is damaged: {excerpt(text.strip().partition(chr(10))[0] or type(error).__name__, 200)}"
+    first = re.split(r"\.\s|\n", text.strip())[0]
+    return f"is damaged: {excerpt(first or type(error).__name__, 200)}"

@@ -158,7 +158,8 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
         raise
     except Exception as error:  # of Keras and HDF5: whatever a damaged file brings them to
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CompacterError(
+        missing = isinstance(error, FileNotFoundError)
+        raise (MissingResourceError if missing else CompacterError)(
             f"cannot load the preset {preset}: {excerpt(first_line, 300)}",
             _hint(error),
         ) from error
@@ -197,7 +198,8 @@ def _backbone_in(directory: Path) -> T5Backbone:
 
     Raises:
         UsageError: the config is not that of a T5.
-        ValueError: the weights are not there, lie elsewhere, or are not those of the config.
+        FileNotFoundError: the weights are not there.
+        ValueError: they lie elsewhere, or are not those of the config.
     """
     if is_hugging_face_s(directory):
         return _hugging_face_s(directory)
@@ -280,8 +282,10 @@ def _shards_in(index: Path) -> set[str]:
 def _size_of(path: Path, directory: Path) -> int:
     """The size of a file in `directory`, which is opened by others."""
     check_contained(path, directory)
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing")
     if not path.is_file():
-        raise ValueError(f"{path.name} is {'no file' if path.exists() else 'missing'}")
+        raise ValueError(f"{path.name} is no file")
     return path.stat().st_size
 
 

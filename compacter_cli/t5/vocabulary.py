@@ -41,8 +41,8 @@ class Vocabulary:
         try:
             self._pieces = sentencepiece.SentencePieceProcessor(model_proto=proto)
         except RuntimeError as error:
-            raise UsageError(f"not a SentencePiece vocabulary: {error}") from error
-        if not len(self):
+            raise UsageError("not a SentencePiece vocabulary, or cut short") from error
+        if not proto or not len(self):  # of no bytes sentencepiece says more than it raises
             raise UsageError("not a SentencePiece vocabulary: it holds no pieces")
 
     def __len__(self) -> int:
@@ -109,7 +109,13 @@ def read_vocabulary(directory: str | PathLike[str]) -> Vocabulary:
             check_added(directory, root, found)
         return found
     except (OSError, ValueError, UsageError) as error:
-        raise UsageError(f"{path}: {error}") from error
+        damaged = not isinstance(error, ValueError)  # else it is another tokenizer than a T5's
+        hint = (
+            f"copy {path.name} again from where the model is from"
+            if damaged
+            else "T5 v1.0, v1.1, Flan, LM-adapted and mT5 are read, with their own vocabularies"
+        )
+        raise UsageError(f"{path}: {error}", hint) from error
 
 
 def _of_no_pieces(directory: Path) -> UsageError | None:

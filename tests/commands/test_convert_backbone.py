@@ -40,12 +40,13 @@ def call(*args):
 
 
 def refused(result, code):
-    """The message of a command that ended in a line, and a hint perhaps."""
+    """The message of a command that ended in a line and a hint, and said nothing else."""
     assert result.exit_code == code, result.output
     assert isinstance(result.exception, SystemExit)
     assert result.stdout == ""
-    error, *_ = result.stderr.splitlines()
+    error, hint = result.stderr.splitlines()
     assert error.startswith("error: ")
+    assert hint.startswith("next: ")
     return error
 
 
@@ -131,6 +132,15 @@ def cut(place):
     path.write_bytes(path.read_bytes()[:-10])
 
 
+def without_weights(place):
+    (place / "model.safetensors").unlink()
+
+
+def with_half_a_config(place):
+    text = (place / "config.json").read_text()
+    (place / "config.json").write_text(text[: len(text) // 2])
+
+
 def of_another_kind(place):
     config = json.loads((place / "config.json").read_text())
     (place / "config.json").write_text(json.dumps({**config, "model_type": "bart"}))
@@ -138,6 +148,11 @@ def of_another_kind(place):
 
 def without_vocabulary(place):
     (place / "spiece.model").unlink()
+
+
+def with_half_a_vocabulary(place):
+    path = place / "spiece.model"
+    path.write_bytes(path.read_bytes()[:100])
 
 
 class Payload:
@@ -164,8 +179,11 @@ def with_fewer_rows(place):
     ("damage", "code", "told"),
     [
         (cut, 1, "model.safetensors is damaged"),
+        (without_weights, 3, "model.safetensors or pytorch_model.bin is missing"),
+        (with_half_a_config, 2, "config.json: not the config of a T5"),
         (of_another_kind, 2, "a model of the type bart, expected t5 or mt5"),
         (without_vocabulary, 3, "spiece.model is missing"),
+        (with_half_a_vocabulary, 2, "spiece.model: not a SentencePiece vocabulary, or cut short"),
         (with_code, 1, "is a pickle of more than tensors"),
         (with_fewer_rows, 1, "pieces, its embedding 30 rows"),
     ],

@@ -1,6 +1,7 @@
 """The same T5 in KerasHub's files and in Hugging Face's of every kind; damage and more refused."""
 
 import json
+import os
 import re
 import shutil
 
@@ -8,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, MissingResourceError
 from compacter_cli.exchange.hf import write
 from compacter_cli.exchange.trained import Plain
 from compacter_cli.t5 import hf_weights
@@ -259,7 +260,28 @@ def test_a_shard_cut_short_is_named_before_anything_is_made(directory, monkeypat
     )
     assert "model-1-of-2.safetensors is damaged" in refused(place)
     path.unlink()
-    assert "model-1-of-2.safetensors is missing" in refused(place)
+    with pytest.raises(MissingResourceError, match=r"model-1-of-2\.safetensors is missing"):
+        load_backbone(str(place))
+
+
+def test_an_index_of_what_its_files_lack_is_refused(directory):
+    place = directory()
+    as_shards(place)
+    index = place / "model.safetensors.index.json"
+    saved = json.loads(index.read_text())
+    where = {**saved["weight_map"], "decoder.embed_tokens.weight": "model-0-of-2.safetensors"}
+    index.write_text(json.dumps({"weight_map": where}))
+    assert load_backbone(str(place)).fingerprint  # of a second name of the embedding
+    more = "encoder.block.9.layer.0.layer_norm.weight"
+    index.write_text(json.dumps({"weight_map": {**where, more: "model-1-of-2.safetensors"}}))
+    assert f"{more} is in model-1-of-2.safetensors, which lacks it" in refused(place)
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '{"weight_map": ["a"]}', '{"weight_map": {'])
+def test_an_index_that_is_none_is_damaged(directory, text):
+    as_shards(place := directory())
+    (place / "model.safetensors.index.json").write_text(text)
+    assert "model.safetensors.index.json is damaged: " in refused(place)
 
 
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "below/x", 3])
@@ -278,11 +300,19 @@ class Payload:
         return (pytest.fail, ("the pickle was run",))
 
 
+class Command:
+    """A call that torch refuses in other words, for the module that it is of."""
+
+    def __reduce__(self):
+        return (os.system, ("exit 1",))
+
+
+@pytest.mark.parametrize("payload", [Payload(), Command()])
 @pytest.mark.parametrize("new", [True, False])
-def test_a_pickle_with_code_is_refused_and_not_run(directory, new):
+def test_a_pickle_with_code_is_refused_and_not_run(directory, new, payload):
     place = directory()
     (place / "model.safetensors").unlink()
-    content = {"shared.weight": Payload()}
+    content = {"shared.weight": payload}
     torch.save(content, place / "pytorch_model.bin", _use_new_zipfile_serialization=new)
     assert "pytorch_model.bin is a pickle of more than tensors" in (told := refused(place))
     assert "nothing of it was run" in told
