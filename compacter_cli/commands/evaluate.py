@@ -133,5 +133,9 @@ def show(found: Evaluation) -> None:
     if recorded is not None:
         same = recorded == found["metrics"]
         figures = ", ".join(f"{name} {value:.2f}" for name, value in recorded.items())
-        verdict = "exactly as the run recorded" if same else f"the run recorded {figures}"
+        verdict = (
+            "the same, to every digit, as the run recorded"
+            if same
+            else f"the run recorded {figures}"
+        )
         out.print(verdict)

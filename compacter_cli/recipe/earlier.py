@@ -13,7 +13,8 @@ from compacter_cli.tasks import TASKS
 
 
 def completed(tables: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the plain recipe of a run, with the keys that it was written before.
+    """A copy of the plain recipe of a run, with the keys that it was written before, and without
+    one that had no effect.
 
     What is no recipe comes back as it is: reading it will tell.
     """
@@ -26,6 +27,8 @@ def completed(tables: Mapping[str, Any]) -> dict[str, Any]:
         tables["method"] = {**kind.unsaid, **method}
         if kind.prefixes_task and task in TASKS:
             data.setdefault("prefix", _prefix_then(task))
+    if {"folder", "archive"} & data.keys():
+        data.pop("data_dir", None)  # which nothing looked at beside them
     return tables
 
 

@@ -66,8 +66,9 @@ class DataSection(ExamplesSection):
 
     @model_validator(mode="after")
     def _one_way_in(self) -> Self:
-        if self.folder is not None and self.archive is not None:
-            raise ValueError("give either folder or archive, not both")
+        given = [name for name in self.paths if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"rows come from one place: give one of {', '.join(given)}")
         return self
 
 

@@ -3,7 +3,7 @@
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, TypeAlias
 
 from compacter_cli.errors import UsageError, excerpt, flaw_of
@@ -11,6 +11,9 @@ from compacter_cli.recipe.shipped import find_recipe
 
 Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]
 """Values by dotted key, or `section.key=value` as the command line's `--set` has them."""
+
+# Where the rows of a published task may be: one place, so that one given later is instead of it.
+PLACES = frozenset({"data.data_dir", "data.folder", "data.archive"})
 
 DEEPEST = 16  # tables and lists inside one another, and parts of a key; a recipe has three
 WIDEST_INTEGER = 1_024  # bits; beyond some thousand digits Python refuses even to print one
@@ -104,30 +107,45 @@ def override(tables: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
 
     Args:
         tables: changed in place.
-        overrides: `{"section.key": value}`, or `section.key=value` strings applied in order.
+        overrides: `{"section.key": value}`, or `section.key=value` strings applied in order. A
+            place of rows is instead of the one that is there.
 
     Raises:
         UsageError: one is no `section.key=value`, or such that no recipe needs it.
     """
     if isinstance(overrides, Mapping):
-        for dotted, value in plain_tables(overrides).items():
-            put(tables, dotted, value)
-        return tables
-    for text in overrides:
-        dotted, equals, value = text.partition("=")
-        if not equals or not dotted.strip():
-            raise UsageError(
-                f"--set {excerpt(text)}: expected section.key=value", "such as --set train.epochs=3"
-            )
-        if flaw := flaw_of(text):
-            raise UsageError(f"--set {excerpt(text)}: it {flaw}", "write it in UTF-8")
-        if dotted.count(".") >= DEEPEST:
-            raise UsageError(
-                f"--set {excerpt(text)}: the key has more than {DEEPEST} parts",
-                "such as --set train.epochs=3",
-            )
-        put(tables, dotted.strip(), _toml_value(value.strip(), text))
+        given = list(plain_tables(overrides).items())
+    else:
+        given = [_key_and_value(text) for text in overrides]
+    _make_way(tables, {dotted for dotted, _ in given})
+    for dotted, value in given:
+        put(tables, dotted, value)
     return tables
+
+
+def _make_way(tables: Mapping[str, Any], given: Set[str]) -> None:
+    """Let a place of rows that is given now stand for the one that a recipe has."""
+    data = tables.get("data")
+    if isinstance(data, dict) and not given.isdisjoint(PLACES):
+        for place in PLACES - given:
+            data.pop(place.partition(".")[2], None)
+
+
+def _key_and_value(text: str) -> tuple[str, Any]:
+    """The dotted key and the value of `section.key=value`."""
+    dotted, equals, value = text.partition("=")
+    if not equals or not dotted.strip():
+        raise UsageError(
+            f"--set {excerpt(text)}: expected section.key=value", "such as --set train.epochs=3"
+        )
+    if flaw := flaw_of(text):
+        raise UsageError(f"--set {excerpt(text)}: it {flaw}", "write it in UTF-8")
+    if dotted.count(".") >= DEEPEST:
+        raise UsageError(
+            f"--set {excerpt(text)}: the key has more than {DEEPEST} parts",
+            "such as --set train.epochs=3",
+        )
+    return dotted.strip(), _toml_value(value.strip(), text)
 
 
 def put(tables: dict[str, Any], dotted: str, value: Any) -> None:

@@ -84,7 +84,7 @@ def test_the_scores_are_shown_beside_what_the_run_recorded(smoke_run):
     assert "demo/smoke, test: 100 examples" in result.stdout
     assert f"{recorded['metrics']['accuracy']:.2f}" in result.stdout
     assert f"{recorded['majority']['accuracy']:.2f}" in result.stdout
-    assert "exactly as the run recorded" in result.stdout
+    assert "the same, to every digit, as the run recorded" in result.stdout
 
 
 def test_scores_that_differ_from_the_record_are_said_to(run):
@@ -196,7 +196,7 @@ def test_what_would_be_another_adapter_exits_2_before_anything_loads(
 
 def test_a_value_that_is_the_trained_one_is_no_change(run):
     changes = ["--set", "method.n=4", "--set", "train.epochs=2", "--set", "seed=42"]
-    assert "exactly as the run recorded" in call("--run", run, *changes).stdout
+    assert "the same, to every digit, as the run recorded" in call("--run", run, *changes).stdout
 
 
 def test_a_corrupt_adapter_exits_1_in_one_line(run):
@@ -217,7 +217,7 @@ def test_a_corrupt_manifest_exits_1_in_one_line(run):
 @pytest.mark.parametrize("text", ["", "task = "])
 def test_a_run_with_a_damaged_recipe_is_scored_by_the_adapters_own(run, text):
     (run / "recipe.toml").write_text(text)
-    assert "exactly as the run recorded" in call("--run", run).stdout
+    assert "the same, to every digit, as the run recorded" in call("--run", run).stdout
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ def test_labels_from_training_to_answers(keras, folder):
     assert result["paper"] is None
     assert 0 <= result["test"]["invalid"] <= 6
     scored = call("evaluate", "--run", run, "--device", "cpu")
-    assert "exactly as the run recorded" in scored.stdout
+    assert "the same, to every digit, as the run recorded" in scored.stdout
     (folder / "new.csv").write_text("words\niron zinc apple\n", encoding="utf-8")
     answered = call("predict", "--run", run, "--file", folder / "new.csv", "--json")
     (answer,) = json.loads(answered.stdout)

@@ -111,8 +111,9 @@ def test_mrpc_is_never_said_to_be_a_zip(asked, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["folder", "archive"])
-def test_a_way_that_is_given_is_the_only_one_tried(asked, prepared, tmp_path, way):
-    section = DataSection(**{way: str(tmp_path / "nowhere"), "data_dir": str(prepared)})
+def test_a_way_that_is_given_is_the_only_one_tried(asked, prepared, tmp_path, monkeypatch, way):
+    monkeypatch.setenv("TFDS_DATA_DIR", str(prepared))
+    section = DataSection(**{way: str(tmp_path / "nowhere")})
     with pytest.raises(MissingResourceError, match="nowhere"):
         load_rows(RTE, section)
     assert asked == []

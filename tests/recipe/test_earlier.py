@@ -69,3 +69,8 @@ def test_what_held_then_are_settings_of_the_method(name):
 )
 def test_what_is_no_recipe_stays_what_it_is(tables):
     assert completed(tables) == tables
+
+
+def test_a_data_directory_beside_a_folder_had_no_effect():
+    tables = {"method": {}, "data": {"folder": "originals", "data_dir": "tfds"}}
+    assert completed(tables)["data"] == {"folder": "originals"}

@@ -1,5 +1,6 @@
 """A recipe: precedence, strictness, and that every problem is named at once."""
 
+import os
 import tomllib
 from typing import Literal
 
@@ -399,9 +400,15 @@ def test_a_label_of_exactly_the_target_length_is_fine(load):
     assert load("data.target_length=3").data.target_length == 3
 
 
-def test_folder_and_archive_exclude_each_other(problems):
-    found = problems("data.folder=a", "data.archive=b")
-    assert "either folder or archive" in found["data"].message
+@pytest.mark.parametrize("other", ["archive", "data_dir"])
+def test_rows_have_one_place(problems, other):
+    found = problems("data.folder=a", f"data.{other}=b")
+    assert "give one of " in found["data"].message
+
+
+def test_a_place_given_later_is_instead_of_the_recipes(load):
+    recipe = load("data.archive=RTE.zip", text=load("data.folder=originals").toml())
+    assert (recipe.data.folder is None, recipe.data.archive) == (True, os.path.abspath("RTE.zip"))
 
 
 def test_all_problems_are_listed_at_once_cross_checks_too(problems):
@@ -594,9 +601,8 @@ def test_the_prefix_is_filled_in_where_the_method_puts_one(load, given, prefix):
 
 def test_relative_paths_become_absolute(load, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    recipe = load("data.folder=my/originals", "data.data_dir=tfds")
-    assert recipe.data.folder == str(tmp_path / "my" / "originals")
-    assert recipe.data.data_dir == str(tmp_path / "tfds")
+    assert load("data.folder=my/originals").data.folder == str(tmp_path / "my" / "originals")
+    assert load("data.data_dir=tfds").data.data_dir == str(tmp_path / "tfds")
     assert load("data.archive=RTE.zip").data.archive == str(tmp_path / "RTE.zip")
 
 
