@@ -43,6 +43,14 @@ class StartedFrom(TypedDict):
     sha256: str
 
 
+class AdapterOrigin(TypedDict):
+    """What an adapter was converted from: whose it is, by what version if it says, which files."""
+
+    program: str
+    version: NotRequired[str]
+    sha256: dict[str, str]
+
+
 class Unsigned(TypedDict):
     """A manifest before it is written; it may hold more than this."""
 
@@ -57,6 +65,7 @@ class Unsigned(TypedDict):
     tensors: dict[str, TensorEntry]
     recipe: dict[str, Any]
     started_from: NotRequired[StartedFrom]
+    origin: NotRequired[AdapterOrigin]
 
 
 class Manifest(Unsigned):

@@ -152,7 +152,8 @@ def _trained(form: Format, adapter: Path, recipe: Recipe) -> Trained:
 
     assert form.read_adapter is not None
     backbone = backbone_of(recipe)
-    return Trained(form.read_adapter(adapter, recipe, backbone), backbone, recipe)
+    model = form.read_adapter(adapter, recipe, backbone)
+    return Trained(model, backbone, recipe, form.origin(adapter) if form.origin else None)
 
 
 def _write(form: Format, read: Callable[[], Trained], fresh: Path) -> Written:

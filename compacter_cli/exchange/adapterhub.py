@@ -27,6 +27,7 @@ from compacter_cli.exchange.foreign import (
     Foreign,
     counterparts,
     model_of,
+    origin_of,
     pickled,
     read_foreign,
     read_weights,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from compacter_cli.adapters.manifest import AdapterOrigin
     from compacter_cli.exchange.trained import AdapterWritten, Trained
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.loading import Backbone
@@ -113,6 +115,15 @@ def read(directory: Path, recipe: Recipe, backbone: Backbone) -> T5Model:
     return model_of(
         adapter, recipe, backbone, partial(counterpart, method=method, shape=shape, called=called)
     )
+
+
+def origin(directory: Path) -> AdapterOrigin:
+    """Where the adapter in a directory is from.
+
+    Raises:
+        CompacterError: a file cannot be read.
+    """
+    return origin_of(directory, LIBRARY, "version", ((SAFE, PICKLED), (SAFE_HEAD, PICKLED_HEAD)))
 
 
 def write(trained: Trained, directory: Path) -> AdapterWritten:

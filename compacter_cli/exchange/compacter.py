@@ -70,6 +70,8 @@ def write(trained: Trained, directory: Path) -> AdapterWritten:
         shape=model.shape,
         recipe=recipe.plain(),
     )
+    if trained.origin is not None:
+        manifest["origin"] = trained.origin
     save_adapter(directory / BEST, tensors, manifest)
     return {
         "tensors": len(tensors),

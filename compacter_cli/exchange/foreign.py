@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from compacter_cli.data.text_files import sha256_of
 from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.files import JSON_BYTES, json_text, read_json, write_durably
 from compacter_cli.t5.hf_config import root_of
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from compacter_cli.adapters.manifest import AdapterOrigin as Origin
     from compacter_cli.methods.base import Method
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.loading import Backbone
@@ -110,7 +112,7 @@ def read_weights(directory: Path, files: Sequence[str], shape: T5Shape) -> dict[
     """
     from compacter_cli.t5.tensors import float32_tensors, read_tensor_file
 
-    path = next((directory / name for name in files if (directory / name).is_file()), None)
+    path = _first(directory, files)
     if path is None:
         return None
     try:
@@ -123,6 +125,33 @@ def read_weights(directory: Path, files: Sequence[str], shape: T5Shape) -> dict[
 def _damaged(path: Path, error: Exception) -> CompacterError:
     why = getattr(error, "strerror", None) or error
     return CompacterError(f"cannot read {path}: {why}", "copy the adapter again from its source")
+
+
+def origin_of(directory: Path, library: str, said: str, files: Iterable[Sequence[str]]) -> Origin:
+    """What is kept of where an adapter is from.
+
+    Args:
+        directory: it is in.
+        library: what the library is called.
+        said: the key of its config that has the library's version.
+        files: names of its other files; of those in a row, the first that is there is read.
+
+    Raises:
+        CompacterError: a file cannot be read.
+    """
+    try:
+        version = read_json(directory / CONFIG, within=root_of(directory)).get(said)
+        paths = [directory / CONFIG, *filter(None, (_first(directory, row) for row in files))]
+        found: Origin = {"program": library, "sha256": {p.name: sha256_of(p) for p in paths}}
+    except (OSError, ValueError) as error:
+        raise _damaged(directory, error) from error
+    if isinstance(version, str):
+        found["version"] = excerpt(version)
+    return found
+
+
+def _first(directory: Path, names: Iterable[str]) -> Path | None:
+    return next((directory / name for name in names if (directory / name).is_file()), None)
 
 
 def check_base(adapter: Foreign, name: object, shape: T5Shape) -> None:

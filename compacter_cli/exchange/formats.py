@@ -11,6 +11,7 @@ from compacter_cli.exchange import adapterhub, compacter, hf, keras_hub, peft
 from compacter_cli.exchange.words import WORDS
 
 if TYPE_CHECKING:
+    from compacter_cli.adapters.manifest import AdapterOrigin
     from compacter_cli.exchange.trained import AdapterWritten, Plain, Trained
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.loading import Backbone
@@ -31,6 +32,7 @@ class Format(NamedTuple):
         recipe_of: the recipe of the adapter in a directory, out of the adapter itself, `--recipe`
             if it was given, and the values of `--set`. Without Keras, which takes seconds.
         read_adapter: the model that an adapter makes of a backbone, by that recipe.
+        origin: where an adapter is from, of formats of other programs.
         write_adapter: writes a trained adapter into an empty folder, and says what came of it.
     """
 
@@ -40,6 +42,7 @@ class Format(NamedTuple):
     write_backbone: Callable[[Plain, Path], None] | None = None
     recipe_of: Callable[[Path, str | None, Sequence[str]], Recipe] | None = None
     read_adapter: Callable[[Path, Recipe, Backbone], T5Model] | None = None
+    origin: Callable[[Path], AdapterOrigin] | None = None
     write_adapter: Callable[[Trained, Path], AdapterWritten] | None = None
 
 
@@ -70,6 +73,7 @@ FORMATS = {
         default_to="compacter",
         recipe_of=adapterhub.recipe_of,
         read_adapter=adapterhub.read,
+        origin=adapterhub.origin,
         write_adapter=adapterhub.write,
     ),
     "peft": Format(
@@ -78,6 +82,7 @@ FORMATS = {
         default_to="compacter",
         recipe_of=peft.recipe_of,
         read_adapter=peft.read,
+        origin=peft.origin,
         write_adapter=peft.write,
     ),
 }

@@ -20,6 +20,7 @@ from compacter_cli.exchange.foreign import (
     check_config,
     counterparts,
     model_of,
+    origin_of,
     read_foreign,
     recipe_with,
     says_peft,
@@ -36,6 +37,7 @@ from compacter_cli.methods.prompt import PromptTuning
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from compacter_cli.adapters.manifest import AdapterOrigin
     from compacter_cli.exchange.trained import AdapterWritten, Trained
     from compacter_cli.methods.base import Method
     from compacter_cli.recipe.recipe import Recipe
@@ -101,6 +103,15 @@ def read(directory: Path, recipe: Recipe, backbone: Backbone) -> T5Model:
         adapter = _on_inner(adapter)
     names = partial(counterpart, shape=shape, model=_model(recipe.method))
     return model_of(adapter, recipe, backbone, names)
+
+
+def origin(directory: Path) -> AdapterOrigin:
+    """Where the adapter in a directory is from.
+
+    Raises:
+        CompacterError: a file cannot be read.
+    """
+    return origin_of(directory, LIBRARY, "peft_version", ((SAFE, PICKLED),))
 
 
 def write(trained: Trained, directory: Path) -> AdapterWritten:

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 if TYPE_CHECKING:
     from keras_hub.models import T5Backbone
 
+    from compacter_cli.adapters.manifest import AdapterOrigin
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.loading import Backbone
     from compacter_cli.t5.model import T5Model
@@ -37,11 +38,13 @@ class Trained:
         model: the two, computed in float32.
         backbone: as it was loaded.
         recipe: of its task and method, and where its rows are now.
+        origin: of one of another program.
     """
 
     model: T5Model
     backbone: Backbone
     recipe: Recipe
+    origin: AdapterOrigin | None = None
 
     @property
     def vocabulary(self) -> Vocabulary:

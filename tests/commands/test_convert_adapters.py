@@ -1,5 +1,6 @@
 """Adapters of other programs on the command line: to a run and back, refused whole, all or none."""
 
+import hashlib
 import json
 import shlex
 
@@ -51,6 +52,15 @@ def test_there_and_back_it_is_a_run_that_scores_the_same(smoke_run, theirs, tmp_
     assert all(torch.equal(after.tensors[n], t) for n, t in before.tensors.items())
     assert after.manifest["method"] == before.manifest["method"]
     assert after.manifest["backbone"] == before.manifest["backbone"]
+    assert "origin" not in before.manifest
+    assert after.manifest.get("origin") == {
+        "program": "AdapterHub",
+        "version": "adapters.1.3.0",
+        "sha256": {
+            name: hashlib.sha256((theirs / name).read_bytes()).hexdigest()
+            for name in ("adapter_config.json", "pytorch_adapter.bin")
+        },
+    }
     scores = [
         json.loads(call("evaluate", "--run", run, "--split", "test", "--json").stdout)["metrics"]
         for run in (smoke_run, back)
