@@ -189,14 +189,14 @@ def show(found):
     """Print the figures of both sides, then the ratios."""
     rows = [(case, name, _cells(case[name])) for case in found for name in SIDES if name in case]
     numbers = {column: None for _, _, cells in rows for column in cells}
-    table = table_of("", "side", *numbers, numbers=numbers, tight=True)
+    table = table_of("", "side", *numbers, numbers=numbers)
     for case, name, cells in rows:
         title = Setting(**case["setting"]).title if name == SIDES[0] else case[name]["name"]
         table.add_row(title, name, *(cells.get(column, "-") for column in numbers))
     out.print(table)
     names = {"step_ms": "ms", "paired": "paired", "saved_bytes": "kept"}
     names |= {"growth_bytes": "growth", "epoch_s": "epoch"}
-    table = table_of("ours / peer", *names.values(), numbers=names.values(), tight=True)
+    table = table_of("ours / peer", *names.values(), numbers=names.values())
     for case in found:
         if case["ratios"]:
             cells = (f"{case['ratios'][k]:.3f}" if k in case["ratios"] else "-" for k in names)

@@ -95,7 +95,7 @@ def measured(setting, runs, steps):
 def show(found):
     """Print a line a setting."""
     numbers = ("GFLOP", "step ms", "floor ms", "share", "min-max")
-    table = table_of("", *numbers, numbers=numbers, tight=True)
+    table = table_of("", *numbers, numbers=numbers)
     for case in found:
         setting = Setting(**case["setting"])
         table.add_row(

@@ -50,7 +50,7 @@ def test_status_of_nothing_lists_all_tasks_as_missing(run, tmp_path):
     assert result.exit_code == 0
     assert result.stdout.startswith(f"in {tmp_path / 'tfds'}:\n")
     lines = result.stdout.splitlines()[2:16]
-    assert [line.split() for line in lines] == [[name, "missing", "-", "-", "-"] for name in NAMES]
+    assert [line.split() for line in lines] == [[name, "missing"] for name in NAMES]
     assert "next: compacter data prepare --task glue/cola" in result.stdout
     assert not (tmp_path / "tfds").exists()
 

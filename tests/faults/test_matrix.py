@@ -54,7 +54,8 @@ FAULTS = {
             a_command_under_nohup_outlives_its_terminal,
             a_terminal_that_goes_away_is_no_reason_to_end
         faults/test_commands: a_training_goes_on_without_stderr,
-            a_reader_that_has_seen_enough_is_no_traceback, a_closed_stdout_is_one_line,
+            a_reader_that_has_seen_enough_ends_a_command_without_a_word,
+            a_closed_stdout_is_one_line,
             a_result_that_cannot_be_printed_is_an_error_and_the_run_is_whole
      """),
     7: ("a finished run is gone on with", """
