@@ -133,5 +133,9 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(start):
     assert [len(answers["answers"]) for _, answers in found] == [64] * 4
     _, said = program.process.communicate(timeout=60)
     assert program.process.returncode == 143
-    assert said.splitlines()[-1] == "stopped; what was accepted is answered"
+    assert json.loads(said.splitlines()[-1]) == {
+        "error": "stopped; what was accepted is answered",
+        "next": None,
+        "exit_code": 143,
+    }
     assert "Traceback" not in said
