@@ -106,7 +106,7 @@ def read_manifest(directory: Path | str) -> Manifest:
     except FileNotFoundError:
         raise CompacterError(
             f"no adapter in {directory}: {MANIFEST} is missing",
-            "give the best/ or last/ folder of a run",
+            "give a run, or the best/ or last/ folder of one",
         ) from None
     except (OSError, ValueError) as error:
         raise CompacterError(f"{path} is damaged: {error}") from error

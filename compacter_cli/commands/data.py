@@ -56,7 +56,9 @@ def status_command(
     data_dir: DataDirOption = None,
     json_: JsonOption = False,
 ) -> None:
-    """Show which of the fourteen tasks are prepared, and with how many rows.
+    """Show which of the fourteen tasks are prepared.
+
+    With how many rows, and whether they are those that the tasks have.
 
     With --folder or --archives: which original files are there. Every row is read and checked; 1
     is the exit code where those of a task are not whole.
@@ -100,7 +102,9 @@ def prepare_command(
     folder: FormerSourceOption = None,
     archives: FormerSourceOption = None,
 ) -> None:
-    """Prepare tasks as TFDS directories, checked; without a source TFDS downloads them.
+    """Prepare tasks as TFDS directories, checked.
+
+    Without a source TFDS downloads them.
 
     Without --task: all fourteen, or those that the source holds. Original files are not prepared
     but read where they are: --set data.folder=DIR or data.archive=ZIP of a recipe.

@@ -98,7 +98,9 @@ def show_command(name: Name) -> None:
 def copy_command(
     name: Name, to: Annotated[Path, typer.Argument(help="File or folder to write.")] = Path()
 ) -> None:
-    """Copy a shipped recipe, to change it; a file that is there is never overwritten.
+    """Copy a shipped recipe, to change it.
+
+    A file that is there is never overwritten.
 
     Example: compacter recipes copy glue/rte_compacterpp my_rte.toml
     """

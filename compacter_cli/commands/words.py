@@ -150,6 +150,11 @@ def warnings_of(scores: ScoresRecord) -> list[str]:
         found.append("no better than always giving the most frequent answer")
     if scores["invalid"]:
         found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
+    if scores["count"] and scores["invalid"] == scores["count"]:
+        found[-1] += (
+            ": it has not learned yet to write them, which takes more updates "
+            "(train.epochs, a smaller train.batch_size) and no small train.patience"
+        )
     return found
 
 

@@ -58,6 +58,8 @@ def find_recipe(name: str) -> tuple[str, str]:
     plain = name.removesuffix(".toml")
     if plain in shipped:
         return f"{plain}.toml", shipped[plain].read_text(encoding="utf-8")
+    if plain in shipped_sweeps():
+        raise UsageError(f"{plain} is a sweep, no recipe", f"compacter sweep {plain} --dry-run")
     near = nearest(plain, shipped, most=3)
     raise UsageError(
         f'no recipe "{excerpt(name)}": neither a file nor a shipped recipe',

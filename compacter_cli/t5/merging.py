@@ -70,9 +70,10 @@ def check_foldable(model: T5Model) -> None:
     kind = next((kind for kind in model.kinds if kind not in FOLDED), None)
     if kind is None:
         return
-    way_on = "answer with the run itself, by compacter predict"
+    way_on = "answer with the run itself, by compacter predict or serve"
     if kind == "bottleneck":
         way_on += ", or put its layers into KerasHub's model by attach"
+    way_on += "; what only adds to weights or scales them can be folded in, as LoRA does"
     what = _REFUSED.get(kind, f"layers of the kind {kind}")
     raise UsageError(f"no plain T5 can be made of this run: its method adds {what}", way_on)
 

@@ -166,7 +166,8 @@ def local_directory(preset: str) -> Path | None:
         raise MissingResourceError(
             f"backbone.preset: there is no directory {preset}",
             hub_hint(preset)
-            or "give an existing preset directory, or a KerasHub name such as t5_base_multi",
+            or "give an existing preset directory, a KerasHub name such as t5_base_multi, or "
+            "demo/t5, a small one that is in the package",
         )
     return None
 
