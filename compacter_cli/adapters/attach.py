@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.adapters.attached import Attached, check_trained_on, method_of, put_in
 from compacter_cli.adapters.manifest import adapter_in
+from compacter_cli.errors import UsageError
+from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import Method
 from compacter_cli.t5.placement import backbone_weights
 
@@ -32,6 +34,7 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
         An `Attached`, with the trained variables by name, and `save()`, `load()` and `detach()`.
 
     Raises:
+        UsageError: the first is no `T5Backbone`, or the second the name of a method.
         CompacterError: the adapter is damaged, or was trained on another backbone.
         ValueError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
             not fit, or an adapter is attached already.
@@ -42,8 +45,24 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
         >>> lm.compile(optimizer=keras.optimizers.AdamW(3e-3)); lm.fit(...)
         >>> attached.save("my_adapter", "path/to/preset")
     """
+    _check_given(backbone, adapter)
     if isinstance(adapter, Method):
         return put_in(backbone, adapter, seed)
     saved = load_adapter(adapter_in(adapter))
     check_trained_on(saved, backbone_weights(backbone))
     return put_in(backbone, method_of(saved, backbone), saved=saved)
+
+
+def _check_given(backbone: object, adapter: object) -> None:
+    from keras_hub.models import T5Backbone
+
+    if not isinstance(backbone, T5Backbone):
+        raise UsageError(
+            f"expected a KerasHub T5Backbone, got {type(backbone).__name__}",
+            "attach(lm.backbone, ...)" if hasattr(backbone, "backbone") else None,
+        )
+    if isinstance(adapter, str) and adapter in METHODS and not Path(adapter).exists():
+        raise UsageError(
+            f'expected settings of a method or a directory, got "{adapter}"',
+            f'METHODS["{adapter}"]()',
+        )

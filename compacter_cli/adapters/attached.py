@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ from compacter_cli.t5.placement import (
     wrap,
 )
 from compacter_cli.t5.tensors import first_not_finite
+from compacter_cli.tasks.own import FORMATS
 
 _NO_PLACE = {
     "bias": "biases stand behind layer norms and the head too",
@@ -71,6 +73,10 @@ class Attached:
     _wrapped: tuple[str, ...]  # the projections that have one of the layers
     recipe: Recipe | None = None
 
+    def __repr__(self) -> str:
+        size = sum(math.prod(variable.shape) for variable in self.trained.values())
+        return f"<{self.method.title}, {size:,} trained parameters>"
+
     def detach(self) -> None:
         """Take the layers out again and give the backbone its own values back, all trainable.
 
@@ -86,6 +92,7 @@ class Attached:
             weights[name].assign(value)
         for variable in weights.values():
             variable.trainable = True
+        object.__delattr__(self.backbone, "attached")
         _turn_into(self.backbone, AdaptedT5Backbone, keras_hub.models.T5Backbone)
 
     def save(
@@ -101,13 +108,15 @@ class Attached:
                 `data.labels` and so on. Where no task is named, texts answer texts.
 
         Raises:
-            UsageError: no preset is known, or the recipe that this makes has problems.
+            UsageError: it was detached, no preset is known, or the recipe that this makes has
+                problems.
             CompacterError: the backbone is not the preset's, or a weight is not finite.
 
         Example:
             >>> attached.save("my_adapter", "path/to/preset", {"data.labels": ["bad", "good"]})
             >>> Predictor(load_backbone("path/to/preset"), "my_adapter").predict(texts)
         """
+        self._check_attached()
         recipe = self._recipe_for(preset, overrides)
         tensors = {name: v.value.detach().float() for name, v in self.trained.items()}
         if name := first_not_finite(tensors):
@@ -134,8 +143,10 @@ class Attached:
         """Take the values of a saved adapter of the same method and backbone.
 
         Raises:
+            UsageError: this one was detached.
             CompacterError: it is damaged, or of another backbone or method; nothing is changed.
         """
+        self._check_attached()
         loaded = load_adapter(adapter_in(directory))
         check_trained_on(loaded, self._untrained())
         if method_of(loaded, self.backbone) != self.method:
@@ -150,6 +161,13 @@ class Attached:
         """Take the values of an adapter that was checked."""
         assign_all(self.trained, loaded.tensors)
         self.recipe = recipe_of_manifest(loaded.manifest, loaded.directory)
+
+    def _check_attached(self) -> None:
+        if not self._wrapped:
+            raise UsageError(
+                "nothing is attached any more: detach() gave the backbone its own weights back",
+                "save before that, or attach again",
+            )
 
     def _untrained(self) -> dict[str, keras.Variable]:
         """The backbone's weights as they were before any was trained."""
@@ -166,8 +184,8 @@ class Attached:
                 'save(directory, "path/to/preset")',
             )
         data = tables.setdefault("data", {})
-        if "task" not in tables:
-            tables |= {"task": "jsonl", "data": {**_TEXT_TO_TEXT, **data}}
+        if tables.setdefault("task", "jsonl") in FORMATS:
+            tables["data"] = {**_TEXT_TO_TEXT, **data}
         tables["data"].setdefault("prefix", "")  # texts as they were in fit()
         return load_recipe({**tables, "method": self.method.settings()})
 
@@ -210,9 +228,17 @@ class AdaptedT5Backbone(keras_hub.models.T5Backbone):
 
 @keras.saving.register_keras_serializable(package="compacter")
 class AdaptedT5Seq2SeqLM(keras_hub.models.T5Seq2SeqLM):
-    """What `T5Seq2SeqLM.from_preset` makes of a preset with an adapter: a `T5Seq2SeqLM`."""
+    """What `T5Seq2SeqLM.from_preset` finds for a preset with an adapter; it makes a `T5Seq2SeqLM`.
+
+    So that a model is the same whether what is attached to it was loaded or not, and nothing of
+    this program's once it is detached.
+    """
 
     backbone_cls = AdaptedT5Backbone
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _turn_into(self, AdaptedT5Seq2SeqLM, keras_hub.models.T5Seq2SeqLM)
 
 
 def put_in(
@@ -266,10 +292,10 @@ def _copy_of(variable: keras.Variable) -> keras.Variable:
     return keras.Variable(value, dtype=variable.dtype, trainable=False, name=variable.name)
 
 
-def _turn_into(backbone: keras_hub.models.T5Backbone, before: type, after: type) -> None:
+def _turn_into(model: keras.Model, before: type, after: type) -> None:
     """Let a model be of another class where it is; one of somebody's own class stays of it."""
-    if type(backbone) is before:
-        object.__setattr__(backbone, "__class__", after)
+    if type(model) is before:
+        object.__setattr__(model, "__class__", after)
 
 
 def _places(

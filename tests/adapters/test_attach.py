@@ -15,7 +15,7 @@ import torch
 from compacter_cli.adapters.adapter_file import load_adapter, save_adapter
 from compacter_cli.adapters.attach import attach
 from compacter_cli.adapters.predictor import Predictor
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.loading import load_backbone
 from compacter_cli.t5.model import T5Model
@@ -475,3 +475,14 @@ def test_a_manifest_of_an_endless_method_is_refused_before_its_layers_are_made(
     for use in (lambda: attach(backbone.keras, directory), lambda: Predictor(backbone, directory)):
         with pytest.raises(CompacterError, match=r"its method trains [\d,]+ parameters"):
             use()
+
+
+def test_the_likeliest_slips_are_told(tiny_backbone):
+    backbone = tiny_backbone(num_layers=1)
+    lm = keras_hub.models.T5Seq2SeqLM(backbone)
+    with pytest.raises(UsageError, match="expected a KerasHub T5Backbone, got T5Seq2SeqLM") as slip:
+        attach(lm, METHODS["lora"]())
+    assert slip.value.hint == "attach(lm.backbone, ...)"
+    with pytest.raises(UsageError, match='expected settings of a method .* got "lora"') as slip:
+        attach(backbone, "lora")
+    assert slip.value.hint == 'METHODS["lora"]()'
