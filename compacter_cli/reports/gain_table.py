@@ -82,7 +82,7 @@ def _gain_entry(cell: Cell, gain: float | None, full: float | None) -> Entry:
         return Entry(cell.state)
     scores = cell.chosen.mean_scores()
     share = gain / full if full is not None and full >= LEAST_GAIN else None
-    shown = "-" if share is None else f"{100 * share:.0f} %"
+    shown = "-" if share is None else f"{100 * share:z.0f} %"
     values = {"": fmean(scores), "sd": deviation(scores), "n": len(scores), "share": share}
     return Entry(f"{score_text([scores], 1)} ({shown}){seeds_text(cell)}", values)
 
@@ -93,4 +93,4 @@ def _summed(pairs: Sequence[tuple[float | None, float | None]]) -> Entry:
     if len(both) < len(pairs) or whole < LEAST_GAIN:
         return ABSENT
     share = sum(gain for gain, _ in both) / whole
-    return Entry(f"{100 * share:.0f} %", {"": share})
+    return Entry(f"{100 * share:z.0f} %", {"": share})

@@ -483,6 +483,6 @@ def test_the_likeliest_slips_are_told(tiny_backbone):
     with pytest.raises(UsageError, match="expected a KerasHub T5Backbone, got T5Seq2SeqLM") as slip:
         attach(lm, METHODS["lora"]())
     assert slip.value.hint == "attach(lm.backbone, ...)"
-    with pytest.raises(UsageError, match='expected settings of a method .* got "lora"') as slip:
+    with pytest.raises(UsageError, match=r'expected settings of a method .* got "lora"') as slip:
         attach(backbone, "lora")
     assert slip.value.hint == 'METHODS["lora"]()'
