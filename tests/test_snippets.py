@@ -328,12 +328,8 @@ def _in_small(line):
         recipe = str(options["recipe"])
         for place in [i for i, word in enumerate(words) if word in NEEDED_ELSEWHERE]:
             words[place - 1 : place + 1] = []
-        own = (
-            [it for part, it in FITTING.items() if part in recipe]
-            + ["data.folder=path/to/originals"]
-            if recipe.startswith("glue/")
-            else []
-        )
+        own = [it for part, it in FITTING.items() if part in recipe]
+        own += ["data.folder=path/to/originals"] if recipe.startswith("glue/") else []
         own += [] if recipe.startswith("demo/") else ["backbone.preset=path/to/preset"]
         return [*words, *(word for it in own for word in ("--set", it)), *SMALL, "--offline"]
     if name == "sweep":

@@ -112,7 +112,7 @@ class Attached:
                 problems.
             CompacterError: the backbone is not the preset's, or a weight is not finite.
 
-        Example:
+        Examples:
             >>> attached.save("my_adapter", "path/to/preset", {"data.labels": ["bad", "good"]})
             >>> Predictor(load_backbone("path/to/preset"), "my_adapter").predict(texts)
         """

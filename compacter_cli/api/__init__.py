@@ -61,7 +61,7 @@ def train(
         MissingResourceError: backbone or rows are neither here nor to be had.
         CompacterError: the run failed.
 
-    Example:
+    Examples:
         >>> result = train("demo/entailment_compacterpp", {"train.epochs": 2}, output="runs/mine")
         >>> result["test"]["metrics"]["accuracy"]
     """
@@ -110,7 +110,7 @@ def evaluate(
         UsageError: there is no such run, or an override would make it another adapter.
         CompacterError: the adapter is damaged or not of its backbone, or the data is not there.
 
-    Example:
+    Examples:
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
     """
     directory = adapter_of_run(user_path(run), which)
