@@ -19,7 +19,7 @@ _FRESH, _PREVIOUS = ".new-", ".previous"
 # Of JSON that is read. The largest that this program writes is the manifest of an adapter that
 # trains all of a T5: 100 bytes a tensor, 60 kB for T5-large; the deepest has six levels.
 JSON_BYTES, JSON_DEPTH = 8_000_000, 32
-_INTEGER_DIGITS = 20  # of 64 bits, and a sign
+_INTEGER_DIGITS = 31  # as transformers' 1e30 has, a tokenizer's longest text where none is too long
 
 
 @contextmanager

@@ -128,6 +128,7 @@ def test_tokens_that_only_a_tokenizers_config_adds_are_not_lost_either(directory
     with pytest.raises(UsageError, match="the token <table> was added to its vocabulary"):
         read_vocabulary(place)
     own = {"0": {"content": "<pad>"}, "1": {"content": "</s>"}, "128": {"content": "<extra_id_0>"}}
-    usual = {"tokenizer_config": {"added_tokens_decoder": own, "pad_token": "<pad>"}}
+    config = {"added_tokens_decoder": own, "pad_token": "<pad>", "model_max_length": int(1e30)}
+    usual = {"tokenizer_config": config}
     usual["special_tokens_map"] = {"eos_token": {"content": "</s>"}, "unk_token": "<unk>"}
     assert len(read_vocabulary(directory(**usual)))
