@@ -29,7 +29,9 @@ STEPS = {
 
 
 def main(
-    shape: Annotated[str, typer.Option(help="A KerasHub preset's name.")] = "t5_base_multi",
+    shape: Annotated[
+        str, typer.Option(help="A KerasHub preset's name, or mt5_small.")
+    ] = "t5_base_multi",
     folder: Annotated[Path | None, typer.Option(help="On a disk with room for six.")] = None,
     step: Annotated[str | None, typer.Option(hidden=True)] = None,
 ):
@@ -56,9 +58,11 @@ def measure(step, name, place):
     load_frameworks()
     from compacter_cli.commands.convert import convert_backbone
     from compacter_cli.t5.loading import load_backbone
-    from compacter_cli.t5.shapes import PRESETS
+    from compacter_cli.t5.shapes import PRESETS, T5Shape
 
-    shape = PRESETS[name]
+    # Of mT5 KerasHub has no preset.
+    mt5_small = T5Shape(250_112, 512, 1_024, 8, 6, 64, gated=True, tied=False)
+    shape = mt5_small if name == "mt5_small" else PRESETS[name]
     if step == "make":
         make(shape, place / "read")
         return

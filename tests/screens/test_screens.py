@@ -19,6 +19,7 @@ from rich.terminal_theme import DEFAULT_TERMINAL_THEME, SVG_EXPORT_THEME
 
 from compacter_cli.commands import (
     convert_words,
+    data_prepare,
     data_status,
     demo,
     evaluate,
@@ -29,7 +30,7 @@ from compacter_cli.commands import (
     train,
 )
 from compacter_cli.commands.console import err, out
-from compacter_cli.main import app
+from compacter_cli.main import COMMANDS, app
 from compacter_cli.recipe.recipe import load_recipe
 
 HERE = Path(__file__).parent
@@ -67,6 +68,11 @@ CALLED = {
     ],
     "error-twice": ["train", *SMOKE, *SMOKE],
 }  # fmt: skip
+HELP_IS_OF = "0.29."
+HELD_BY = ("data prepare", "data status", "recipes copy", "recipes list", "recipes show")
+CALLED |= {
+    f"help-{name.replace(' ', '-')}": [*name.split(), "--help"] for name in (*COMMANDS, *HELD_BY)
+}
 
 
 def recorded(name):
@@ -85,6 +91,12 @@ def show_progress():
     live.update(SimpleNamespace(step=4_001, loss=0.4321, learning_rate=3e-3))
     err.print(live._bar.get_renderable())
     live.stop()
+
+
+def swept():
+    """A sweep of two runs, one of which failed."""
+    sweep = SimpleNamespace(title="Every method on the demo tasks", name="demo")
+    return SimpleNamespace(sweep=sweep, lines=recorded("index"), directory=Path("runs/sweeps/demo"))
 
 
 SHOWN = {
@@ -106,6 +118,8 @@ SHOWN = {
     ),
     "convert-backbone": lambda: convert_words.show_backbone(recorded("converted-backbone")),
     "data-status-whole": lambda: data_status.show_status(recorded("status"), Path("data")),
+    "data-prepare": lambda: data_prepare.show_prepared(recorded("prepared"), Path("data")),
+    "sweep": lambda: sweep_words.show_sweep(swept()),
     "sweep-plan-estimated": lambda: sweep_words.show_plan(recorded("sweep-plan")),
 }
 
@@ -154,6 +168,8 @@ def plain(text):
 
 @pytest.mark.parametrize("name", [*CALLED, *SHOWN])
 def test_a_screen_is_as_it_is_kept_and_breaks_no_word(screen, kept, name):
+    if name.startswith("help") and not typer.__version__.startswith(HELP_IS_OF):
+        pytest.skip(f"help is laid out by Typer, and kept of its {HELP_IS_OF}")
     words = {*plain(screen(name, ENDLESS)).split()}
     for columns in WIDTHS:
         text = plain(screen(name, columns))
