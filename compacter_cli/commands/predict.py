@@ -239,7 +239,7 @@ def _check_output(output: Path) -> None:
 
 def show(found: Sequence[Answer]) -> None:
     """Print each text with its answer and how probable it is among the labels."""
-    from compacter_cli.commands.console import out, table_of
+    from compacter_cli.commands.console import out, show_note, table_of
 
     more = [column for column in ("right", "adapter") if column in found[0]]
     columns = ("prediction", "probability", *more, "text")
@@ -253,3 +253,8 @@ def show(found: Sequence[Answer]) -> None:
         }
         table.add_row(*(cells[column] for column in columns))
     out.print(table)
+    strays = sum(bool(item["probabilities"]) and probability_of(item) is None for item in found)
+    if strays:
+        show_note(
+            f"{strays} of {len(found)} answers are no label of the task, and have no probability"
+        )

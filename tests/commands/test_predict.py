@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.commands import asked as command
 from compacter_cli.commands.asked import Asked, Chosen, write_answers
-from compacter_cli.commands.predict import predict
+from compacter_cli.commands.predict import predict, show
 from compacter_cli.commands.predict_rows import Given, odd_texts, read_sources
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
@@ -540,3 +540,16 @@ def test_a_row_must_name_an_adapter_and_have_its_fields(smoke_run, rows_file, tm
 )
 def test_one_run_or_named_adapters_are_asked(given, said):
     assert said in assert_one_line(call(*given, "--text", "x"), 2)
+
+
+def test_answers_that_are_no_label_are_noted(capsys):
+    shares = {"good": 0.9, "bad": 0.1}
+    answers = [
+        {"text": "a", "prediction": "good", "probabilities": shares},
+        {"text": "b", "prediction": "1", "probabilities": shares},
+        {"text": "c", "prediction": "free text", "probabilities": None},
+    ]
+    show(answers[::2])
+    assert capsys.readouterr().err == ""
+    show(answers)
+    assert "1 of 3 answers are no label of the task" in " ".join(capsys.readouterr().err.split())
