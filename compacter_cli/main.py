@@ -69,6 +69,12 @@ class Commands(TyperGroup):
         super().__init__(**settings)
         self.commands = dict.fromkeys(COMMANDS)  # their names; see get_command
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        try:
+            return super().main(*args, **settings)
+        finally:
+            Machine.listens(())  # what else this process says is not of that command line
+
     def make_context(
         self, info_name: str | None, args: list[str], *rest: Any, **settings: Any
     ) -> Any:

@@ -317,8 +317,6 @@ def call(line):
 
 FITTING = {"adapterdrop": "method.dropped_blocks=1", "_phm": "method.n=4"}
 """What a method must be told to fit the small backbone, by a part of its recipe's name."""
-NEEDED_ELSEWHERE = ('output.watch=["tensorboard"]',)
-"""Overrides that need an extra; tests/training/test_watching.py has them."""
 
 
 def _in_small(line):
@@ -326,9 +324,8 @@ def _in_small(line):
     (name, options), words = parse(line), shlex.split(line)[1:]
     if name == "train":
         recipe = str(options["recipe"])
-        for place in [i for i, word in enumerate(words) if word in NEEDED_ELSEWHERE]:
-            words[place - 1 : place + 1] = []
-        own = [it for part, it in FITTING.items() if part in recipe]
+        own = ["output.watch=[]"]  # which takes an extra; tests/training/test_watching.py has it
+        own += [it for part, it in FITTING.items() if part in recipe]
         own += ["data.folder=path/to/originals"] if recipe.startswith("glue/") else []
         own += [] if recipe.startswith("demo/") else ["backbone.preset=path/to/preset"]
         return [*words, *(word for it in own for word in ("--set", it)), *SMALL, "--offline"]

@@ -150,9 +150,13 @@ def show_interrupt(interrupt: BaseException, exit_code: int) -> None:
     """Print that a signal ended the command, and what is left of its work."""
     said = _one_line(interrupt) or "interrupted"
     if Machine.reads:
-        tell_machine({"error": said, "next": None, "exit_code": exit_code})
+        tell_machine(_interrupt_told(said, exit_code))
     else:
         err.say(said)
+
+
+def _interrupt_told(said: str, exit_code: int) -> Told:
+    return {"error": said, "next": None, "exit_code": exit_code}
 
 
 def show_note(sentence: str) -> None:
@@ -248,5 +252,4 @@ def signals_end_the_process(silent: bool = False) -> Iterator[None]:
 def _last_words(interrupt: Interrupted) -> bytes:
     if not Machine.reads:
         return f"{interrupt}\n".encode()
-    told: Told = {"error": str(interrupt), "next": None, "exit_code": interrupt.exit_code}
-    return f"{json.dumps(told)}\n".encode()
+    return f"{json.dumps(_interrupt_told(str(interrupt), interrupt.exit_code))}\n".encode()

@@ -104,7 +104,8 @@ def plan(
     sizes = task.split.sizes(rows.counts if rows and own else task.rows)
     counted = min(sizes["train"], recipe.data.max_train_samples or sizes["train"])
     updates = recipe.train.updates_per_epoch(counted) * recipe.train.epochs
-    looked = look_over(recipe, rows)
+    vocabulary = vocabulary_at_hand(recipe) if rows else None
+    looked = look_over(recipe, rows, vocabulary)
     lengths = (looked.mean_source, looked.mean_target) if looked else None
     notes = warmup_advice(recipe.train.warmup_steps, updates)
     if looked and own:
@@ -120,7 +121,7 @@ def plan(
         "rows": sizes,
         "labels": looked.labels if looked and own else {},
         "splits": task.split.words,
-        "examples": examples_of(recipe, rows),
+        "examples": examples_of(recipe, rows, vocabulary),
         "updates": updates,
         "forecast": (forecast(recipe, updates, lengths, device, threads, say) if measure else None),
         "recipe": recipe.plain(),
@@ -139,12 +140,11 @@ def reads_files(recipe: Recipe) -> bool:
     return data.archive is not None or data.folder is not None
 
 
-def look_over(recipe: Recipe, rows: Rows | None) -> Survey | None:
+def look_over(recipe: Recipe, rows: Rows | None, vocabulary: Vocabulary | None) -> Survey | None:
     """The survey of the first rows of each file; `None` without rows or their vocabulary."""
     from compacter_cli.data.survey import survey_of_files
     from compacter_cli.tasks import task_of
 
-    vocabulary = vocabulary_at_hand(recipe) if rows else None
     if rows is None or vocabulary is None:
         return None
     return survey_of_files(task_of(recipe), rows.splits, vocabulary, recipe.data, rows.blank)
@@ -162,7 +162,7 @@ def vocabulary_at_hand(recipe: Recipe) -> Vocabulary | None:
     return read_vocabulary(directory) if directory else None
 
 
-def examples_of(recipe: Recipe, rows: Rows | None) -> list[Example]:
+def examples_of(recipe: Recipe, rows: Rows | None, vocabulary: Vocabulary | None) -> list[Example]:
     """The first training rows as text, with their tokens where the vocabulary is here."""
     from itertools import islice
 
@@ -171,7 +171,7 @@ def examples_of(recipe: Recipe, rows: Rows | None) -> list[Example]:
 
     if rows is None:
         return []
-    task, vocabulary = task_of(recipe), vocabulary_at_hand(recipe)
+    task = task_of(recipe)
 
     def tokens(text: str) -> int | None:
         return None if vocabulary is None else len(vocabulary.encode([text])[0]) + 1

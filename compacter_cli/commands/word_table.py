@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 from rich.table import Table
 
+from compacter_cli.commands.aligned import ABSENT, GAP
 from compacter_cli.commands.streams import visible
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Column
 
-ABSENT = ("-", "")  # what stands where there is nothing
-GAP = 2  # spaces between columns
 LONGEST = 32  # letters of a word that stays whole, for a path or a hash may have hundreds
 
 

@@ -148,13 +148,14 @@ def warnings_of(scores: ScoresRecord) -> list[str]:
     found = []
     if scores["metrics"] == scores["majority"]:
         found.append("no better than always giving the most frequent answer")
-    if scores["invalid"]:
-        found.append(f"{scores['invalid']} of {scores['count']} answers were no label of the task")
-    if scores["count"] and scores["invalid"] == scores["count"]:
-        found[-1] += (
-            ": it has not learned yet to write them, which takes more updates "
-            "(train.epochs, a smaller train.batch_size) and no small train.patience"
-        )
+    if invalid := scores["invalid"]:
+        remedy = ""
+        if invalid == scores["count"]:
+            remedy = (
+                ": it has not learned yet to write them, which takes more updates "
+                "(train.epochs, a smaller train.batch_size) and no small train.patience"
+            )
+        found.append(f"{invalid} of {scores['count']} answers were no label of the task{remedy}")
     return found
 
 
