@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from compacter_cli.data.rows import Rows
-    from compacter_cli.data.survey import Survey
     from compacter_cli.profiling.forecast import Forecast
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.vocabulary import Vocabulary
@@ -89,6 +88,7 @@ def plan(
     """
     from compacter_cli.commands.data_words import survey_notes
     from compacter_cli.commands.words import method_lines, warmup_advice
+    from compacter_cli.data.at_hand import look_over, mean_lengths, reads_files, vocabulary_at_hand
     from compacter_cli.profiling.forecast import forecast
     from compacter_cli.t5.shapes import shape_of
     from compacter_cli.tasks import task_of
@@ -106,7 +106,6 @@ def plan(
     updates = recipe.train.updates_per_epoch(counted) * recipe.train.epochs
     vocabulary = vocabulary_at_hand(recipe) if rows else None
     looked = look_over(recipe, rows, vocabulary)
-    lengths = (looked.mean_source, looked.mean_target) if looked else None
     notes = warmup_advice(recipe.train.warmup_steps, updates)
     if looked and own:
         notes += survey_notes(looked, recipe, whole_file=True)
@@ -123,43 +122,13 @@ def plan(
         "splits": task.split.words,
         "examples": examples_of(recipe, rows, vocabulary),
         "updates": updates,
-        "forecast": (forecast(recipe, updates, lengths, device, threads, say) if measure else None),
+        "forecast": (
+            forecast(recipe, updates, mean_lengths(looked), device, threads, say)
+            if measure
+            else None
+        ),
         "recipe": recipe.plain(),
     }
-
-
-def reads_files(recipe: Recipe) -> bool:
-    """Whether a recipe's rows are made, or in files that are read without TFDS."""
-    from compacter_cli.recipe.sections import DataSection
-    from compacter_cli.tasks import task_of
-    from compacter_cli.tasks.base import GeneratedTask
-
-    data = recipe.data
-    if not isinstance(data, DataSection) or isinstance(task_of(recipe), GeneratedTask):
-        return True
-    return data.archive is not None or data.folder is not None
-
-
-def look_over(recipe: Recipe, rows: Rows | None, vocabulary: Vocabulary | None) -> Survey | None:
-    """The survey of the first rows of each file; `None` without rows or their vocabulary."""
-    from compacter_cli.data.survey import survey_of_files
-    from compacter_cli.tasks import task_of
-
-    if rows is None or vocabulary is None:
-        return None
-    return survey_of_files(task_of(recipe), rows.splits, vocabulary, recipe.data, rows.blank)
-
-
-def vocabulary_at_hand(recipe: Recipe) -> Vocabulary | None:
-    """The vocabulary of the recipe's backbone, where it is on this disk."""
-    from compacter_cli.t5.loading import cached_directory, find_vocabulary
-    from compacter_cli.t5.vocabulary import read_vocabulary
-
-    preset = recipe.backbone.preset
-    if found := find_vocabulary(preset):
-        return found
-    directory = cached_directory(preset)
-    return read_vocabulary(directory) if directory else None
 
 
 def examples_of(recipe: Recipe, rows: Rows | None, vocabulary: Vocabulary | None) -> list[Example]:
@@ -255,11 +224,17 @@ def _forecast_lines(found: Plan) -> list[str]:
     told = found["forecast"]
     if told is None:
         return []
+    frameworks = told["frameworks_bytes"]
     batch, size = found["recipe"]["train"]["batch_size"], told["examples"]
     part = "" if size == batch else f", scaled to {batch}"
     return [
         f"about {time_words(told['seconds'])} of training steps, scoring not counted, and "
-        f"{size_text(told['peak_bytes'])} beside what torch itself takes",
+        f"{size_text(told['peak_bytes'])} beside "
+        + (
+            f"the {size_text(frameworks)} that torch and keras take"
+            if frameworks
+            else "what torch itself takes"
+        ),
         f"  by {told['steps']} steps of {size} sources of {told['source_tokens']} tokens on random "
         f"weights, on {told['device_name']}{part}",
     ]

@@ -26,12 +26,14 @@ ROOM = 2  # times the weights: what measuring takes beside them
 class Forecast(TypedDict):
     """What training steps of a whole run take; scoring after each epoch is not in it.
 
-    `peak_bytes` is beside what the frameworks take. `steps` of `examples` sources of
-    `source_tokens` were measured; on a CPU both figures are scaled from them to the batch.
+    `peak_bytes` is beside what the frameworks take: `frameworks_bytes` of a CPU's. `steps` of
+    `examples` sources of `source_tokens` were measured; on a CPU both figures are scaled from them
+    to the batch.
     """
 
     seconds: float
     peak_bytes: int
+    frameworks_bytes: int
     device_name: str
     steps: int
     examples: int
@@ -90,18 +92,29 @@ def measured_part(
     return recipe.model_copy(update={"train": train, "data": data}), math.ceil(target)
 
 
-def scaled(cost: StepCost, recipe: Recipe, part: Recipe, updates: int) -> Forecast:
-    """What a whole run takes by the cost of a step over a `part` of its batch."""
-    train, size = recipe.train, part.train.batch_size
+def of_the_batch(cost: StepCost, recipe: Recipe, part: Recipe) -> StepCost:
+    """What an update of a recipe takes, by the cost of a step over a `part` of its batch."""
+    train = recipe.train
     trained = sum(recipe.method.count(shape_of(recipe.backbone.preset)).values())
     growth = cost["peak_bytes"] - cost["weight_bytes"]
     moving = max(0, growth - KEPT_A_WEIGHT * trained)  # what grows with the batch
-    more = train.batch_size / size
+    more = train.batch_size / part.train.batch_size
     return {
-        "seconds": updates * cost["step_ms"] / 1_000 * more * train.accumulate,
+        **cost,
+        "step_ms": cost["step_ms"] * more * train.accumulate,
         "peak_bytes": round(cost["peak_bytes"] + (more - 1) * moving),
+    }
+
+
+def scaled(cost: StepCost, recipe: Recipe, part: Recipe, updates: int) -> Forecast:
+    """What a whole run takes by the cost of a step over a `part` of its batch."""
+    update = of_the_batch(cost, recipe, part)
+    return {
+        "seconds": updates * update["step_ms"] / 1_000,
+        "peak_bytes": update["peak_bytes"],
+        "frameworks_bytes": cost["frameworks_bytes"],
         "device_name": cost["device_name"],
         "steps": STEPS,
-        "examples": size,
+        "examples": part.train.batch_size,
         "source_tokens": part.data.source_length,
     }

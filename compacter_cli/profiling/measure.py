@@ -60,6 +60,7 @@ def measure(job: Job) -> Costs | Failure:
         MemoryError, RuntimeError: out of memory.
     """
     from compacter_cli.profiling.limits import limit_memory
+    from compacter_cli.profiling.peak import process_bytes
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.t5.runtime import hide_tensorflow, on_device, seed_everything, start_keras
 
@@ -74,16 +75,19 @@ def measure(job: Job) -> Costs | Failure:
         if job.budget:
             limit_memory(job.budget, job.device)
         seed_everything(recipe.seed)
+        frameworks = 0 if job.device.startswith("cuda") else process_bytes("VmRSS")
         stepper = Stepper(model_of_random_weights(recipe), recipe.train, job.device)
         size = recipe.train.batch_size
         if job.search:
             size = largest_on_gpu(stepper, recipe, job)
             if not size:
                 return NONE_FITS
-        return measured(stepper, recipe, job, size)
+        return measured(stepper, recipe, job, size, frameworks)
 
 
-def measured(stepper: Stepper, recipe: Recipe, job: Job, size: int) -> Costs:
+def measured(
+    stepper: Stepper, recipe: Recipe, job: Job, size: int, frameworks_bytes: int = 0
+) -> Costs:
     """The costs of steps of batch `size`, and of the task's epoch where the job has a vocabulary.
 
     What is kept for backward is counted last: by then everything kept from step to step is there.
@@ -101,6 +105,7 @@ def measured(stepper: Stepper, recipe: Recipe, job: Job, size: int) -> Costs:
     examples = size * recipe.train.accumulate
     return {
         "batch": size,
+        "frameworks_bytes": frameworks_bytes,
         "step_ms": {"median": median, "min": min(milliseconds), "max": max(milliseconds)},
         "steps_ms": milliseconds,
         "example_ms": median / examples,

@@ -51,10 +51,12 @@ class EpochCost(TypedDict):
 class Costs(TypedDict):
     """What training steps of a method take.
 
-    The peak is weights and growth; an example's share of it is `example_bytes`.
+    The peak is weights and growth; an example's share of it is `example_bytes`. On a CPU the
+    process had `frameworks_bytes` before the model was made; on a GPU they are 0.
     """
 
     batch: int
+    frameworks_bytes: int
     step_ms: Milliseconds
     steps_ms: list[float]
     example_ms: float

@@ -28,10 +28,11 @@ class StepCost(TypedDict):
     """What one update takes, every source at the recipe's longest, on random weights.
 
     `weight_bytes` are those of the weights, `peak_bytes` what there is at its peak, both beside
-    what the frameworks take.
+    what the frameworks take, which is `frameworks_bytes` on a CPU.
     """
 
     step_ms: float
+    frameworks_bytes: int
     weight_bytes: int
     peak_bytes: int
     device_name: str
@@ -81,6 +82,7 @@ def measured_cost(
         return None
     cost: StepCost = {
         "step_ms": row["step_ms"]["median"],
+        "frameworks_bytes": row["frameworks_bytes"],
         "weight_bytes": row["weight_bytes"],
         "peak_bytes": row["peak_bytes"],
         "device_name": machine["device_name"],
@@ -100,6 +102,7 @@ def _read(path: Path) -> StepCost | None:
         found = read_json(path)
         return {
             "step_ms": float(found["step_ms"]),
+            "frameworks_bytes": int(found["frameworks_bytes"]),
             "weight_bytes": int(found["weight_bytes"]),
             "peak_bytes": int(found["peak_bytes"]),
             "device_name": str(found["device_name"]),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from compacter_cli.data.at_hand import lengths_at_hand
 from compacter_cli.paper.tables import paper_tables
+from compacter_cli.profiling.forecast import measured_part, of_the_batch
 from compacter_cli.profiling.steps import (
     StepCost,
     kept_cost,
@@ -52,7 +55,7 @@ def estimate(runs: Iterable[PlannedRun], costs: dict[str, StepCost | None]) -> E
     """What `runs` take together by the `costs` of `step_costs`."""
     recipes = [run.recipe for run in runs]
     updates = [updates_of(recipe) for recipe in recipes]
-    measured = [costs.get(key_of(recipe)) for recipe in recipes]
+    measured = [costs.get(kind_of(recipe)) for recipe in recipes]
     seconds = [
         None if cost is None or count is None else count * cost["step_ms"] / 1_000
         for cost, count in zip(measured, updates, strict=True)
@@ -65,6 +68,16 @@ def estimate(runs: Iterable[PlannedRun], costs: dict[str, StepCost | None]) -> E
         max(peaks, default=None),
         _sum([paper_seconds(recipe) for recipe in recipes]),
     )
+
+
+def kind_of(recipe: Recipe) -> str:
+    """What runs whose steps cost the same have in common: their rows, too, whose lengths count."""
+    return f"{key_of(recipe)} {_rows_key(recipe)}"
+
+
+def _rows_key(recipe: Recipe) -> str:
+    plain = recipe.plain()
+    return json.dumps([plain["task"], plain["data"], plain["backbone"]["preset"]])
 
 
 def _sum(values: list[Number | None]) -> Number | None:
@@ -97,7 +110,8 @@ def step_costs(
 ) -> dict[str, StepCost | None]:
     """What a step of each kind of run takes, measured once on this machine and kept.
 
-    Methods are measured at the first of their settings; the bottleneck and n change little.
+    As `train --dry-run` does, on a part of the batch and at the rows' own lengths where these are
+    here. Methods are measured at the first of their settings; the bottleneck and n change little.
 
     Args:
         runs: of which each kind is measured.
@@ -106,17 +120,21 @@ def step_costs(
         say: called with a line before each that is not known yet.
 
     Returns:
-        By `key_of`; `None` where it could not be measured, such as for want of memory.
+        By `kind_of`; `None` where it could not be measured, such as for want of memory.
 
     Raises:
         CompacterError: the device is not there.
     """
-    kinds = {key_of(run.recipe): run.recipe for run in runs}
+    kinds = {kind_of(run.recipe): run.recipe for run in runs}
     machine = machine_of(device, threads)
+    of_rows = {_rows_key(recipe): recipe for recipe in kinds.values()}
+    lengths = {key: lengths_at_hand(recipe) for key, recipe in of_rows.items()}
     found: dict[str, StepCost | None] = {}
-    for number, (key, recipe) in enumerate(kinds.items(), start=1):
-        found[key] = kept_cost(recipe, machine)
-        if found[key] is None:
+    for number, (kind, recipe) in enumerate(kinds.items(), start=1):
+        part, target = measured_part(recipe, lengths[_rows_key(recipe)], machine)
+        cost = kept_cost(part, machine, target)
+        if cost is None:
             say(f"measuring a step of {recipe.method.name} ({number} of {len(kinds)}) ...")
-            found[key] = measured_cost(recipe, machine, threads)
+            cost = measured_cost(part, machine, threads, target)
+        found[kind] = None if cost is None else of_the_batch(cost, recipe, part)
     return found

@@ -13,7 +13,10 @@ from compacter_cli.profiling import forecast as forecasting
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import PRESETS
 
-COST = {"step_ms": 50.0, "weight_bytes": 10**6, "peak_bytes": 3 * 10**6, "device_name": "cpu"}
+COST = {
+    "step_ms": 50.0, "weight_bytes": 10**6, "peak_bytes": 3 * 10**6, "frameworks_bytes": 4 * 10**8,
+    "device_name": "cpu",
+}  # fmt: skip
 BASE = PRESETS["t5_base_multi"]
 
 
@@ -72,6 +75,7 @@ def test_time_and_memory_say_what_they_are_from(recipe, tmp_path, monkeypatch):
     assert found["forecast"]["seconds"] == pytest.approx(90 * 0.05)
     lines = "\n".join(plan_lines(found))
     assert "about 4 s of training steps, scoring not counted, and 3.00 MB" in lines
+    assert "beside the 400.00 MB that torch and keras take" in lines
     assert "by 2 steps of 3 sources of 16 tokens on random weights, on cpu" in lines
 
 

@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 
-from compacter_cli.commands.run_log import logged
+from compacter_cli.commands.run_log import Both, logged
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import shape_of
@@ -65,3 +65,7 @@ def test_a_run_that_never_opened_leaves_no_file(tmp_path, monkeypatch):
     with logged(Seen()) as display:
         display.line("one")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_told_to_one_of_both_displays_alone():
+    assert {name for name in vars(Display) if not name.startswith("_")} <= vars(Both).keys()

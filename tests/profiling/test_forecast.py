@@ -9,7 +9,10 @@ from compacter_cli.recipe.recipe import load_recipe
 CPU = {"device": "cpu", "device_name": "cpu", "threads": 1, "torch": "x", "free_bytes": 10**12}
 GPU = {**CPU, "device": "cuda"}
 SMOKE = ("demo/smoke_compacterpp", ["train.batch_size=200", "train.accumulate=3"])
-COST = {"step_ms": 50.0, "weight_bytes": 1_000_000, "peak_bytes": 3_000_000, "device_name": "cpu"}
+COST = {
+    "step_ms": 50.0, "weight_bytes": 1_000_000, "peak_bytes": 3_000_000, "frameworks_bytes": 7,
+    "device_name": "cpu",
+}  # fmt: skip
 
 
 def test_a_cpu_measures_a_part_of_the_batch_at_the_rows_own_lengths():

@@ -22,8 +22,8 @@ def test_an_estimate_adds_up_updates_times_steps():
     runs = rte()  # one of full, three of adapter
     measured = {"weight_bytes": 1, "device_name": "x"}
     costs = {
-        estimates.key_of(runs[0].recipe): {"step_ms": 100.0, "peak_bytes": 7, **measured},
-        estimates.key_of(runs[1].recipe): {"step_ms": 10.0, "peak_bytes": 9, **measured},
+        estimates.kind_of(runs[0].recipe): {"step_ms": 100.0, "peak_bytes": 7, **measured},
+        estimates.kind_of(runs[1].recipe): {"step_ms": 10.0, "peak_bytes": 9, **measured},
     }
     found = estimates.estimate(runs, costs)
     assert (found.runs, found.updates, found.peak_bytes) == (4, 2_000, 9)
@@ -43,23 +43,38 @@ def test_the_paper_times_no_other_backbone():
 
 
 def test_settings_of_a_method_are_measured_once():
-    assert len({estimates.key_of(run.recipe) for run in rte()}) == 2
+    assert len({estimates.kind_of(run.recipe) for run in rte()}) == 2
+
+
+def smoke(*overrides):
+    arm = Arm(name="one", recipe="demo/smoke_compacterpp", set=dict(overrides))
+    return expand(Sweep(name="tiny", title="Tiny", tasks=["demo/smoke"], arms=[arm])).runs
+
+
+def test_steps_are_of_the_rows_own_lengths_and_scaled_to_the_batch(monkeypatch):
+    machine = {"device": "cpu", "device_name": "x", "threads": 1, "torch": "x", "free_bytes": None}
+    cost = {"step_ms": 10.0, "weight_bytes": 1, "peak_bytes": 9, "frameworks_bytes": 7,
+            "device_name": "x"}  # fmt: skip
+    asked = []
+    monkeypatch.setattr(estimates, "machine_of", lambda *_: machine)
+    monkeypatch.setattr(estimates, "lengths_at_hand", lambda recipe: (9.5, 2.5))
+    monkeypatch.setattr(estimates, "kept_cost", lambda *given: asked.append(given) or cost)
+    ((_, found),) = estimates.step_costs(
+        smoke(("train.batch_size", 128)), "cpu", 1, lambda line: None
+    ).items()
+    ((part, _, target),) = asked
+    assert (part.data.source_length, part.train.batch_size, target) == (16, 64, 3)
+    assert found["step_ms"] == pytest.approx(20.0)  # 64 examples of 16 tokens are half a batch
 
 
 @pytest.mark.slow
 def test_a_step_is_measured_once_and_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("COMPACTER_CACHE", str(tmp_path))
-    sweep = Sweep(
-        name="tiny",
-        title="Tiny",
-        tasks=["demo/smoke"],
-        arms=[Arm(name="one", recipe="demo/smoke_compacterpp")],
-    )
     said = []
-    first = estimates.step_costs(expand(sweep).runs, "cpu", 1, said.append)
+    first = estimates.step_costs(smoke(), "cpu", 1, said.append)
     ((_, cost),) = first.items()
     assert cost["step_ms"] > 0
     assert cost["peak_bytes"] > 0
     assert said == ["measuring a step of compacterpp (1 of 1) ..."]
-    assert estimates.step_costs(expand(sweep).runs, "cpu", 1, said.append) == first
+    assert estimates.step_costs(smoke(), "cpu", 1, said.append) == first
     assert len(said) == 1
