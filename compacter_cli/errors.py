@@ -1,4 +1,4 @@
-"""Errors a user can act on: one line of what was expected and what came, and what to do next."""
+"""Errors a user can act on: what was expected, what came, what to do next; and words for them."""
 
 import os
 import signal
@@ -81,6 +81,11 @@ class RecipeError(UsageError):
             f"{p.key}: {p.message}" + (f" ({p.hint})" if p.hint else "") for p in self.problems
         ]
         super().__init__(f"{source}: " + "; ".join(lines))
+
+
+def counted(count: int, name: str) -> str:
+    """How many there are of something that is called so: "1 run", "2 runs", "1,000 processes"."""
+    return f"{count:,} {name}" + ("" if count == 1 else "es" if name.endswith("s") else "s")
 
 
 def excerpt(value: object, most: int = 80) -> str:

@@ -15,7 +15,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from compacter_cli.commands.lines import wrapped, wrapped_command
 from compacter_cli.commands.streams import Machine, visible
-from compacter_cli.errors import CompacterError, Interrupted, RecipeError
+from compacter_cli.errors import CompacterError, Interrupted, RecipeError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -121,8 +121,7 @@ def _message(error: CompacterError) -> str:
     """What is wrong, in a line; how many problems, where there is a list of them."""
     if not isinstance(error, RecipeError):
         return _one_line(error)
-    count = len(error.problems)
-    return f"{count} problem{'s' * (count != 1)} in {error.source}"
+    return f"{counted(len(error.problems), 'problem')} in {error.source}"
 
 
 def as_told(error: CompacterError) -> Told:
@@ -179,7 +178,8 @@ def table_of(*columns: str, numbers: Collection[str] = ()) -> Table:
     table = WordTable(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
     for column in columns:
         right = column in numbers
-        table.add_column(column, justify="right" if right else "left", no_wrap=right)
+        justify = "right" if right else "left"
+        table.add_column(column, justify=justify, no_wrap=right, overflow="fold")
     return table
 
 

@@ -237,6 +237,7 @@ def text_of(found: Report, form: Literal["markdown", "csv", "latex"], name: str 
 def show_on_terminal(found: Report, name: str | None = None) -> None:
     """Print a report, or one of its tables, as wide as the terminal."""
     from compacter_cli.commands.console import out
+    from compacter_cli.commands.lines import wrapped
     from compacter_cli.commands.report_tables import rich_tables
 
     if name is None:
@@ -248,8 +249,8 @@ def show_on_terminal(found: Report, name: str | None = None) -> None:
         out.say(f"\n{table.title} ({one})", "bold")
         for number, part in enumerate(rich_tables(table, out.width) if table.rows else ()):
             out.print(*([""] if number else []), part, sep="\n")
-        for note in table.notes:
-            out.say(note)
+        for note in table.sentences("bold" if out.is_terminal else ""):
+            out.print(wrapped(note, out.width), soft_wrap=True)
     if name is None:
         out.print()
         for line in (*found.closing, *more(found)):

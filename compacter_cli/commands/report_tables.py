@@ -6,54 +6,75 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
-from rich.table import Table as RichTable
 from rich.text import Text
 
+from compacter_cli.commands.aligned import ABSENT, GAP
+from compacter_cli.commands.console import table_of
 from compacter_cli.commands.streams import visible
+from compacter_cli.commands.word_table import longest_word, widest_of
 
 if TYPE_CHECKING:
+    from rich.table import Table as RichTable
+
     from compacter_cli.reports.table import Entry, Row, Table
 
-GAP = 2  # spaces between columns
 FOLDED = 32  # letters that a column of texts is counted with at most
 
 
 def rich_tables(table: Table, width: int) -> Iterator[RichTable]:
     """A table as one that fits the width, or as several, each with the columns that say whose."""
-    widths = [_width(table, index) for index in range(len(table.columns))]
-    for columns in _blocks(table, widths, width):
+    for columns in _blocks(table, width):
         yield _rich_table(table, columns)
 
 
-def _width(table: Table, index: int) -> int:
-    """What a column takes; one of long texts, which may be folded, less than those."""
-    column = table.columns[index]
-    texts = (column.title, *(row.entries[index].text for row in table.rows))
-    widest = max(cell_len(visible(text)) for text in texts)
-    return min(widest, FOLDED) if column.words else widest
-
-
-def _blocks(table: Table, widths: Sequence[int], width: int) -> Iterator[list[int]]:
-    """Numbers of columns, a block that fits after the other; one at least beside the head."""
-    head = list(range(table.head))
-    used = sum(widths[index] + GAP for index in head)
-    block, room = [*head], width - used
-    for index in range(table.head, len(widths)):
-        if room < widths[index] and len(block) > len(head):
+def _blocks(table: Table, width: int) -> Iterator[list[int]]:
+    """Numbers of columns: of all, where folding short texts is enough, else a block that fits after
+    the other, of one column at least beside the head. What holds nothing is left out."""
+    numbers = [index for index in range(len(table.columns)) if not index or _holds(table, index)]
+    if sum(_least(table, index) + GAP for index in numbers) - GAP <= width:
+        yield numbers
+        return
+    head = [index for index in numbers if index < table.head]
+    room = width - sum(_usual(table, index) + GAP for index in head)
+    block, left = [*head], room
+    for index in numbers[len(head) :]:
+        if left < _usual(table, index) and len(block) > len(head):
             yield block
-            block, room = [*head], width - used
+            block, left = [*head], room
         block.append(index)
-        room -= widths[index] + GAP
+        left -= _usual(table, index) + GAP
     yield block
 
 
+def _holds(table: Table, index: int) -> bool:
+    return any(row.entries[index].text not in ABSENT for row in table.rows)
+
+
+def _usual(table: Table, index: int) -> int:
+    """What a column takes; one of long texts, which may be folded, less than those."""
+    texts = _texts(table, index)
+    if not table.columns[index].words:
+        return widest_of(texts)
+    return max(longest_word(texts), min(widest_of(texts), FOLDED))
+
+
+def _least(table: Table, index: int) -> int:
+    """What a column takes where there is little room: short texts are folded, too; never the first
+    column, which says whose a row is."""
+    usual = _usual(table, index)
+    short = table.columns[index].words and index > 0 and usual < FOLDED
+    return longest_word(_texts(table, index)) if short else usual
+
+
+def _texts(table: Table, index: int) -> list[str]:
+    texts = (table.columns[index].title, *(row.entries[index].text for row in table.rows))
+    return [*map(visible, texts)]
+
+
 def _rich_table(table: Table, columns: Sequence[int]) -> RichTable:
-    made = RichTable(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
-    for index in columns:
-        column = table.columns[index]
-        justify = "left" if column.words else "right"
-        made.add_column(column.title, justify=justify, no_wrap=not column.words, overflow="fold")
+    shown = [table.columns[index] for index in columns]
+    numbers = [column.title for column in shown if not column.words]
+    made = table_of(*(column.title for column in shown), numbers=numbers)
     groups = [list(rows) for _, rows in groupby(table.rows, lambda row: row.group)]
     for number, rows in enumerate(groups):
         if number and table.spaced:

@@ -11,7 +11,7 @@ from rich.live import Live
 from compacter_cli.commands.console import PlainConsole, err, table_of
 from compacter_cli.commands.sweep_words import run_words
 from compacter_cli.commands.words import time_words
-from compacter_cli.reports.table import counted
+from compacter_cli.errors import counted
 from compacter_cli.sweeps.directory import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun
 

@@ -9,8 +9,8 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from compacter_cli.commands.console import out, show_note, table_of
 from compacter_cli.commands.words import time_words
+from compacter_cli.errors import counted
 from compacter_cli.files import size_text
-from compacter_cli.reports.table import counted
 from compacter_cli.sweeps.directory import count_states, lines_of, log_of
 from compacter_cli.sweeps.estimates import Estimate, estimate
 from compacter_cli.sweeps.expansion import setting_words, value_text

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from rich.segment import Segment
 from rich.table import Table
 
 from compacter_cli.commands.aligned import ABSENT, GAP
@@ -16,13 +17,14 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Column
 
-LONGEST = 32  # letters of a word that stays whole, for a path or a hash may have hundreds
+LONGEST = 32  # letters of a word that stays whole where there is no room for longer ones
 
 
 class WordTable(Table):
     """A table whose columns are never narrower than their longest word, nor the first than a name.
 
-    Where even those have no room, lines are longer than the terminal is wide.
+    A path or a hash may have hundreds of letters, and is broken where it has to be. Where even
+    then there is no room, lines are longer than the terminal is wide. No line ends in blanks.
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -36,13 +38,36 @@ class WordTable(Table):
         table.columns, table.rows = shown, self.rows
         needed = sum(widths) + GAP * (len(shown) - 1)
         room = options.update(max_width=max(needed, options.max_width))
-        yield from table.__rich_console__(console, room)
+        for line in Segment.split_lines(console.render(table, room)):
+            yield from _without_blanks(line)
+            yield Segment.line()
+
+
+def _without_blanks(line: list[Segment]) -> list[Segment]:
+    """A line without the blanks at its end."""
+    while line and not line[-1].text.rstrip():
+        line.pop()
+    return [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:])]
 
 
 def _widths(columns: Sequence[Column], room: int) -> list[int]:
     """What every column takes: its longest text, or less of the widest where that is too much."""
-    widths = [max(cell_len(text) for text in _texts(column)) for column in columns]
-    least = [widths[0], *(_longest_word(column) for column in columns[1:])]
+    texts = [*map(_texts, columns)]
+    widths = [widest_of(found) for found in texts]
+    whole = [
+        widths[0],
+        *(
+            width if column.no_wrap else longest_word(found)
+            for column, found, width in zip(columns[1:], texts[1:], widths[1:], strict=True)
+        ),
+    ]
+    broken = [whole[0], *(min(LONGEST, width) for width in whole[1:])]
+    return _narrowed(_narrowed(widths, whole, room), broken, room)
+
+
+def _narrowed(widths: Sequence[int], least: Sequence[int], room: int) -> list[int]:
+    """Widths that have room, or are the least: the widest is narrowed first."""
+    widths = list(widths)
     while sum(widths) > room:
         reducible = [i for i, width in enumerate(widths) if width > least[i]]
         if not reducible:
@@ -60,8 +85,11 @@ def _texts(column: Column) -> list[str]:
     return [visible(str(cell)) for cell in (column.header, *column.cells)]
 
 
-def _longest_word(column: Column) -> int:
-    """Of a column of texts; one of numbers has no words to break at."""
-    texts = _texts(column)
-    words = texts if column.no_wrap else [word for text in texts for word in text.split()]
-    return min(LONGEST, max(map(cell_len, words), default=0))
+def widest_of(texts: Sequence[str]) -> int:
+    """Columns of a terminal that the widest text takes."""
+    return max(map(cell_len, texts), default=0)
+
+
+def longest_word(texts: Sequence[str]) -> int:
+    """Columns of a terminal that the longest word of texts takes."""
+    return widest_of([word for text in texts for word in text.split()])

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
+from compacter_cli.errors import counted
 from compacter_cli.reports.drawing import (
     COLOURS,
     legend_columns,
@@ -15,7 +16,6 @@ from compacter_cli.reports.drawing import (
     shortened,
     wrapped,
 )
-from compacter_cli.reports.table import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

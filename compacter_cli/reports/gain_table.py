@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, words
 if TYPE_CHECKING:
     from compacter_cli.reports.cells import Cell, Comparison
     from compacter_cli.sweeps.records import IndexLine
-    from compacter_cli.sweeps.sections import Arm
+    from compacter_cli.sweeps.sections import Arm, Sweep
 
 
 LEAST_GAIN = 1.0  # point: shares of next to nothing say nothing
@@ -37,15 +37,19 @@ def gain_table(comparison: Comparison) -> Table | None:
         Column("summed"),
     )
     rows = tuple(_gain_row(arm, comparison.row(arm.name), reference) for arm in sweep.arms)
-    return Table("Shares of full fine-tuning's gain", columns, rows, _GAIN_NOTES)
+    return Table("Shares of full fine-tuning's gain", columns, rows, tuple(_notes(sweep)))
 
 
-_GAIN_NOTES = (
-    "mean of a task's test metrics ± sample deviation over seeds; in brackets the share of full "
-    "fine-tuning's gain over always giving the most frequent answer",
-    "summed: the gains of all tasks over full fine-tuning's, where both have all tasks; no share "
-    f"where full fine-tuning gains less than {LEAST_GAIN:g} point",
-)
+def _notes(sweep: Sweep) -> Iterator[str]:
+    spread = " ± sample deviation over seeds" if len(sweep.seeds) > 1 else ""
+    yield (
+        f"mean of a task's test metrics{spread}; in brackets the share of full fine-tuning's gain "
+        "over always giving the most frequent answer"
+    )
+    yield (
+        "summed: the gains of all tasks over full fine-tuning's, where both have all tasks; no "
+        f"share where full fine-tuning gains less than {LEAST_GAIN:g} point"
+    )
 
 
 def _gain_row(arm: Arm, cells: Sequence[Cell], reference: Sequence[Cell]) -> Row:

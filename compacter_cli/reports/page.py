@@ -129,8 +129,8 @@ def _table_lines(name: str, table: Table) -> Iterator[str]:
     for _, rows in groupby(enumerate(table.rows), lambda item: item[1].group or str(item[0])):
         yield f"<tbody>{''.join(_row(row, table) for _, row in rows)}</tbody>"
     yield "</table></div>"
-    if table.notes:
-        notes = (f"<li>{escape(note)}</li>" for note in table.notes)
+    if sentences := table.sentences("bold"):
+        notes = (f"<li>{escape(note)}</li>" for note in sentences)
         yield f'<ul class="notes">{"".join(notes)}</ul>'
 
 

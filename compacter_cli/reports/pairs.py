@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, counted
 from compacter_cli.recipe.recipe import recipe_of
 from compacter_cli.reports.resampling import LEVEL, Resampler, intervals, mcnemar
 from compacter_cli.tasks import TASKS, task_of
@@ -79,15 +79,24 @@ def compare_pairs(
         else:
             reasons.append(reason)
     needed = dict.fromkeys((name, count) for pair, count in whole.items() for name in pair)
-    resampled = {}
-    for name, count in needed:
-        say(f"resampling the test rows of {name} {count:,} times ...")
-        resampled[name, count] = resamplers[name].scores(count)
+    if needed:
+        say(_resampling(needed))
+    resampled = {(name, count): resamplers[name].scores(count) for name, count in needed}
     pairs = (
         _pair(one, two, resamplers, (resampled[one, count], resampled[two, count]), len(whole))
         for (one, two), count in whole.items()
     )
     return Compared(tuple(pairs), tuple(dict.fromkeys(filter(None, reasons))))
+
+
+def _resampling(needed: Iterable[tuple[str, int]]) -> str:
+    """What is resampled, how many times, in a line however many runs there are."""
+    runs, counts = {name for name, _ in needed}, {count for _, count in needed}
+    at_most = "at most " if len(counts) > 1 else ""
+    return (
+        f"resampling the test rows of {counted(len(runs), 'run')}, {at_most}{max(counts):,} times "
+        "each ..."
+    )
 
 
 def _resamplers(runs: Mapping[str, RunView], answers: Answers) -> dict[str, Resampler]:

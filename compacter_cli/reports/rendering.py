@@ -56,7 +56,7 @@ def markdown(table: Table) -> str:
         _markdown_line(["---" if column.words else "---:" for column in table.columns]),
         *(_markdown_line(map(_markdown_entry, row.entries)) for row in table.rows),
     ]
-    notes = [f"- {_in_markdown(note)}" for note in table.notes]
+    notes = [f"- {_in_markdown(note)}" for note in table.sentences("bold")]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
@@ -87,7 +87,7 @@ def latex(table: Table) -> str:
         *_latex_rows(table),
         r"    \bottomrule",
         r"  \end{tabular}",
-        *(rf"  \par\footnotesize {in_latex(note)}" for note in table.notes),
+        *(rf"  \par\footnotesize {in_latex(note)}" for note in table.sentences("bold")),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
@@ -163,7 +163,7 @@ def as_data(table: Table) -> TableData:
         "rows": [
             dict(zip(titles, map(_entry_data, row.entries), strict=True)) for row in table.rows
         ],
-        "notes": list(table.notes),
+        "notes": table.sentences("best"),
     }
 
 

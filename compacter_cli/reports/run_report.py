@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from compacter_cli.errors import counted
 from compacter_cli.files import size_text
 from compacter_cli.methods import METHODS
 from compacter_cli.reports.curves import curves_figure, sparkline
 from compacter_cli.reports.entries import setting_text
 from compacter_cli.reports.report import Picture, Report
-from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, counted, number, words
+from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
 from compacter_cli.section import flat
 from compacter_cli.training.records import epochs_words
 from compacter_cli.training.run_directory import PREDICTIONS
@@ -91,7 +92,7 @@ def _epoch_table(run: RunView) -> Table:
     best = max((line["number"] for line in run.epochs if line["best"]), default=None)
     columns = (Column("epoch", words=True), Column("update"), Column("loss"), *map(Column, names))
     rows = tuple(_epoch_row(line, names, line["number"] == best) for line in run.epochs)
-    return Table("Epochs", columns, rows, ("bold: the best on validation, which was kept",))
+    return Table("Epochs", columns, rows, best="the best on validation, which was kept")
 
 
 def _epoch_row(line: Mapping[str, Any], names: Sequence[str], best: bool) -> Row:

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, UsageError, counted
 from compacter_cli.files import parse_json
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.reports.checked import checked_metrics_line, checked_result
-from compacter_cli.reports.table import counted
 from compacter_cli.training.claim import METRICS, RECIPE, pretraining_in
 from compacter_cli.training.run_directory import RESULT, STATES, is_run, read_result
 

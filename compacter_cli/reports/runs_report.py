@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from compacter_cli.errors import counted
 from compacter_cli.reports.curves import curves_figure
 from compacter_cli.reports.pairs import compare_pairs
 from compacter_cli.reports.report import Picture, Report
-from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, counted, number, words
+from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
 from compacter_cli.reports.verdicts import MOST_TOLD, conclusions, table_of_tests
 from compacter_cli.section import differences, value_at
 from compacter_cli.training.run_directory import FREE
@@ -82,7 +83,7 @@ def _score_table(runs: Mapping[str, RunView]) -> Table:
     for title, key, form, unit in _COSTS:
         values = [None if r is None else r[key] / unit for r in results.values()]
         rows.append(Row((words(title), *(number(value, form) for value in values))))
-    return Table("Scores", columns, tuple(rows), ("test scores; bold: the best",))
+    return Table("Scores", columns, tuple(rows), ("test scores",), best="the best of a row")
 
 
 _COSTS: tuple[tuple[str, Any, str, float], ...] = (

@@ -51,13 +51,13 @@ def score_table(comparison: Comparison) -> Table:
         Column("trained %"),
         *(Column(task_title(task, sweep.tasks)) for task in sweep.tasks),
         Column("avg"),
-        *([] if _has_paper(comparison) else [Column("paper")]),
     )
     rows = (
         row for arm, axis in comparison.rows() for row in _rows(comparison, arm, axis, averages)
     )
     head = len(head_columns(sweep)) + _has_paper(comparison)
-    return Table(sweep.title, columns, tuple(rows), tuple(_notes(comparison, averages)), head)
+    notes = tuple(_notes(comparison, averages))
+    return Table(sweep.title, columns, tuple(rows), notes, head, f"the best{_among(sweep)}")
 
 
 def _has_paper(comparison: Comparison) -> bool:
@@ -82,7 +82,7 @@ def _rows(
     ours = [score_entry(cell, best.get(cell.task)) for cell in cells]
     numbers = [*_size_entries(sweep, cells), *ours, _average_entry(sweep, found, best.get(""))]
     kind = [words("ours")] if with_paper else []
-    yield Row((*head, *kind, *numbers, *([] if with_paper else [ABSENT])), group)
+    yield Row((*head, *kind, *numbers), group)
     if paper:
         yield Row((*_again(head, paper.n), words("paper"), *_paper_entries(sweep, paper)), group)
         yield Row(
@@ -199,7 +199,7 @@ def _notes(comparison: Comparison, averages: dict[str, Average | None]) -> Itera
         f"test scores; mean ± sample deviation over {seeds} seeds, and how many where not all"
         if seeds > 1
         else "test scores of one seed"
-    ) + f"; bold: best of the column{_among(sweep)}"
+    )
     if sweep.search or any(arm.search for arm in sweep.arms):
         yield "of every search the setting with the best validation score: see the table of choices"
     yield "avg: flat mean over all numbers of a row, as the paper's" + _parts(comparison, averages)
@@ -209,17 +209,20 @@ def _notes(comparison: Comparison, averages: dict[str, Average | None]) -> Itera
         "#total params: the backbone once and what every task adds, layer norms left out; "
         "trained %: of the backbone with at most 32,100 rows of vocabulary"
     )
-    yield _paper_note(comparison)
+    if sweep.paper:
+        yield _paper_note(comparison)
 
 
 def _among(sweep: Sweep) -> str:
-    return f" among rows of the same {short_key(sweep.axis.key)}" if sweep.axis else ""
+    """Which rows the best of a column is the best of."""
+    same = f", among rows of the same {short_key(sweep.axis.key)}" if sweep.axis else ""
+    return f" of a column{same}"
 
 
 def _paper_note(comparison: Comparison) -> str:
-    if not _has_paper(comparison):
-        return "paper: it has no figures for this table, or they are not at hand"
     table = str(comparison.sweep.paper).replace("table", "Table ")
+    if not _has_paper(comparison):
+        return f"paper: its {table} has none of these arms and tasks"
     return (
         f"paper: its {table} (T5-base, one seed); the difference of averages is to the mean of the "
         "paper's own numbers, which it prints rounded"

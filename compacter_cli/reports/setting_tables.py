@@ -55,11 +55,11 @@ def key_table(comparison: Comparison, key: str) -> Table:
     rows = tuple(
         row for arm, axis in comparison.rows() for row in _key_rows(comparison, arm, axis, key)
     )
-    notes = (
-        "test scores; other keys of the search are chosen on validation at each value; bold: the "
-        "value that is chosen",
-    )
-    return Table(f"By {short_key(key)}", columns, rows, notes, len(head_columns(sweep)) + 1)
+    others = len(searched_keys(comparison)) > 1
+    chosen = "; other keys of the search are chosen on validation at each value" if others else ""
+    head = len(head_columns(sweep)) + 1
+    title, best = f"By {short_key(key)}", "the value that is chosen"
+    return Table(title, columns, rows, (f"test scores{chosen}",), head, best)
 
 
 def _key_rows(comparison: Comparison, arm: Arm, axis: Any, key: str) -> Iterator[Row]:
@@ -113,8 +113,9 @@ def settings_table(comparison: Comparison) -> Table:
         for cell in comparison.cells.values()
         for one in cell.tried
     )
-    notes = ("means of a task's metrics; bold: chosen, by the validation score alone",)
-    return Table("All settings", columns, rows, notes, 1 + len(head_columns(sweep)) + len(keys))
+    head = 1 + len(head_columns(sweep)) + len(keys)
+    best = "chosen, by the validation score alone"
+    return Table("All settings", columns, rows, ("means of a task's metrics",), head, best)
 
 
 def _setting_row(comparison: Comparison, cell: Cell, one: Tried, keys: Sequence[str]) -> Row:

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compacter_cli.errors import counted
 from compacter_cli.files import read_json
 from compacter_cli.reports.cells import comparison_of
 from compacter_cli.reports.checked import checked_index
 from compacter_cli.reports.cost_tables import cost_table, profile_table
-from compacter_cli.reports.entries import short_key
+from compacter_cli.reports.entries import setting_text, short_key
 from compacter_cli.reports.gain_table import gain_table
 from compacter_cli.reports.report import Picture, Report
 from compacter_cli.reports.score_tables import score_table
@@ -23,7 +24,7 @@ from compacter_cli.reports.setting_tables import (
     settings_table,
     unfinished_table,
 )
-from compacter_cli.reports.table import Column, Entry, Row, Table, counted, words
+from compacter_cli.reports.table import Column, Entry, Row, Table, words
 from compacter_cli.sweeps.estimates import PAPER_BACKBONE
 from compacter_cli.training.run_directory import ENVIRONMENT
 
@@ -102,7 +103,8 @@ def _heading(comparison: Comparison) -> Iterator[str]:
         other = sweep.paper and PAPER_BACKBONE not in sizes
         yield f"on {named}" + ("; the paper's numbers are of T5-base" if other else "")
     if sweep.set:
-        yield "for all: " + ", ".join(f"{key} = {value}" for key, value in sweep.set.items())
+        values = (f"{key} = {setting_text(value)}" for key, value in sweep.set.items())
+        yield f"for all: {', '.join(values)}"
 
 
 def _counted(comparison: Comparison) -> str:
@@ -111,9 +113,16 @@ def _counted(comparison: Comparison) -> str:
     states = Counter(line["state"] for line in comparison.lines())
     sides = {"arm": sweep.arms, "task": sweep.tasks, "seed": sweep.seeds}
     of = [counted(len(found), name) for name, found in sides.items()]
+    settings = {len(cell.tried) for cell in comparison.cells.values()}
+    tried = [f"{_range(settings)} settings"] if max(settings, default=0) > 1 else []
     axis = [f"{counted(len(sweep.axis.values), 'value')} of {sweep.axis.key}"] if sweep.axis else []
     counts = ", ".join(f"{count:,} {state}" for state, count in states.items()) or "none begun"
-    return f"{' x '.join((*of, *axis))}: {counted(states.total(), 'run')}, {counts}"
+    return f"{' x '.join((*of, *axis, *tried))}: {counted(states.total(), 'run')}, {counts}"
+
+
+def _range(counts: set[int]) -> str:
+    ends = dict.fromkeys((min(counts), max(counts)))
+    return " to ".join(f"{end:,}" for end in ends)
 
 
 def _environment_table(comparison: Comparison, directory: Path | None) -> Table | None:

@@ -53,6 +53,7 @@ class Table:
         rows: from the top.
         notes: sentences below it.
         head: how many of the first columns say what a row is.
+        best: what entries that stand out are.
     """
 
     title: str
@@ -60,6 +61,12 @@ class Table:
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     head: int = 1
+    best: str = ""
+
+    def sentences(self, mark: str = "") -> list[str]:
+        """Its notes, and what entries are that stand out by a `mark`, where there are some."""
+        marked = mark and self.best and any(one.best for row in self.rows for one in row.entries)
+        return [*self.notes, *([f"{mark}: {self.best}"] if marked else [])]
 
     @property
     def spaced(self) -> bool:
@@ -81,11 +88,6 @@ def formatted(value: float, form: str = ".2f") -> str:
     """A number as text; what rounds to zero has no sign."""
     text = f"{value:{form}}"
     return text if text.strip("+-0.,") else text.lstrip("+-")
-
-
-def counted(count: int, name: str) -> str:
-    """How many there are of something: "1 run", "2 runs"."""
-    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 ABSENT = Entry("-")

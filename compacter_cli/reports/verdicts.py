@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from compacter_cli.errors import counted
 from compacter_cli.reports.table import (
     ABSENT,
     Column,
     Entry,
     Row,
     Table,
-    counted,
     formatted,
     number,
     words,

@@ -214,7 +214,7 @@ def test_runs_that_kept_their_answers_are_tested(runs):
     assert result.exit_code == 0, result.output
     assert "B scores 20.00 above A (95 % interval" in result.stdout
     assert "McNemar p = 1.9e-06): more than the noise of the test rows" in result.stdout  # 2 / 2^20
-    assert "resampling the test rows of A 10,000 times" in result.stderr
+    assert "resampling the test rows of 2 runs, 10,000 times" in result.stderr
     (runs[1] / "predictions.jsonl").write_text("{")
     result = call(*runs)
     assert result.exit_code == 0

@@ -12,7 +12,7 @@ def printed(table, width):
     with console.capture() as capture:
         for part in rich_tables(table, width):
             console.print(part)
-    return [line.rstrip() for line in capture.get().splitlines()]
+    return capture.get().splitlines()  # none of which ends in blanks
 
 
 TABLE = Table(
@@ -36,6 +36,28 @@ def test_a_wider_one_is_parted_and_every_part_says_whose_a_row_is(width):
     assert len(heads) > 1
     assert sum(line.startswith("compacter") for line in lines) == len(heads)
     assert sum(line.count("90.00 ± 1.00") for line in lines) == 12
+
+
+def test_short_texts_are_folded_where_that_keeps_a_table_whole():
+    columns = (Column("a", words=True), Column("method", words=True), Column("test"))
+    rows = (Row((words("x"), words("Compacter++, random weights"), Entry("90.00"))),)
+    lines = printed(Table("t", columns, rows), 30)
+    assert [line.split() for line in lines] == [
+        ["a", "method", "test"], ["x", "Compacter++,", "random", "90.00"], ["weights"],
+    ]  # fmt: skip
+
+
+def test_a_word_is_broken_only_where_nothing_else_helps():
+    path = "runs/demo/similarity/compacterpp/t5_random-s44-64cbf6c8"
+    columns = (Column("run", words=True), Column("directory", words=True))
+    table = Table("t", columns, (Row((words("A"), words(path))),))
+    assert printed(table, 70)[1] == f"A    {path}"
+    assert "".join(line.strip("A ") for line in printed(table, 40)[1:]) == path
+
+
+def test_columns_that_hold_nothing_are_left_out():
+    rows = (Row((Entry("1"), Entry("-"), Entry("2"))),)
+    assert printed(Table("t", (*map(Column, "abc"),), rows), 40) == ["a  c", "1  2"]
 
 
 def test_rows_that_go_on_below_another_are_kept_apart_from_the_next():

@@ -20,6 +20,12 @@ def comparison(make_sweep, make_line):
     return comparison_of(sweep, lines)
 
 
+def test_a_deviation_is_explained_where_there_can_be_one(comparison, make_sweep, make_line):
+    assert "±" in gain_table(comparison).notes[0]
+    line = make_line("glue/rte", "full", {"accuracy": 80.0})
+    assert "±" not in gain_table(comparison_of(make_sweep(), [line])).notes[0]
+
+
 def test_shares_by_task_and_summed(comparison):
     full, compacter = gain_table(comparison).rows
     assert [entry.text for entry in full.entries] == [

@@ -21,6 +21,17 @@ TABLE = Table(
 )
 
 
+def test_what_stands_out_is_explained_by_how_a_format_marks_it():
+    rows = (Row((Entry("1", best=True),)),)
+    marked = Table("t", (Column("a"),), rows, ("a note",), best="the larger")
+    assert marked.sentences("bold") == ["a note", "bold: the larger"]
+    assert marked.sentences() == ["a note"]
+    assert "- bold: the larger\n" in markdown(marked)
+    assert as_data(marked)["notes"] == ["a note", "best: the larger"]
+    plain = Table("t", (Column("a"),), (Row((Entry("1"),)),), best="the larger")
+    assert plain.sentences("bold") == []
+
+
 def test_markdown_has_a_line_a_row_and_bold_for_the_best():
     lines = markdown(TABLE).splitlines()
     assert lines[0] == r"**Scores\_1 &amp; more**"

@@ -151,7 +151,7 @@ def test_many_pairs_are_corrected_and_say_so(make_run, made_up_answers):
     (said_so,) = (line for line in found.closing if "3 pairs are compared" in line)
     assert "intervals are of 98.33 %, and p is times 3 (Bonferroni)" in said_so
     assert found.tables["tests"].columns[3].title == "98.33 % interval"
-    assert len(said) == 3  # every run is resampled once, not once a pair
+    assert said == ["resampling the test rows of 3 runs, 10,000 times each ..."]
 
 
 def answers_right(made_up_answers, *right):

@@ -124,11 +124,13 @@ def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make
     assert any("not whole: Compacter over RTE" in note for note in table.notes)
 
 
-def test_without_figures_of_the_paper_its_column_is_a_dash(make_sweep, make_line):
+def test_a_task_that_is_not_the_papers_says_nothing_of_the_paper(make_sweep, make_line):
     line = make_line("glue/rte", "compacter", {"accuracy": 70.0})
     table = score_table(comparison_of(make_sweep(), [line]))
-    assert [row.entries[column(table, "paper")].text for row in table.rows] == ["-", "-"]
-    assert "they are not at hand" in table.notes[-1]
+    assert "paper" not in [column.title for column in table.columns]
+    assert not any(note.startswith("paper:") for note in table.notes)
+    asked = score_table(comparison_of(make_sweep(paper="table2"), [line]))
+    assert "paper: its Table 2 has none of these arms and tasks" in asked.notes
 
 
 def test_an_arm_of_another_name_is_not_compared_with_the_paper(make_sweep, make_line):
