@@ -276,7 +276,7 @@ def check_resources(expansion: Expansion, offline: bool) -> None:
 
 def _fail_if_any_failed(done: SweepRun) -> None:
     from compacter_cli.errors import CompacterError
-    from compacter_cli.sweeps.directory import count_states
+    from compacter_cli.sweeps.index import count_states
 
     if failed := count_states(done.lines)["failed"]:
         raise CompacterError(

@@ -12,7 +12,7 @@ from compacter_cli.commands.console import PlainConsole, err, table_of
 from compacter_cli.commands.sweep_words import run_words
 from compacter_cli.commands.words import time_words
 from compacter_cli.errors import counted
-from compacter_cli.sweeps.directory import count_states
+from compacter_cli.sweeps.index import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun
 
 if TYPE_CHECKING:

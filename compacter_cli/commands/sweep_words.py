@@ -11,9 +11,11 @@ from compacter_cli.commands.console import out, show_note, table_of
 from compacter_cli.commands.words import time_words
 from compacter_cli.errors import counted
 from compacter_cli.files import size_text
-from compacter_cli.sweeps.directory import count_states, lines_of, log_of
+from compacter_cli.sweeps.directory import lines_of
 from compacter_cli.sweeps.estimates import Estimate, estimate
 from compacter_cli.sweeps.expansion import setting_words, value_text
+from compacter_cli.sweeps.failures import log_of
+from compacter_cli.sweeps.index import count_states
 from compacter_cli.sweeps.records import IndexLine, State
 
 if TYPE_CHECKING:

@@ -26,16 +26,14 @@ from compacter_cli.exchange.foreign import (
     Counterpart,
     Foreign,
     counterparts,
-    model_of,
     origin_of,
     pickled,
     read_foreign,
     read_weights,
-    recipe_with,
     says_peft,
-    tables_with,
     write_config,
 )
+from compacter_cli.exchange.foreign_model import model_of, recipe_with, tables_with
 from compacter_cli.exchange.hf_modules import module_of
 from compacter_cli.files import write_durably
 from compacter_cli.methods.bottleneck import NAMES, Bottleneck

@@ -19,14 +19,12 @@ from compacter_cli.exchange.foreign import (
     check_base,
     check_config,
     counterparts,
-    model_of,
     origin_of,
     read_foreign,
-    recipe_with,
     says_peft,
-    tables_with,
     write_config,
 )
+from compacter_cli.exchange.foreign_model import model_of, recipe_with, tables_with
 from compacter_cli.exchange.hf_modules import module_of, modules_of_roles, projections
 from compacter_cli.files import write_durably
 from compacter_cli.methods.delta import role_of

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.sweeps.directory import STOP, log_of
+from compacter_cli.sweeps.directory import STOP
+from compacter_cli.sweeps.failures import log_of
 
 if TYPE_CHECKING:
     from compacter_cli.sweeps.records import Outcome

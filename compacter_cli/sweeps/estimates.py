@@ -15,7 +15,7 @@ from compacter_cli.profiling.steps import (
     machine_of,
     measured_cost,
 )
-from compacter_cli.sweeps.directory import rows_of
+from compacter_cli.sweeps.index import rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

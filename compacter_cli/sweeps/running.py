@@ -11,7 +11,9 @@ from compacter_cli.errors import CompacterError, Interrupted
 from compacter_cli.sweeps import directory as places
 from compacter_cli.sweeps.children import Job
 from compacter_cli.sweeps.estimates import updates_of
+from compacter_cli.sweeps.failures import forget_failure, write_failure
 from compacter_cli.sweeps.following import Followed, follow
+from compacter_cli.sweeps.index import brought_up_to_date
 from compacter_cli.sweeps.scheduler import run_all
 from compacter_cli.training.run_directory import read_result
 
@@ -102,9 +104,9 @@ class SweepRun:
         """Write down what became of a job, and give its line as it is now."""
         self.ended.add(job.run)
         if outcome["state"] in ("failed", "died"):
-            places.write_failure(self.directory, job.run, outcome)
+            write_failure(self.directory, job.run, outcome)
         elif outcome["state"] == "finished":
-            places.forget_failure(self.directory, job.run)
+            forget_failure(self.directory, job.run)
         self._bring_up_to_date(lambda line: line["run"] == job.run)
         return self.line(job.run)
 
@@ -114,8 +116,7 @@ class SweepRun:
 
     def _bring_up_to_date(self, which: Callable[[IndexLine], bool]) -> None:
         self.lines = [
-            places.brought_up_to_date(self.directory, line) if which(line) else line
-            for line in self.lines
+            brought_up_to_date(self.directory, line) if which(line) else line for line in self.lines
         ]
         places.write_index(self.directory, self.lines)
 
@@ -148,7 +149,7 @@ def sweep_run(
     ]
     retried = {job.run for job in jobs if states[job.run] == "failed"}
     for run in retried:
-        places.forget_failure(directory, run)
+        forget_failure(directory, run)
     updates = {name: updates_of(run.recipe) for name, run in planned.items()}
     found = SweepRun(directory, sweep, lines, updates, jobs, places.count_apart(directory, planned))
     if retried:  # else the index says so already

@@ -8,6 +8,7 @@ import pytest
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.sweeps import directory as places
 from compacter_cli.sweeps.expansion import expand
+from compacter_cli.sweeps.failures import forget_failure, write_failure
 from compacter_cli.sweeps.sections import Arm, Sweep
 
 
@@ -101,11 +102,11 @@ def test_runs_of_the_sweep_as_it_was_are_counted(finished):
     assert places.count_apart(finished, set()) == 1
 
 
-def test_a_failure_is_kept_until_it_is_forgotten(begun):
+def test_a_failure_that_was_noted_is_in_the_index(begun):
     run = places.read_sweep(begun).lines[1]["run"]
-    places.write_failure(begun, run, {"state": "failed", "error": "no luck"})
+    write_failure(begun, run, {"state": "failed", "error": "no luck"})
     assert places.read_sweep(begun).lines[1]["error"] == "no luck"
-    places.forget_failure(begun, run)
+    forget_failure(begun, run)
     assert states(begun) == ["waiting", "waiting"]
 
 
