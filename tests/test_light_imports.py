@@ -110,7 +110,7 @@ def test_light_commands_import_nothing_heavy(rte_folder, tmp_path):
         ("validate", "--recipe", "glue/rte_compacterpp"): 0,
         ("validate", "--recipe", "demo/smoke_compacterpp"): 0,
         ("validate", "--recipe", "demo/pretrain"): 0,
-        (*pretrain, "demo/pretrain", "--resume"): 2,
+        (*pretrain, "demo/pretrain", "--resume", "--overwrite"): 2,
         (*pretrain, "demo/pretrain", "--set", "text.files=['no.txt']"): 3,
         (*pretrain, "demo/smoke_compacterpp"): 2,
         ("validate", "--recipe", "glue/rte_full", "--set", "train.epoch=3"): 2,

@@ -247,7 +247,7 @@ NOT_RUN = {
     "data prepare": "downloads; tests/data prepares from made-up files",
     "demo": "minutes; .ci/run trains the same, tests/commands/test_demo.py runs it in small",
     "serve": "waits for requests; tests/serving asks a served one",
-    "report runs/sweeps/demo --format markdown --table gains": "its 204 runs take an hour",
+    "report runs/sweeps/demo --as markdown --table gains": "its 204 runs take an hour",
 }
 """How the lines begin that are not run here, and why."""
 ELSEWHERE = {"dask_jobqueue": "a cluster"}

@@ -7,8 +7,12 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from compacter_cli.section import Section
 
 RECIPE = "recipe.toml"
 _MOST = 2_000  # folders looked at; a Tab must answer at once
@@ -43,6 +47,48 @@ def tasks(incomplete: str) -> list[str]:
     return _last_of_several(TASKS, incomplete)
 
 
+def backbones(incomplete: str) -> list[str]:
+    """KerasHub's T5s, the last of several with commas between; of a path, none."""
+    from compacter_cli.t5.shapes import OWN_NAMES, PRESETS
+
+    return _last_of_several((*OWN_NAMES, *PRESETS), incomplete)
+
+
+def settings(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Dotted keys of the recipe of the command."""
+    if ctx.info_name == "pretrain":
+        from compacter_cli.pretraining.recipe import PretrainingRecipe
+
+        return _beginning(_keys_of(PretrainingRecipe), incomplete)
+    from compacter_cli.methods import METHODS
+    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.recipe.sections import DATA_SECTIONS
+
+    chosen = [("method", kind) for kind in METHODS.values()]
+    chosen += [("data", kind) for kind in DATA_SECTIONS]
+    inside = (f"{name}.{key}" for name, kind in chosen for key in _keys_of(kind))
+    return _beginning(dict.fromkeys((*_keys_of(Recipe), *inside)), incomplete)
+
+
+def uses(incomplete: str) -> list[str]:
+    """Dotted keys that may be changed where a trained adapter is used."""
+    from compacter_cli.adapters.restoring import CHANGEABLE
+
+    return _beginning((f"{key}=" for key in CHANGEABLE), incomplete)
+
+
+def which(incomplete: str) -> list[str]:
+    """A run's adapters."""
+    from compacter_cli.training.run_directory import ADAPTERS
+
+    return _beginning(ADAPTERS, incomplete)
+
+
+def devices(incomplete: str) -> list[str]:
+    """Kinds of devices."""
+    return _beginning(("cpu", "cuda"), incomplete)
+
+
 def runs(incomplete: str) -> list[str]:
     """Run directories, below what is typed or below runs/; the name before a `=` stays."""
     name, is_named, typed = incomplete.rpartition("=")
@@ -55,6 +101,23 @@ def runs(incomplete: str) -> list[str]:
 
 def _beginning(names: Iterable[str], incomplete: str) -> list[str]:
     return [name for name in names if name.startswith(incomplete)]
+
+
+def _keys_of(kind: type[Section]) -> Iterator[str]:
+    """`key=` of every value of a section, and of the sections in it."""
+    for name, field in kind.model_fields.items():
+        inner = _section_of(field.annotation)
+        if inner is None:
+            yield f"{name}="
+        else:
+            yield from (f"{name}.{key}" for key in _keys_of(inner))
+
+
+def _section_of(annotation: object) -> type[Section] | None:
+    """The section that a field holds, where it is one; which of several it is, its name says."""
+    from compacter_cli.section import Section
+
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
 
 
 def _last_of_several(names: Iterable[str], incomplete: str) -> list[str]:

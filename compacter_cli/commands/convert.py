@@ -14,6 +14,7 @@ from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
     OfflineOption,
+    ThreadsOption,
     UseOption,
     WhichOption,
 )
@@ -43,11 +44,12 @@ def command(
     directory: Annotated[
         Path,
         typer.Argument(
-            metavar="TO", help="Directory to write: a new or an empty one.", show_default=False
+            metavar="DIR", help="Directory to write: a new or an empty one.", show_default=False
         ),
     ],
     to: Annotated[
-        str | None, typer.Option("--to", help=f"The format. {_FORMATS}.", show_default=False)
+        str | None,
+        typer.Option("--to", metavar="FORMAT", help=f"The format. {_FORMATS}.", show_default=False),
     ] = None,
     which: WhichOption = "best",
     recipe: Annotated[
@@ -55,12 +57,14 @@ def command(
         typer.Option(
             "--recipe",
             "-r",
+            metavar="RECIPE",
             help="Of another program's adapter: the recipe of its task and backbone.",
             autocompletion=completion.recipes,
         ),
     ] = None,
     set_: UseOption = None,
     device: DeviceOption = None,
+    threads: ThreadsOption = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
 ) -> None:
@@ -87,7 +91,7 @@ def command(
     check_directory(directory)
     used = recipe_for(source, recipe, set_ or [])
     check_preset(used.backbone.preset if used else source.place, offline)
-    load_frameworks()
+    load_frameworks(threads=threads)
     made = {"directory": directory, "to": to, "device": device}
     if used is None:
         found = convert_backbone(backbone=source.place, **made)

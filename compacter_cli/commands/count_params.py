@@ -6,17 +6,31 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from compacter_cli.commands import completion
-from compacter_cli.commands.options import SIZES, JsonOption, parts, whole_numbers
+from compacter_cli.commands.options import (
+    NUMBERS,
+    SIZES,
+    JsonOption,
+    MethodsOption,
+    whole_numbers,
+)
 from compacter_cli.errors import CompacterError, RecipeError, UsageError
 
 if TYPE_CHECKING:
     from compacter_cli.methods.base import Method
     from compacter_cli.paper.counting import Count
 
-NUMBERS = "INTEGER[,...]"
-
 
 def command(
+    method: MethodsOption = None,
+    backbone: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--backbone",
+            metavar="BACKBONE",
+            help="KerasHub name or preset directory, or all of KerasHub's. Repeatable.",
+            autocompletion=completion.backbones,
+        ),
+    ] = None,
     n: Annotated[
         list[str] | None,
         typer.Option("--n", metavar=NUMBERS, help="Hypercomplex division n; 4,8,12 are three."),
@@ -33,19 +47,6 @@ def command(
     dim: Annotated[
         list[str] | None,
         typer.Option("--dim", metavar=NUMBERS, help="Subspace dimension d' of said."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            help="A method, several with commas, or all. Repeatable.",
-            callback=parts,
-            autocompletion=completion.methods,
-        ),
-    ] = None,
-    backbone: Annotated[
-        list[str] | None,
-        typer.Option("--backbone", help="Preset name, preset directory, or all. Repeatable."),
     ] = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Build each model with random weights and compare.")

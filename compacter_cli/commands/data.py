@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands import completion
-from compacter_cli.commands.options import JsonOption, OfflineOption, parts
+from compacter_cli.commands.options import JsonOption, OfflineOption, tasks_option
 from compacter_cli.commands.strict import Command
 from compacter_cli.errors import UsageError, nearest_or_all
 
@@ -24,17 +23,15 @@ app = typer.Typer(
 )
 TaskOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--task",
-        help="A task (glue/rte) or a benchmark (glue, super_glue), or several with commas. "
-        "Repeatable.",
-        callback=parts,
-        autocompletion=completion.tasks,
-    ),
+    tasks_option("Only this task (glue/rte) or benchmark (glue, super_glue)"),
 ]
 DataDirOption = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="TFDS directory: TFDS_DATA_DIR or ~/tensorflow_datasets."),
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="TFDS directory: TFDS_DATA_DIR or ~/tensorflow_datasets.",
+    ),
 ]
 FormerSourceOption = Annotated[Path | None, typer.Option(hidden=True)]
 
@@ -44,12 +41,17 @@ def status_command(
     task: TaskOption = None,
     folder: Annotated[
         Path | None,
-        typer.Option("--folder", help="Check original files: holds glue/RTE/train.tsv and so on."),
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Check original files: holds glue/RTE/train.tsv and so on.",
+        ),
     ] = None,
     archives: Annotated[
         Path | None,
         typer.Option(
             "--archives",
+            metavar="PATH",
             help="Check original zips: holds glue/RTE.zip, super_glue/CB.zip, or is one.",
         ),
     ] = None,
@@ -94,7 +96,8 @@ def status_command(
 def prepare_command(
     task: TaskOption = None,
     prepared: Annotated[
-        Path | None, typer.Option("--prepared", help="Another TFDS data directory to copy from.")
+        Path | None,
+        typer.Option("--prepared", metavar="DIR", help="Another TFDS data directory to copy from."),
     ] = None,
     data_dir: DataDirOption = None,
     offline: OfflineOption = False,

@@ -5,10 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.commands.options import DeviceOption, JsonOption, ThreadsOption
+from compacter_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    OverwriteOption,
+    ThreadsOption,
+    output_option,
+)
 from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, train
 
@@ -38,14 +43,12 @@ class Story(TypedDict):
 
 
 def command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the two runs.")] = Path(
+    output: Annotated[Path, output_option("Directory of the two runs to write.")] = Path(
         "runs/demo/story"
     ),
+    overwrite: OverwriteOption = False,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier demo there.")
-    ] = False,
     json_: JsonOption = False,
 ) -> None:
     """Adapt a small pretrained T5 by Compacter++ and by full fine-tuning, and compare.

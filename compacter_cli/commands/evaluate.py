@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 def command(
     run: RunOption,
-    split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
     which: WhichOption = "best",
+    split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
     set_: UseOption = None,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from compacter_cli.commands import completion
 from compacter_cli.commands.answer_table import form_of_output, probability_of
 from compacter_cli.commands.asked import (
     Answer,
@@ -24,10 +23,14 @@ from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
     OfflineOption,
+    ResumeOption,
+    RunOrNoneOption,
     SplitName,
     ThreadsOption,
     UseOption,
     WhichOption,
+    adapters_option,
+    output_option,
     use_of,
 )
 from compacter_cli.commands.predict_rows import (
@@ -49,29 +52,26 @@ STANDARD_OUTPUT = Path("-")
 
 
 def command(
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run", help="Run directory, as train printed it.", autocompletion=completion.runs
-        ),
-    ] = None,
+    run: RunOrNoneOption = None,
     adapter: Annotated[
         list[str] | None,
-        typer.Option(
-            "--adapter",
-            help="NAME=RUN, instead of --run: several answer the rows of --file together, each "
-            'those whose column "adapter" is its name. Repeatable.',
-            autocompletion=completion.runs,
+        adapters_option(
+            ", instead of --run: several answer the rows of --file together, each those whose "
+            'column "adapter" is its name'
         ),
     ] = None,
+    which: WhichOption = "best",
     text: Annotated[
         list[str] | None,
-        typer.Option("--text", help="A source text as the task writes it. Repeatable."),
+        typer.Option(
+            "--text", metavar="TEXT", help="A source text as the task writes it. Repeatable."
+        ),
     ] = None,
     file: Annotated[
         Path | None,
         typer.Option(
             "--file",
+            metavar="FILE",
             help="Rows with the task's fields (.jsonl, .csv, .tsv), or a source text a line; - is "
             "standard input. All columns of a row stay beside its answer.",
         ),
@@ -83,21 +83,16 @@ def command(
     split: Annotated[
         SplitName | None, typer.Option("--split", help="The rows of a split, right answers beside.")
     ] = None,
+    set_: UseOption = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="File to write, a table if it ends in .csv or .tsv, else JSONL; one that is there "
+        output_option(
+            "File to write, a table if it ends in .csv or .tsv, else JSONL; one that is there "
             "stays. - is standard output, in --format.",
+            "FILE",
         ),
     ] = None,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on after the answers of an interrupted --output."),
-    ] = False,
-    which: WhichOption = "best",
-    set_: UseOption = None,
+    resume: ResumeOption = False,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,

@@ -6,14 +6,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
+    OverwriteOption,
     RecipeOption,
+    ResumeOption,
     SetOption,
     ThreadsOption,
+    output_option,
 )
 
 if TYPE_CHECKING:
@@ -24,16 +25,10 @@ if TYPE_CHECKING:
 
 def command(
     recipe: RecipeOption,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Preset directory to write.", show_default=False)
-    ],
+    output: Annotated[Path, output_option("Preset directory to write.", show_default=False)],
     set_: SetOption = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Continue what was interrupted in the directory.")
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a pretraining that is there already.")
-    ] = False,
+    resume: ResumeOption = False,
+    overwrite: OverwriteOption = False,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     json_: JsonOption = False,
@@ -42,23 +37,38 @@ def command(
 
     Example: compacter pretrain --recipe demo/pretrain.toml --set text.files='["my.txt"]' -o my_t5
     """
-    from compacter_cli.commands.console import print_json, start_frameworks
+    from compacter_cli.commands.console import print_json, show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
     from compacter_cli.pretraining.recipe import load_pretraining
 
     resolved = load_pretraining(recipe, set_ or [])
-    check_before_pretraining(resolved, output, resume, overwrite)
-    start_frameworks(quiet=json_, threads=threads)
-    result = pretrain(
-        recipe=resolved,
-        directory=output,
-        resume=resume,
-        overwrite=overwrite,
-        device=device,
-        display=display_for(json_),
-        checked=True,
-    )
+    result = finished(resolved, output) if resume and not overwrite else None
+    if result is None:
+        check_before_pretraining(resolved, output, resume, overwrite)
+        start_frameworks(quiet=json_, threads=threads)
+        result = pretrain(
+            recipe=resolved,
+            directory=output,
+            resume=resume,
+            overwrite=overwrite,
+            device=device,
+            display=display_for(json_),
+            checked=True,
+        )
+    else:
+        show_note(f"{output} is finished: there is nothing to go on with")
     print_json(result) if json_ else show_result(result)
+
+
+def finished(recipe: PretrainingRecipe, directory: Path) -> Pretrained | None:
+    """What the pretraining of `recipe` in `directory` came to, `None` where it is not finished.
+
+    Raises:
+        UsageError: `directory` holds something else, or the pretraining is not to be gone on with.
+    """
+    from compacter_cli.pretraining.directory import read_summary, standing
+
+    return read_summary(directory) if standing(directory, recipe) == "finished" else None
 
 
 def check_before_pretraining(
@@ -67,13 +77,13 @@ def check_before_pretraining(
     """Everything that can be known to fail without a framework."""
     from compacter_cli.errors import UsageError
     from compacter_cli.pretraining.corpus import check_text
-    from compacter_cli.pretraining.directory import check_resumable, check_vacant
+    from compacter_cli.pretraining.directory import check_vacant, standing
     from compacter_cli.training.claim import check_writable
 
     if resume and overwrite:
-        raise UsageError("--resume continues and --overwrite begins again", "give one of them")
+        raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
     if resume:
-        check_resumable(directory, recipe)
+        standing(directory, recipe)
     else:
         check_vacant(directory, overwrite)
     check_writable(directory)
@@ -95,7 +105,7 @@ def pretrain(
     Args:
         recipe: resolved recipe.
         directory: preset directory to write; taken ones are refused without `overwrite`.
-        resume: continue the interrupted pretraining that is in it.
+        resume: go on with the pretraining that is in it; begin it where there is none.
         overwrite: replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
         display: what is told while it goes on; silent by default.
@@ -110,18 +120,22 @@ def pretrain(
     """
     directory = Path(directory)
     if not checked:
+        if resume and not overwrite and (result := finished(recipe, directory)) is not None:
+            return result
         check_before_pretraining(recipe, directory, resume, overwrite)
     from compacter_cli.commands.pretraining_words import opening_lines
     from compacter_cli.pretraining.session import PretrainingSession
     from compacter_cli.t5.runtime import on_device, start_keras
+    from compacter_cli.training.claim import is_vacant
     from compacter_cli.training.display import Display
 
     start_keras()
     display = display or Display()
+    begun = resume and not is_vacant(directory)
     with on_device(device) as device_name:
         session = PretrainingSession(recipe, directory, device_name, display)
         with closing(session):
-            session.resume() if resume else session.begin(overwrite)
+            session.resume() if begun else session.begin(overwrite)
             for line in opening_lines(session):
                 display.line(line)
             session.train()

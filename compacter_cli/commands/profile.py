@@ -8,75 +8,82 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from compacter_cli.commands import completion
-from compacter_cli.commands.options import DeviceOption, JsonOption, SetOption, parts
-from compacter_cli.errors import UsageError
+from compacter_cli.commands.options import (
+    DeviceOption,
+    JsonOption,
+    MethodsOption,
+    SetOption,
+    ThreadsOption,
+    renamed,
+)
 from compacter_cli.profiling.request import ProfileRequest
 
 if TYPE_CHECKING:
     from compacter_cli.profiling.rows import Profile
 
 
-def _former_batch(value: str | None) -> None:
-    if value is not None:
-        raise UsageError("--batch is called --batch-size now", f"--batch-size {value}")
-
-
 def command(
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            help="A method, or several with commas. Repeatable; all by default.",
-            callback=parts,
-            autocompletion=completion.methods,
-        ),
-    ] = None,
+    method: MethodsOption = None,
     backbone: Annotated[
-        str, typer.Option("--backbone", help="KerasHub name or preset directory: its dimensions.")
+        str,
+        typer.Option(
+            "--backbone",
+            metavar="BACKBONE",
+            help="KerasHub name or preset directory, whose dimensions are taken.",
+            autocompletion=completion.backbones,
+        ),
     ] = ProfileRequest.backbone,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Examples of a step.")
-    ] = ProfileRequest.batch,
-    _former: Annotated[
-        str | None, typer.Option("--batch", hidden=True, callback=_former_batch)
-    ] = None,
     source: Annotated[
-        int, typer.Option("--source", min=1, help="Tokens of a source.")
+        int, typer.Option("--source", min=1, metavar="N", help="Tokens of a source.")
     ] = ProfileRequest.source,
     target: Annotated[
-        int, typer.Option("--target", min=1, help="Tokens of a target.")
+        int, typer.Option("--target", min=1, metavar="N", help="Tokens of a target.")
     ] = ProfileRequest.target,
-    precision: Annotated[
-        Literal["float32", "bfloat16"], typer.Option("--precision", help="Of the computation.")
-    ] = "float32",
-    device: DeviceOption = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads; torch's own choice.")
-    ] = None,
     steps: Annotated[
-        int, typer.Option("--steps", min=1, help="Training steps timed.")
+        int, typer.Option("--steps", min=1, metavar="N", help="Training steps timed.")
     ] = ProfileRequest.steps,
+    memory_budget: Annotated[
+        str | None,
+        typer.Option(
+            "--memory-budget",
+            metavar="SIZE",
+            help="Find the largest batch within it, such as 24GB.",
+        ),
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(
             "--task",
+            metavar="TASK",
             help="Time an epoch of it, too; --set data.folder=... as in train.",
             autocompletion=completion.tasks,
         ),
     ] = None,
     vocabulary: Annotated[
         str | None,
-        typer.Option("--vocabulary", help="Preset directory with the vocabulary for --task."),
-    ] = None,
-    memory_budget: Annotated[
-        str | None,
-        typer.Option("--memory-budget", help="Find the largest batch within it, such as 24GB."),
+        typer.Option(
+            "--vocabulary",
+            metavar="DIR",
+            help="Preset directory with the vocabulary for --task.",
+        ),
     ] = None,
     set_: SetOption = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Draw memory against time as PNG.")
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw memory against time as PNG."),
     ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, metavar="N", help="Examples of a step.")
+    ] = ProfileRequest.batch,
+    precision: Annotated[
+        Literal["float32", "bfloat16"], typer.Option("--precision", help="Of the computation.")
+    ] = "float32",
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
     json_: JsonOption = False,
+    _former: Annotated[
+        str | None, renamed("--batch", lambda value: f"--batch-size {value}")
+    ] = None,
 ) -> None:
     """Measure training steps of the methods, on random weights, against full fine-tuning.
 

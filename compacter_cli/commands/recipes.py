@@ -1,5 +1,6 @@
 """`compacter recipes`: list, show and copy the shipped recipes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +9,7 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 
 from compacter_cli.commands import completion
 from compacter_cli.commands.aligned import print_aligned
-from compacter_cli.commands.options import JsonOption
+from compacter_cli.commands.options import JsonOption, MethodsOption, tasks_option
 from compacter_cli.commands.streams import visible
 from compacter_cli.commands.strict import Command
 from compacter_cli.errors import UsageError
@@ -22,7 +23,9 @@ app = typer.Typer(
 Name = Annotated[
     str,
     typer.Argument(
-        help="A shipped recipe, such as glue/rte_compacterpp.", autocompletion=completion.recipes
+        metavar="RECIPE",
+        help="A shipped recipe, such as glue/rte_compacterpp.",
+        autocompletion=completion.recipes,
     ),
 ]
 
@@ -40,23 +43,15 @@ class Listed(TypedDict):
 
 @app.command("list", cls=Command)
 def list_command(
-    task: Annotated[
-        str | None,
-        typer.Option(
-            "--task", help="Only tasks with this in the name.", autocompletion=completion.tasks
-        ),
-    ] = None,
-    method: Annotated[
-        str | None,
-        typer.Option("--method", help="Only this method.", autocompletion=completion.methods),
-    ] = None,
+    task: Annotated[list[str] | None, tasks_option("Only tasks with this in the name")] = None,
+    method: MethodsOption = None,
     json_: JsonOption = False,
 ) -> None:
     """List the shipped recipes with the paper's scores.
 
     Example: compacter recipes list --task rte
     """
-    found = list_recipes(task=task, method=method)
+    found = list_recipes(tasks=task, methods=method)
     if json_:
         from compacter_cli.commands.console import print_json
 
@@ -96,7 +91,8 @@ def show_command(name: Name) -> None:
 
 @app.command("copy", cls=Command)
 def copy_command(
-    name: Name, to: Annotated[Path, typer.Argument(help="File or folder to write.")] = Path()
+    name: Name,
+    to: Annotated[Path, typer.Argument(metavar="PATH", help="File or folder to write.")] = Path(),
 ) -> None:
     """Copy a shipped recipe, to change it.
 
@@ -116,27 +112,31 @@ def copy_command(
     typer.echo(visible(f"wrote {written}; next: compacter {command}"))
 
 
-def list_recipes(*, task: str | None = None, method: str | None = None) -> list[Listed]:
-    """What there is to say of the shipped recipes, those of one task or method where asked.
+def list_recipes(
+    *, tasks: Sequence[str] | None = None, methods: Sequence[str] | None = None
+) -> list[Listed]:
+    """What there is to say of the shipped recipes, those of some tasks or methods where asked.
 
     Raises:
         UsageError: no such method, or nothing is left.
     """
     from compacter_cli.recipe.shipped import outline_of, shipped_recipes
 
-    if method is not None:
+    if methods:
         from compacter_cli.methods import method_named
 
-        method_named(method)
+        for method in methods:
+            method_named(method)
     listed = (_listed(name, outline_of(file)) for name, file in shipped_recipes().items())
     found = [
         item
         for item in listed
-        if (task is None or task in item["task"]) and method in (None, item["method"])
+        if (not tasks or any(task in item["task"] for task in tasks))
+        and (not methods or item["method"] in methods)
     ]
     if not found:
         raise UsageError(
-            "no shipped recipe is of that task and method", "all: compacter recipes list"
+            "no shipped recipe is of such a task and method", "all: compacter recipes list"
         )
     return found
 

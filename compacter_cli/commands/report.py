@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from compacter_cli.commands import completion
-from compacter_cli.commands.options import JsonOption
+from compacter_cli.commands.options import JsonOption, renamed
 from compacter_cli.commands.streams import visible
 from compacter_cli.errors import CompacterError, UsageError
 
@@ -20,7 +20,11 @@ if TYPE_CHECKING:
     from compacter_cli.reports.runs import RunView
 
 SOME = 8  # letters that are shown as examples
-Format = Literal["terminal", "markdown", "csv", "json", "latex"]
+Form = Literal["terminal", "markdown", "csv", "latex"]
+
+
+def _instead_of_format(value: str) -> str:
+    return "--json" if value == "json" else f"--as {value}"
 
 
 def command(
@@ -28,21 +32,26 @@ def command(
         list[Path],
         typer.Argument(
             help="A sweep's directory, or those of runs.",
-            metavar="DIR...",
+            metavar="RUN|SWEEP",
             autocompletion=completion.runs,
         ),
     ],
-    form: Annotated[Format, typer.Option("--format", help="How tables are written.")] = "terminal",
     table: Annotated[
-        str | None, typer.Option("--table", help="Only this table, such as scores.")
+        str | None,
+        typer.Option("--table", metavar="TABLE", help="Only this table, such as scores."),
     ] = None,
+    form: Annotated[Form, typer.Option("--as", help="How tables are written.")] = "terminal",
     figures: Annotated[
-        Path | None, typer.Option("--figures", help="Draw all figures into a folder, PNG and SVG.")
+        Path | None,
+        typer.Option(
+            "--figures", metavar="DIR", help="Draw all figures into a folder, PNG and SVG."
+        ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", help="Write all of it as one page.")
+        Path | None, typer.Option("--html", metavar="FILE", help="Write all of it as one page.")
     ] = None,
     json_: JsonOption = False,
+    _former: Annotated[str | None, renamed("--format", _instead_of_format)] = None,
 ) -> None:
     """Look at a sweep, at a run, or compare runs: scores, noise, figures.
 
@@ -62,7 +71,7 @@ def command(
         note_letters(found)
     if figures and not files:
         show_note(f"--figures {figures}: there is nothing to draw yet")
-    show(found, "json" if json_ else form, table)
+    show(found, form, table, json_)
     for path, data in files.items():
         write_new(path, data)
         err.say(f"drawn: {path}")
@@ -204,15 +213,15 @@ def write_new(path: Path, data: bytes) -> None:
         raise CompacterError(f"cannot write {path}: {error.strerror}") from error
 
 
-def show(found: Report, form: Format, name: str | None = None) -> None:
-    """Print a report, or one of its tables, in a format."""
-    if form == "terminal":
-        show_on_terminal(found, name)
-    elif form == "json":
+def show(found: Report, form: Form, name: str | None = None, json_: bool = False) -> None:
+    """Print a report, or one of its tables, in a form or as JSON."""
+    if json_:
         from compacter_cli.commands.console import print_json
         from compacter_cli.reports.rendering import as_data
 
         print_json(found.data() if name is None else as_data(found.table(name)))
+    elif form == "terminal":
+        show_on_terminal(found, name)
     else:
         typer.echo(visible(text_of(found, form, name)), nl=False)
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
-from compacter_cli.commands import completion
 from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
@@ -16,6 +15,7 @@ from compacter_cli.commands.options import (
     ThreadsOption,
     UseOption,
     WhichOption,
+    adapters_option,
 )
 from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.serving.limits import NAME, TEXTS, Limits
@@ -38,42 +38,48 @@ class Answering(TypedDict):
 
 
 def command(
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--adapter",
-            help="NAME=RUN: a run directory, and the name to ask it by. Repeatable.",
-            autocompletion=completion.runs,
-        ),
-    ] = None,
+    adapter: Annotated[list[str] | None, adapters_option("")] = None,
+    which: WhichOption = "best",
+    set_: UseOption = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is all of this machine.")
+        str,
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="Address to listen on; 0.0.0.0 is all of this machine.",
+        ),
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="0 is any that is free.")
+        int,
+        typer.Option("--port", min=0, max=65535, metavar="N", help="0 is any that is free."),
     ] = 8000,
     token_file: Annotated[
         Path | None,
         typer.Option(
             "--token-file",
+            metavar="FILE",
             help="File of a token that askers must know; COMPACTER_TOKEN may hold one instead.",
         ),
     ] = None,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Texts that are computed at once.")
-    ] = USUAL.batch,
     queue: Annotated[
         int,
-        typer.Option("--queue", min=TEXTS, help="Texts that may wait; more are refused."),
+        typer.Option(
+            "--queue", min=TEXTS, metavar="N", help="Texts that may wait; more are refused."
+        ),
     ] = USUAL.waiting,
     max_body: Annotated[
-        int, typer.Option("--max-body", min=1000, help="Bytes of a request.")
+        int, typer.Option("--max-body", min=1000, metavar="BYTES", help="Bytes of a request.")
     ] = USUAL.body,
     timeout: Annotated[
-        float, typer.Option("--timeout", min=0.1, help="Seconds that a request may take.")
+        float,
+        typer.Option(
+            "--timeout", min=0.1, metavar="SECONDS", help="Seconds that a request may take."
+        ),
     ] = USUAL.answer_seconds,
-    which: WhichOption = "best",
-    set_: UseOption = None,
+    batch_size: Annotated[
+        int,
+        typer.Option("--batch-size", min=1, metavar="N", help="Examples computed at once."),
+    ] = USUAL.batch,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     offline: OfflineOption = False,

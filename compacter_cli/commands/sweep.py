@@ -9,11 +9,16 @@ import typer
 
 from compacter_cli.commands import completion
 from compacter_cli.commands.options import (
+    NUMBERS,
     DeviceOption,
+    DryRunOption,
     EstimateOption,
     JsonOption,
     OfflineOption,
+    SetOption,
+    output_option,
     parts,
+    tasks_option,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +35,7 @@ def command(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="SWEEP",
             help="A shipped sweep (table1, table2, demo ...) or the path of a file.",
             autocompletion=completion.sweeps,
         ),
@@ -39,56 +45,63 @@ def command(
         typer.Option(
             "--recipe",
             "-r",
+            metavar="RECIPE",
             help="Compare recipes instead: an arm each. Repeatable.",
             autocompletion=completion.recipes,
         ),
     ] = None,
     grid: Annotated[
         list[str] | None,
-        typer.Option("--grid", help="Values to choose among: section.key=v,v. Repeatable."),
-    ] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", help="Such as 1,2,3.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="A value for all runs: section.key=value. Repeatable."),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
         typer.Option(
-            "--task",
-            help="Only this task, or several with commas. Repeatable.",
-            callback=parts,
-            autocompletion=completion.tasks,
+            "--grid",
+            metavar="SECTION.KEY=VALUE,VALUE",
+            help="Values of the recipes to choose among. Repeatable.",
+            autocompletion=completion.settings,
         ),
     ] = None,
+    seeds: Annotated[
+        str | None, typer.Option("--seeds", metavar=NUMBERS, help="A run for each, as 1,2,3.")
+    ] = None,
+    set_: SetOption = None,
+    task: Annotated[list[str] | None, tasks_option("Only this task")] = None,
     arm: Annotated[
         list[str] | None,
         typer.Option(
-            "--arm", help="Only this arm, or several with commas. Repeatable.", callback=parts
+            "--arm",
+            metavar="ARM",
+            help="Only this arm, or several with commas. Repeatable.",
+            callback=parts,
         ),
     ] = None,
     reported: Annotated[
         bool, typer.Option("--reported", help="No search: every arm as its recipe has it.")
     ] = False,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Directory of the sweep.")
-    ] = None,
+    output: Annotated[Path | None, output_option("Directory of the sweep to write.")] = None,
+    retry: Annotated[bool, typer.Option("--retry", help="Run what failed again, too.")] = False,
+    dry_run: DryRunOption = False,
+    estimate: EstimateOption = True,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", min=1, help="Runs at once; one, or as many as there are GPUs."),
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option("--threads", min=1, help="CPU threads of a run; its share of all.")
+        typer.Option(
+            "--workers",
+            min=1,
+            metavar="N",
+            help="Runs at once; one, or as many as there are GPUs.",
+        ),
     ] = None,
     scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Address of a Dask scheduler to run on.")
+        str | None,
+        typer.Option(
+            "--scheduler", metavar="ADDRESS", help="Address of a Dask scheduler to run on."
+        ),
     ] = None,
     device: DeviceOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs and what they will take.")
-    ] = False,
-    estimate: EstimateOption = True,
-    retry: Annotated[bool, typer.Option("--retry", help="Run what failed again, too.")] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            "--threads", min=1, metavar="N", help="CPU threads of a run; its share of all."
+        ),
+    ] = None,
     offline: OfflineOption = False,
     json_: JsonOption = False,
 ) -> None:

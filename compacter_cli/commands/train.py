@@ -9,12 +9,16 @@ import typer
 
 from compacter_cli.commands.options import (
     DeviceOption,
+    DryRunOption,
     EstimateOption,
     JsonOption,
     OfflineOption,
+    OverwriteOption,
     RecipeOption,
+    ResumeOption,
     SetOption,
     ThreadsOption,
+    output_option,
 )
 
 if TYPE_CHECKING:
@@ -26,31 +30,21 @@ if TYPE_CHECKING:
 def command(
     recipe: RecipeOption,
     set_: SetOption = None,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Run directory to write.")
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Same as --set seed=N.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Same as --set seed=N.")] = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Check everything, print the plan with examples, time and memory, train nothing.",
-        ),
-    ] = False,
-    estimate: EstimateOption = True,
-    offline: OfflineOption = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a run that is there already.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the run that is there, or begin it.")
-    ] = False,
+    output: Annotated[Path | None, output_option("Run directory to write.")] = None,
+    resume: ResumeOption = False,
     strict: Annotated[
         bool,
         typer.Option("--strict", help="With --resume: fail if the newest saved state is damaged."),
     ] = False,
+    overwrite: OverwriteOption = False,
+    dry_run: DryRunOption = False,
+    estimate: EstimateOption = True,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    offline: OfflineOption = False,
     json_: JsonOption = False,
 ) -> None:
     """Train an adapter from a recipe, keep the best epoch, and test it.

@@ -2,11 +2,13 @@
 
 import shlex
 from pathlib import Path
+from typing import cast
 
-from compacter_cli.errors import UsageError
-from compacter_cli.files import present
+from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.files import present, read_json
 from compacter_cli.pretraining.preset import FILES, is_preset
 from compacter_cli.pretraining.recipe import PretrainingRecipe
+from compacter_cli.pretraining.records import Pretrained
 from compacter_cli.training.claim import (
     METRICS,
     RECIPE,
@@ -16,6 +18,7 @@ from compacter_cli.training.claim import (
     pretraining_in,
 )
 from compacter_cli.training.lock import check_free
+from compacter_cli.training.run_state import Standing
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
 PRETRAINING = Kind(
@@ -35,32 +38,47 @@ def check_vacant(directory: Path, overwrite: bool = False) -> None:
         )
     raise UsageError(
         f"{directory} holds an unfinished pretraining",
-        "give --resume to continue it, --overwrite to replace it, or another --output",
+        "give --resume to go on with it, --overwrite to replace it, or another --output",
     )
 
 
-def check_resumable(directory: Path, recipe: PretrainingRecipe) -> None:
-    """Raise `UsageError` unless the pretraining in `directory` is of `recipe` and unfinished."""
+def standing(directory: Path, recipe: PretrainingRecipe) -> Standing:
+    """How far the pretraining of `recipe` in `directory` is.
+
+    Raises:
+        UsageError: the directory holds something else, a pretraining of another recipe, or an
+            unfinished one without a state to go on from.
+    """
+    if is_vacant(directory):
+        return "vacant"
     check_free(directory)
     found = pretraining_in(directory)
     if found is None:
-        way_on = (
-            "leave --resume out to begin"
-            if is_vacant(directory)
-            else "give the --output of the interrupted one"
-        )
-        raise UsageError(f"nothing to resume: {directory} holds no pretraining", way_on)
-    if is_preset(directory):
-        raise UsageError(
-            f"nothing to resume: the pretraining in {directory} is finished",
-            f"use it with --set backbone.preset={shlex.quote(str(directory))}",
-        )
+        raise UsageError(f"{directory} holds no pretraining", "choose another --output")
     check_same_recipe(directory, found, recipe.plain())
+    if is_preset(directory):
+        return "finished"
     if not present(directory / STATE).is_dir():
         raise UsageError(
             f"nothing to resume: {directory} holds no saved state",
             "begin again with another --output",
         )
+    return "unfinished"
+
+
+def read_summary(directory: Path) -> Pretrained:
+    """What a finished pretraining came to, as it wrote it.
+
+    Raises:
+        CompacterError: that is damaged.
+    """
+    path = directory / SUMMARY
+    try:
+        return cast(Pretrained, {"preset": str(directory), **read_json(path)})
+    except (OSError, ValueError, TypeError) as error:
+        raise CompacterError(
+            f"{path} is damaged: {error}", "the preset beside it is whole all the same"
+        ) from error
 
 
 def resume_command(directory: Path) -> str:

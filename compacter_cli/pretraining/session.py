@@ -163,7 +163,7 @@ class PretrainingSession:
             self._save()
             if stop():
                 raise stop.interrupted(
-                    f"interrupted after step {self._step} of {steps}; continue with: "
+                    f"interrupted after step {self._step} of {steps}; go on with: "
                     f"{resume_command(self.directory)}"
                 )
 

@@ -55,6 +55,13 @@ def place(tmp_path):
             ["compacterpp,lora", "compacterpp,lowrank"],
         ),
         ("compacter data status --task glue/r", ["glue/rte"]),
+        ("compacter train --set train.patience", ["train.patience="]),
+        ("compacter train --set method.bottle", ["method.bottleneck="]),
+        ("compacter train --set data.lab", ["data.labels="]),
+        ("compacter pretrain --set text.f", ["text.files="]),
+        ("compacter evaluate --set backbone.p", ["backbone.precision=", "backbone.preset="]),
+        ("compacter evaluate --which l", ["last"]),
+        ("compacter evaluate --split te", ["test"]),
         ("compacter evaluate --run ", ["runs/demo/smoke/full/t5-s2", "runs/glue/rte/lora/t5-s1"]),
     ],
 )

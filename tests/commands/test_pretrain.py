@@ -366,9 +366,9 @@ def test_ctrl_c_in_the_command_exits_130_and_says_how_to_go_on(
         signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     last = result.stderr.splitlines()[-1]
-    assert last.startswith("interrupted after step 2 of 12; continue with: compacter pretrain ")
+    assert last.startswith("interrupted after step 2 of 12; go on with: compacter pretrain ")
     monkeypatch.undo()
-    words = shlex.split(last.partition("continue with: compacter ")[2])
+    words = shlex.split(last.partition("go on with: compacter ")[2])
     result = CliRunner().invoke(app, [*words, "--device", "cpu"])
     assert result.exit_code == 0, result.output
     assert "from step 2 on" in result.stderr
@@ -429,10 +429,11 @@ def test_resume_and_overwrite_exclude_each_other(untrained, call, tmp_path):
     assert "--resume" in line
 
 
-def test_there_must_be_something_to_resume(untrained, call, finished, tmp_path):
-    assert "nothing to resume" in assert_one_line(call("--output", tmp_path / "p", "--resume"), 2)
-    line = assert_one_line(call("--output", finished[0], "--resume"), 2)
-    assert "is finished" in line
+def test_a_finished_one_is_told_and_not_gone_on_with(untrained, call, finished):
+    result = call("--output", finished[0], "--resume", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == finished[1]
+    assert "is finished: there is nothing to go on with" in result.stderr
 
 
 def test_another_recipe_is_not_gone_on_with(untrained, call, interrupted):

@@ -47,12 +47,12 @@ def test_list_fits_80_columns(run):
 
 
 def test_list_narrows_by_part_of_the_task_and_by_method():
-    assert [item["recipe"] for item in list_recipes(task="smoke")] == ["demo/smoke_compacterpp"]
-    assert {item["task"] for item in list_recipes(task="rte")} == {"glue/rte"}
-    found = list_recipes(method="compacterpp")
+    assert [item["recipe"] for item in list_recipes(tasks=["smoke"])] == ["demo/smoke_compacterpp"]
+    assert {item["task"] for item in list_recipes(tasks=["rte"])} == {"glue/rte"}
+    found = list_recipes(methods=["compacterpp"])
     assert {item["method"] for item in found} == {"compacterpp"}  # and not compacter's
     assert {"demo/smoke_compacterpp", NAME} <= {item["recipe"] for item in found}
-    both = list_recipes(task="glue/rte", method="compacterpp")
+    both = list_recipes(tasks=["glue/rte"], methods=["compacterpp"])
     assert [item["recipe"] for item in both] == [NAME]
 
 
@@ -71,7 +71,7 @@ def test_list_options_reach_the_function(run):
 
 
 def test_a_pretraining_is_listed_as_one_and_is_of_no_method():
-    (item,) = list_recipes(task="pretrain")
+    (item,) = list_recipes(tasks=["pretrain"])
     assert item == {
         "recipe": "demo/pretrain",
         "task": "pretraining",
@@ -80,7 +80,7 @@ def test_a_pretraining_is_listed_as_one_and_is_of_no_method():
         "metrics": ["validation loss"],
         "paper": None,
     }
-    assert item not in list_recipes(method="full")
+    assert item not in list_recipes(methods=["full"])
 
 
 def test_a_list_of_nothing_exits_2(run):

@@ -115,16 +115,16 @@ def test_a_sweep_as_json_is_nothing_else(sweep):
     assert data["title"] == "A tiny sweep"
     values = data["tables"]["scores"]["rows"][0]["RTE"]["values"]
     assert values == {"n": 2, "planned": 2, "accuracy": 81.0, "accuracy sd": pytest.approx(2**0.5)}
-    only = json.loads(call(sweep, "--format", "json", "--table", "gains").stdout)
+    only = json.loads(call(sweep, "--json", "--table", "gains").stdout)
     assert only["columns"] == ["method", "parameters", "RTE", "summed"]
 
 
 def test_a_sweep_as_csv_markdown_and_latex(sweep):
-    rows = list(csv.DictReader(io.StringIO(call(sweep, "--format", "csv").stdout)))
+    rows = list(csv.DictReader(io.StringIO(call(sweep, "--as", "csv").stdout)))
     assert [float(row["RTE accuracy"]) for row in rows] == [81.0, 70.0]
-    text = call(sweep, "--format", "markdown", "--table", "scores").stdout
+    text = call(sweep, "--as", "markdown", "--table", "scores").stdout
     assert "| T5 (full fine-tuning) | 1.0x1 | 100 | **81.00 ± 1.41** |" in text
-    text = call(sweep, "--format", "latex").stdout
+    text = call(sweep, "--as", "latex").stdout
     assert text.count(r"\begin{tabular}") == 4
     assert r"\textbf{81.00 $\pm$ 1.41}" in text
 

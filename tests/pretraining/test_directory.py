@@ -3,7 +3,7 @@
 import pytest
 
 from compacter_cli.errors import UsageError
-from compacter_cli.pretraining.directory import PRETRAINING, check_resumable, check_vacant
+from compacter_cli.pretraining.directory import PRETRAINING, check_vacant, standing
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.training.claim import claim
 from compacter_cli.training.run_directory import check_vacant as check_vacant_for_training
@@ -47,11 +47,9 @@ def test_an_unfinished_pretraining_is_refused_with_all_ways_on(begun):
     check_vacant(begun, overwrite=True)
 
 
-def test_a_finished_one_cannot_be_resumed(finished):
+def test_a_finished_one_is_not_begun_again_unasked(finished):
     assert "holds a finished pretraining" in refused(check_vacant, finished)
-    said = refused(check_resumable, finished, RECIPE)
-    assert "is finished" in said
-    assert f"backbone.preset={finished}" in said
+    assert standing(finished, RECIPE) == "finished"
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "recipe.toml"])
@@ -77,9 +75,9 @@ def test_what_a_user_put_into_a_pretraining_is_not_overwritten(begun):
 
 
 def test_resuming_elsewhere_says_how_to_go_on(tmp_path):
-    assert "leave --resume out" in refused(check_resumable, tmp_path, RECIPE)
+    assert standing(tmp_path, RECIPE) == "vacant"
     (tmp_path / "thesis.txt").write_text("mine")
-    assert "give the --output of the interrupted one" in refused(check_resumable, tmp_path, RECIPE)
+    assert "holds no pretraining" in refused(standing, tmp_path, RECIPE)
 
 
 def test_a_training_never_overwrites_a_pretraining(begun):
@@ -94,19 +92,14 @@ def test_a_file_is_no_directory_to_write(tmp_path):
 
 
 def test_the_same_recipe_can_go_on(begun):
-    check_resumable(begun, RECIPE)
+    assert standing(begun, RECIPE) == "unfinished"
     (begun / "state").rename(begun / "state.previous")  # killed between two renames
-    check_resumable(begun, RECIPE)
-
-
-@pytest.mark.parametrize("name", ["nowhere", ""])
-def test_there_is_nothing_to_resume_where_nothing_was_begun(tmp_path, name):
-    assert "nothing to resume" in refused(check_resumable, tmp_path / name, RECIPE)
+    assert standing(begun, RECIPE) == "unfinished"
 
 
 def test_there_is_nothing_to_resume_before_the_first_save(begun):
     (begun / "state").rmdir()
-    assert "no saved state" in refused(check_resumable, begun, RECIPE)
+    assert "no saved state" in refused(standing, begun, RECIPE)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +111,6 @@ def test_there_is_nothing_to_resume_before_the_first_save(begun):
     ],
 )
 def test_another_recipe_is_told_by_the_keys_that_differ(begun, change, said):
-    text = refused(check_resumable, begun, load_pretraining("demo/pretrain", change))
+    text = refused(standing, begun, load_pretraining("demo/pretrain", change))
     assert said in text
     assert f"--recipe {begun / 'recipe.toml'}" in text
