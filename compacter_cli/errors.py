@@ -2,10 +2,12 @@
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn, TypeVar
 
+Value = TypeVar("Value")
 _WORDS: dict[int, str] = {signal.SIGTERM: "terminated", signal.SIGHUP: "ended with its terminal"}
 
 
@@ -81,6 +83,22 @@ class RecipeError(UsageError):
             f"{p.key}: {p.message}" + (f" ({p.hint})" if p.hint else "") for p in self.problems
         ]
         super().__init__(f"{source}: " + "; ".join(lines))
+
+
+class Named(dict[str, Value]):
+    """What there is by name; asked for another name, it says the nearest one, or all.
+
+    Args:
+        what: what has the names, such as "method".
+        entries: what there is.
+    """
+
+    def __init__(self, what: str, entries: Mapping[str, Value]) -> None:
+        super().__init__(entries)
+        self.what = what
+
+    def __missing__(self, name: object) -> NoReturn:
+        raise UsageError(f'unknown {self.what} "{excerpt(name)}"', nearest_or_all(name, self))
 
 
 def counted(count: int, name: str) -> str:

@@ -1,15 +1,16 @@
 """The base of everything that a recipe can hold, and where two recipes differ."""
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, dataclass_transform
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from compacter_cli.errors import flaw_of
+from compacter_cli.errors import Problem, RecipeError, excerpt, flaw_of, nearest_or_all
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass  # has no public name
+    from pydantic_core import ErrorDetails
 else:
     ModelMetaclass = type(BaseModel)
 
@@ -37,7 +38,19 @@ CountFromZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(Field,))
 class _Frozen(ModelMetaclass):
-    """Tells a type checker what `frozen` tells pydantic, so a field's type may be narrowed."""
+    """Tells a type checker what `frozen` tells pydantic, so a field's type may be narrowed.
+
+    What a section is made of in Python is refused as what stands in a recipe is.
+    """
+
+    if not TYPE_CHECKING:  # which would take it for a constructor of anything
+
+        def __call__(cls, *args: Any, **fields: Any) -> Any:  # noqa: N805 - a metaclass
+            try:
+                return super().__call__(*args, **fields)
+            except ValidationError as error:
+                problems = [_problem(item, cls.model_fields) for item in error.errors()]
+                raise RecipeError(f"{cls.__name__}(...)", problems) from None
 
 
 class Section(BaseModel, metaclass=_Frozen):
@@ -58,6 +71,34 @@ class Section(BaseModel, metaclass=_Frozen):
         import tomli_w
 
         return tomli_w.dumps(self.plain())
+
+
+def misfit(item: "ErrorDetails") -> str:
+    """What pydantic finds wrong with a value, in words: what it must be, and what came."""
+    kind, more = item["type"], item.get("ctx", {})
+    if kind == "missing":
+        return "missing"
+    if kind == "value_error":
+        return str(more["error"])
+    if kind == "too_short":
+        return (
+            f"must hold at least {more['min_length']}. "
+            f"Received: {more['actual_length'] or 'nothing'}"
+        )
+    return f"{item['msg'].replace('Input should be', 'must be')}. Received: {shown(item['input'])}"
+
+
+def shown(value: object) -> str:
+    """A value that is none, in an error."""
+    return f'"{excerpt(value, 60)}"' if isinstance(value, str) else excerpt(value, 60)
+
+
+def _problem(item: "ErrorDetails", known: Iterable[str]) -> Problem:
+    """What is wrong with one of the fields that a section was made of."""
+    key = ".".join(map(str, item["loc"]))
+    if item["type"] == "extra_forbidden":
+        return Problem(key, "unknown", nearest_or_all(key, known))
+    return Problem(key, misfit(item))
 
 
 def differences(

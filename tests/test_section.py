@@ -1,7 +1,10 @@
-"""Where two plain recipes differ."""
+"""What a section is made of in Python, and where two plain recipes differ."""
 
 import pytest
 
+from compacter_cli.errors import RecipeError
+from compacter_cli.methods import METHODS
+from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.section import differences, value_at
 
 ONE = {"task": "glue/rte", "train": {"epochs": 3, "seeds": [1, 2]}, "data": {"labels": {"a.b": 1}}}
@@ -27,3 +30,25 @@ def test_a_value_is_had_by_its_dotted_key():
     assert value_at(ONE, "train.epochs", "none") == 3
     assert value_at(ONE, "data.labels.a.b", "none") == 1
     assert value_at(ONE, "train.rate", "none") == "none"
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: METHODS["compacter"](nn=1), 'Compacter(...): nn: unknown (did you mean "n"?)'),
+        (
+            lambda: METHODS["lora"](rank="8"),
+            'LoRA(...): rank: must be a valid integer. Received: "8"',
+        ),
+        (
+            lambda: METHODS["lora"](projections=[]),
+            "LoRA(...): projections: must hold at least 1. Received: nothing",
+        ),
+        (lambda: Recipe(task="demo/smoke"), "Recipe(...): backbone: missing; method: missing"),
+    ],
+)
+def test_what_a_section_is_made_of_in_python_is_refused_in_a_line(make, told):
+    with pytest.raises(RecipeError) as caught:
+        make()
+    assert str(caught.value) == told
+    assert caught.value.__cause__ is None

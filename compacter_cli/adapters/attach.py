@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compacter_cli.adapters.adapted import put_in
 from compacter_cli.adapters.adapter_file import load_adapter
-from compacter_cli.adapters.attached import Attached, check_trained_on, method_of, put_in
+from compacter_cli.adapters.attached import Attached
+from compacter_cli.adapters.fitting import check_trained_on, method_of
 from compacter_cli.adapters.manifest import adapter_in
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import Method
+from compacter_cli.t5.loading import Backbone
 from compacter_cli.t5.placement import backbone_weights
 
 if TYPE_CHECKING:
@@ -18,11 +21,11 @@ if TYPE_CHECKING:
 
 
 def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0) -> Attached:
-    """Put a method's layers into a KerasHub `T5Backbone`, around the projections they change.
+    """Put a method's layers into a KerasHub `T5Backbone`, around the layers they change.
 
-    Bottlenecks, deltas and scales have a place there. The backbone is frozen but for what the
-    method trains (all layer norms, of bottlenecks); a `T5Seq2SeqLM` that is built on it, before or
-    after, then fits and generates with the adapter, and is saved and loaded with it.
+    Bottlenecks, deltas, scales and biases have a place there. The backbone is frozen but for what
+    the method trains (all layer norms, of bottlenecks); a `T5Seq2SeqLM` that is built on it, before
+    or after, then fits and generates with the adapter, and is saved and loaded with it.
 
     Args:
         backbone: KerasHub `T5Backbone`, any T5.
@@ -34,10 +37,10 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
         An `Attached`, with the trained variables by name, and `save()`, `load()` and `detach()`.
 
     Raises:
-        UsageError: the first is no `T5Backbone`, or the second the name of a method.
+        UsageError: the first is no `T5Backbone`, or the second neither settings nor a directory;
+            the method adds nothing, or what has no place in KerasHub's T5; its sizes do not fit,
+            or an adapter is attached already.
         CompacterError: the adapter is damaged, or was trained on another backbone.
-        ValueError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
-            not fit, or an adapter is attached already.
 
     Examples:
         >>> lm = keras_hub.models.T5Seq2SeqLM.from_preset("path/to/preset")
@@ -57,12 +60,19 @@ def _check_given(backbone: object, adapter: object) -> None:
     from keras_hub.models import T5Backbone
 
     if not isinstance(backbone, T5Backbone):
+        held = "backbone.keras" if isinstance(backbone, Backbone) else "lm.backbone"
         raise UsageError(
             f"expected a KerasHub T5Backbone, got {type(backbone).__name__}",
-            "attach(lm.backbone, ...)" if hasattr(backbone, "backbone") else None,
+            f"attach({held}, ...)",
         )
-    if isinstance(adapter, str) and adapter in METHODS and not Path(adapter).exists():
+    named = isinstance(adapter, str) and adapter in METHODS and not Path(adapter).exists()
+    if named or not isinstance(adapter, Method | str | Path):
+        name = next((key for key in METHODS if adapter in (key, METHODS[key])), "compacter")
         raise UsageError(
-            f'expected settings of a method or a directory, got "{adapter}"',
-            f'METHODS["{adapter}"]()',
+            f"expected settings of a method or a directory, got {_shown(adapter)}",
+            f'METHODS["{name}"]()',
         )
+
+
+def _shown(adapter: object) -> str:
+    return f'"{adapter}"' if isinstance(adapter, str) else excerpt(adapter)

@@ -1,16 +1,11 @@
-"""What is put into KerasHub's own T5, as KerasHub and Keras save and load it again."""
+"""What `attach` put into KerasHub's own T5: saved, loaded, and taken out again."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-
-import compacter_layers  # noqa: F401  # before keras, whose backend it chooses where nobody has
-import keras
-import keras_hub
+from typing import TYPE_CHECKING
 
 from compacter_cli.adapters.adapter_file import (
     AdapterFile,
@@ -18,39 +13,25 @@ from compacter_cli.adapters.adapter_file import (
     manifest_of,
     save_adapter,
 )
+from compacter_cli.adapters.fitting import check_trained_on, check_values, method_of
 from compacter_cli.adapters.manifest import adapter_in
-from compacter_cli.adapters.restoring import check_count, recipe_of_manifest, undescribed
+from compacter_cli.adapters.restoring import recipe_of_manifest
 from compacter_cli.errors import CompacterError, UsageError, user_path
 from compacter_cli.methods.base import Method
-from compacter_cli.recipe.choices import read_method
 from compacter_cli.recipe.recipe import Recipe, load_recipe
 from compacter_cli.recipe.tables import Overrides, override
 from compacter_cli.t5.loading import fingerprint_of, load_backbone, stored_in
-from compacter_cli.t5.model import assign_all, check_fit, named_variables
-from compacter_cli.t5.placement import (
-    AdaptedProjection,
-    FedProjection,
-    SummedProjection,
-    adapted_projections,
-    backbone_weights,
-    select,
-    shape_of_backbone,
-    unwrap,
-    wrap,
-)
+from compacter_cli.t5.model import assign_all
+from compacter_cli.t5.placement import backbone_weights, shape_of_backbone, turn_into, unwrap
 from compacter_cli.t5.tensors import first_not_finite
 from compacter_cli.tasks.own import FORMATS
 
-_NO_PLACE = {
-    "bias": "biases stand behind layer norms and the head too",
-    "bottleneck": "an adapter beside a sub-layer, or behind the sum with its residual, is fed "
-    "what no projection gives out",
-    "prompt": "a prompt stands before every source, and lengthens it",
-    "weight": "it makes all weights anew in each pass",
-}
+if TYPE_CHECKING:
+    import keras
+    import keras_hub
+
 # What an adapter answers whose task nobody has named: texts with texts.
 _TEXT_TO_TEXT = {"train": "train.jsonl", "source": "{source}", "target": "{target}"}
-_BEFORE = "before."  # in a file of weights: what was in the place of the trained ones
 
 
 @dataclass
@@ -70,7 +51,8 @@ class Attached:
     layers: dict[str, keras.layers.Layer]
     trained: dict[str, keras.Variable]
     _originals: dict[str, keras.Variable]  # what trained weights of the backbone were before
-    _wrapped: tuple[str, ...]  # the projections that have one of the layers
+    _wrapped: tuple[str, ...]  # the layers of the backbone that have one of them
+    _class: type[keras_hub.models.T5Backbone]  # the backbone's own, before
     recipe: Recipe | None = None
 
     def __repr__(self) -> str:
@@ -93,7 +75,7 @@ class Attached:
         for variable in weights.values():
             variable.trainable = True
         object.__delattr__(self.backbone, "attached")
-        _turn_into(self.backbone, AdaptedT5Backbone, keras_hub.models.T5Backbone)
+        turn_into(self.backbone, type(self.backbone), self._class)
 
     def save(
         self, directory: Path | str, preset: Path | str | None = None, overrides: Overrides = ()
@@ -188,175 +170,3 @@ class Attached:
             tables["data"] = {**_TEXT_TO_TEXT, **data}
         tables["data"].setdefault("prefix", "")  # texts as they were in fit()
         return load_recipe({**tables, "method": self.method.settings()})
-
-
-@keras.saving.register_keras_serializable(package="compacter")
-class AdaptedT5Backbone(keras_hub.models.T5Backbone):
-    """KerasHub's T5 with what `attach` put into it; its config names the method and its settings.
-
-    Whatever Keras or KerasHub save of it they load again where this class is known: after
-    `from compacter_cli import attach`. Nobody makes one but `attach`, and loading.
-
-    Attributes:
-        attached: the `Attached`.
-    """
-
-    attached: Attached
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "adapter": self.attached.method.settings()}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        plain = dict(config)
-        method = read_method(plain.pop("adapter"))
-        backbone = keras_hub.models.T5Backbone.from_config(plain)
-        put_in(backbone, method)
-        if not plain.get("trainable", True):
-            backbone.trainable = False  # of all: what put_in had let train, too
-        return backbone
-
-    def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        for name, value in self.attached._originals.items():
-            store[_BEFORE + name] = value
-
-    def load_own_variables(self, store: Any) -> None:
-        for name, value in self.attached._originals.items():
-            value.assign(store[_BEFORE + name])
-
-
-@keras.saving.register_keras_serializable(package="compacter")
-class AdaptedT5Seq2SeqLM(keras_hub.models.T5Seq2SeqLM):
-    """What `T5Seq2SeqLM.from_preset` finds for a preset with an adapter; it makes a `T5Seq2SeqLM`.
-
-    So that a model is the same whether what is attached to it was loaded or not, and nothing of
-    this program's once it is detached.
-    """
-
-    backbone_cls = AdaptedT5Backbone
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        _turn_into(self, AdaptedT5Seq2SeqLM, keras_hub.models.T5Seq2SeqLM)
-
-
-def put_in(
-    backbone: keras_hub.models.T5Backbone,
-    method: Method,
-    seed: int = 0,
-    saved: AdapterFile | None = None,
-) -> Attached:
-    """Put a method's layers into a backbone and freeze it but for what trains.
-
-    Args:
-        backbone: any T5.
-        method: whose layers they are.
-        seed: of their initial values.
-        saved: whose values they take instead.
-
-    Raises:
-        ValueError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
-            not fit, or an adapter is attached already.
-        CompacterError: what is saved is not of this method. Nothing is changed then, as above.
-    """
-    weights, shape = backbone_weights(backbone), shape_of_backbone(backbone)
-    policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
-    layers = method.build(shape, seed, policy, weights)
-    places = _places(method, layers)
-    if "head" in method.trains and "head" not in weights:
-        raise ValueError("a tied output head cannot be trained in KerasHub's own model")
-    if taken := adapted_projections(backbone):
-        raise ValueError(f"{taken[0]} already has an adapter; detach it first")
-    trained = {name: weights[name] for name in select(weights, method.trains)}
-    trained |= named_variables(layers)
-    if saved:
-        check_values(saved, trained)
-    for name, (layer, how) in places.items():
-        wrap(backbone, name, layer, how)
-    originals = {}
-    for name, variable in weights.items():
-        variable.trainable = name in trained
-        if variable.trainable:
-            originals[name] = _copy_of(variable)
-    attached = Attached(backbone, method, layers, trained, originals, tuple(places))
-    object.__setattr__(backbone, "attached", attached)
-    _turn_into(backbone, keras_hub.models.T5Backbone, AdaptedT5Backbone)
-    if saved:
-        attached.take(saved)
-    return attached
-
-
-def _copy_of(variable: keras.Variable) -> keras.Variable:
-    value = keras.ops.copy(variable)
-    return keras.Variable(value, dtype=variable.dtype, trainable=False, name=variable.name)
-
-
-def _turn_into(model: keras.Model, before: type, after: type) -> None:
-    """Let a model be of another class where it is; one of somebody's own class stays of it."""
-    if type(model) is before:
-        object.__setattr__(model, "__class__", after)
-
-
-def _places(
-    method: Method, layers: Mapping[str, keras.layers.Layer]
-) -> dict[str, tuple[keras.layers.Layer, type[AdaptedProjection]]]:
-    """Each layer by the projection that it goes to, and how.
-
-    Raises:
-        ValueError: there is no layer, or no place for one.
-    """
-    places = {}
-    for name, layer in layers.items():
-        kind = getattr(layer, "kind", None)
-        if kind == "bottleneck" and name.endswith(".adapter"):
-            places[name.removesuffix("adapter") + "output"] = layer, AdaptedProjection
-        elif kind == "delta":
-            places[name.removesuffix(".delta")] = layer, SummedProjection
-        elif kind == "scale" and name.endswith(".inner.scale"):
-            places[name.removesuffix("inner.scale") + "output"] = layer, FedProjection
-        elif kind == "scale":
-            places[name.removesuffix(".scale")] = layer, AdaptedProjection
-        elif kind != "shared":
-            why = _NO_PLACE.get(str(kind), f"a layer of the kind {kind}")
-            raise ValueError(f"{method.name} has no place in KerasHub's own T5: {why}")
-    if not places:
-        raise ValueError(
-            f"{method.name} adds nothing that could be attached: fit() of the model as it is "
-            "trains everything"
-        )
-    return places
-
-
-def method_of(loaded: AdapterFile, backbone: keras_hub.models.T5Backbone) -> Method:
-    """The method of a saved adapter, whose file holds as many weights as it trains.
-
-    Raises:
-        CompacterError: its manifest does not describe it.
-    """
-    method = recipe_of_manifest(loaded.manifest, loaded.directory).method
-    check_count(loaded, method, shape_of_backbone(backbone))
-    return method
-
-
-def check_values(loaded: AdapterFile, trained: Mapping[str, keras.Variable]) -> None:
-    """Raise `CompacterError` unless a saved adapter's tensors are those of `trained`."""
-    try:
-        check_fit(trained, loaded.tensors)
-    except ValueError as error:
-        raise undescribed(loaded.directory, error) from error
-
-
-def check_trained_on(loaded: AdapterFile, weights: Mapping[str, keras.Variable]) -> None:
-    """Raise `CompacterError` unless a saved adapter was trained on a backbone of these weights."""
-    trained_on, found = loaded.manifest["backbone"], fingerprint_of(weights)
-    if (wanted := trained_on["fingerprint"]) == found:
-        return
-    rounded = any(variable.dtype != "float32" for variable in weights.values())
-    raise CompacterError(
-        f"{loaded.directory} was trained on another backbone: fingerprint {wanted[:12]}…, "
-        f"this one has {found[:12]}…",
-        'load the preset with dtype="mixed_bfloat16": its weights are rounded here'
-        if rounded
-        else f"load it onto {trained_on['preset']}",
-    )

@@ -118,9 +118,9 @@ def _settings(name: str, given: Mapping[str, Sequence[int]]) -> "Iterator[Method
     """A method with every choice of the numbers that it takes."""
     from itertools import product
 
-    from compacter_cli.methods import method_named
+    from compacter_cli.methods import METHODS
 
-    method = method_named(name)
+    method = METHODS[name]
     taken = {key: values for key, values in given.items() if key in method.model_fields}
     for values in product(*taken.values()):
         yield _checked(method, dict(zip(taken, values, strict=True)))

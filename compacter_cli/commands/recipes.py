@@ -123,10 +123,10 @@ def list_recipes(
     from compacter_cli.recipe.shipped import outline_of, shipped_recipes
 
     if methods:
-        from compacter_cli.methods import method_named
+        from compacter_cli.methods import METHODS
 
         for method in methods:
-            method_named(method)
+            METHODS[method]  # which says what there is
     listed = (_listed(name, outline_of(file)) for name, file in shipped_recipes().items())
     found = [
         item

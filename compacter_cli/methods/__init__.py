@@ -1,6 +1,6 @@
 """The fine-tuning methods, one file each: in the order of the paper's tables, then those beyond."""
 
-from compacter_cli.errors import UsageError, excerpt, nearest_or_all
+from compacter_cli.errors import Named
 from compacter_cli.methods.adapter import Adapter
 from compacter_cli.methods.adapterdrop import AdapterDrop
 from compacter_cli.methods.base import Method
@@ -19,32 +19,24 @@ from compacter_cli.methods.prompt_r import PromptR
 from compacter_cli.methods.prompt_t import PromptT
 from compacter_cli.methods.said import SAID
 
-METHODS: dict[str, type[Method]] = {
-    "full": Full,
-    "adapter": Adapter,
-    "pfeiffer": Pfeiffer,
-    "adapterdrop": AdapterDrop,
-    "lowrank": LowRank,
-    "prompt_r": PromptR,
-    "prompt_t": PromptT,
-    "said": SAID,
-    "bitfit": BitFit,
-    "phm": PHM,
-    "compacter": Compacter,
-    "compacterpp": CompacterPP,
-    "lora": LoRA,
-    "ia3": IA3,
-    "lphm": LPHM,
-    "krona": KronA,
-}
-
-
-def method_named(name: str) -> type[Method]:
-    """The class of the method called `name`.
-
-    Raises:
-        UsageError: there is none; it names the nearest, or all.
-    """
-    if name not in METHODS:
-        raise UsageError(f'unknown method "{excerpt(name)}"', nearest_or_all(name, METHODS))
-    return METHODS[name]
+METHODS: Named[type[Method]] = Named(
+    "method",
+    {
+        "full": Full,
+        "adapter": Adapter,
+        "pfeiffer": Pfeiffer,
+        "adapterdrop": AdapterDrop,
+        "lowrank": LowRank,
+        "prompt_r": PromptR,
+        "prompt_t": PromptT,
+        "said": SAID,
+        "bitfit": BitFit,
+        "phm": PHM,
+        "compacter": Compacter,
+        "compacterpp": CompacterPP,
+        "lora": LoRA,
+        "ia3": IA3,
+        "lphm": LPHM,
+        "krona": KronA,
+    },
+)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from compacter_cli.errors import RecipeError, UsageError, nearest_or_all
-from compacter_cli.methods import METHODS, method_named
+from compacter_cli.methods import METHODS
 from compacter_cli.recipe.problems import problems_of
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.recipe.tables import override
@@ -30,8 +30,6 @@ def recipes_of(
         UsageError: an unknown method, or a key of [method] that none of them has.
         RecipeError: the recipe has problems.
     """
-    for name in names:
-        method_named(name)
     given = override({**copy.deepcopy(dict(tables)), "method": {}}, overrides)
     settings = given["method"]
     _check_settings(settings, names)

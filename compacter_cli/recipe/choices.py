@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError, PydanticKnownError
 
 from compacter_cli.errors import UsageError
-from compacter_cli.methods import method_named
+from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import Method
 from compacter_cli.recipe.sections import DataSection, OwnDataSection
 from compacter_cli.tasks.own import FORMATS
@@ -29,7 +29,7 @@ def read_method(value: object) -> Method:
         return Method.model_validate(value)  # which says that it must be a table
     name = str(value.get("name", ""))
     try:
-        return method_named(name).model_validate(value)
+        return METHODS[name].model_validate(value)
     except UsageError as error:
         said = {"said": str(error) if name else "missing", "hint": error.hint}
         problem = PydanticCustomError(UNKNOWN_METHOD, "{said}", said)

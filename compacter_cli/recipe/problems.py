@@ -7,10 +7,10 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from compacter_cli.errors import Problem, excerpt, nearest_or_all
-from compacter_cli.methods import method_named
+from compacter_cli.methods import METHODS
 from compacter_cli.recipe.choices import UNKNOWN_METHOD, data_class
 from compacter_cli.recipe.sections import DATA_SECTIONS
-from compacter_cli.section import Section
+from compacter_cli.section import Section, misfit, shown
 
 MOST_PROBLEMS = 50  # that are told; nobody reads, or prints in time, a hundred thousand
 Tables = Mapping[str, Any]  # a recipe as plain data, of which anything may be wrong
@@ -46,18 +46,12 @@ def _problem(item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem
     if problem == "extra_forbidden":
         return _unknown_key(key, item, kind, tables)
     if problem == "missing":
-        return Problem(key, "missing", "add it to the recipe or give it with --set")
+        return Problem(key, misfit(item), "add it to the recipe or give it with --set")
     if problem == UNKNOWN_METHOD:
         return Problem(key, item["msg"], more["hint"])
     if problem in ("model_type", "model_attributes_type"):
-        return Problem(key, f"must be a table, [{key}]. Received: {_shown(item['input'])}")
-    if problem == "value_error":
-        return Problem(key, str(more["error"]))
-    if problem == "too_short":
-        least, there = more["min_length"], more["actual_length"]
-        return Problem(key, f"must hold at least {least}. Received: {there or 'nothing'}")
-    message = item["msg"].replace("Input should be", "must be")
-    return Problem(key, f"{message}. Received: {_shown(item['input'])}")
+        return Problem(key, f"must be a table, [{key}]. Received: {shown(item['input'])}")
+    return Problem(key, misfit(item))
 
 
 def _unknown_key(key: str, item: ErrorDetails, kind: type[Section], tables: Tables) -> Problem:
@@ -83,7 +77,7 @@ def _section_of(
         return "", kind.model_fields
     if section == "method":
         name = tables["method"]["name"]
-        return f' of method "{name}"', method_named(name).model_fields
+        return f' of method "{name}"', METHODS[name].model_fields
     if section == "data":
         return f" of [{section}]", data_class(tables["task"]).model_fields
     held = _section_in(kind.model_fields[section].annotation)
@@ -97,7 +91,3 @@ def _section_in(annotation: object) -> type[Section] | None:
         return annotation
     inside = (_section_in(part) for part in get_args(annotation))
     return next(filter(None, inside), None)
-
-
-def _shown(value: object) -> str:
-    return f'"{excerpt(value, 60)}"' if isinstance(value, str) else excerpt(value, 60)

@@ -109,8 +109,8 @@ def _resamplers(runs: Mapping[str, RunView], answers: Answers) -> dict[str, Resa
 
 def labels_of(run: RunView) -> tuple[str, ...]:
     """All target texts of a run's task; none for free text, or where the recipe cannot tell."""
-    if run.task in TASKS:
-        return TASKS[run.task].targets
+    if task := TASKS.get(run.task or ""):
+        return task.targets
     try:
         return task_of(recipe_of(run.recipe, str(run.directory))).targets
     except CompacterError:

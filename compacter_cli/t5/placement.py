@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from keras_hub.models import T5Backbone
     from torch import Tensor
 
+HEAD = "head"  # structural name of the output head
+
 
 def shape_of_backbone(backbone: T5Backbone) -> T5Shape:
     """The `T5Shape` of a KerasHub `T5Backbone`."""
@@ -49,7 +51,7 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
     assert embedding is not None  # as it may be in KerasHub's backbones that read no text
     weights = {"embedding": embedding.embeddings}
     if not backbone.tie_embedding_weights:
-        weights["head"] = embedding.reverse_embeddings
+        weights[HEAD] = embedding.reverse_embeddings
     for stack in ("encoder", "decoder"):
         for number, block in enumerate(_blocks(backbone, stack)):
             weights |= _block_weights(block, f"{stack}.{number}")
@@ -122,16 +124,17 @@ def _blocks(backbone: T5Backbone, stack: str) -> list[keras.layers.Layer]:
 
 def _block_weights(block: keras.layers.Layer, name: str) -> dict[str, keras.Variable]:
     weights = _attention_weights(block.self_attention, f"{name}.self_attention")
-    weights[f"{name}.self_attention.layer_norm"] = block.self_attention_layer_norm.weight
+    weights[f"{name}.self_attention.layer_norm"] = plain(block.self_attention_layer_norm).weight
     if block.is_decoder:
         weights |= _attention_weights(block.cross_attention, f"{name}.cross_attention")
-        weights[f"{name}.cross_attention.layer_norm"] = block.cross_attention_layer_norm.weight
+        norm = plain(block.cross_attention_layer_norm)
+        weights[f"{name}.cross_attention.layer_norm"] = norm.weight
     projectors = {"input": block.input_projector, "output": block.output_projector}
     if block.use_gated_activation:
         projectors["gate"] = block.gate_projector
     for role, projector in projectors.items():
         weights[f"{name}.feed_forward.{role}"] = plain(projector).kernel
-    weights[f"{name}.feed_forward.layer_norm"] = block.layer_norm.weight
+    weights[f"{name}.feed_forward.layer_norm"] = plain(block.layer_norm).weight
     return weights
 
 
@@ -150,7 +153,7 @@ def _check_complete(backbone: T5Backbone, weights: Mapping[str, keras.Variable])
     added = {
         id(variable)
         for layer in backbone._flatten_layers()
-        if isinstance(layer, AdaptedProjection)
+        if isinstance(layer, AdaptedProjection | BiasedEmbedding)
         for variable in layer.adapter.weights
     }
     unnamed = [v.path for v in backbone.weights if id(v) not in named | added]
@@ -175,7 +178,7 @@ def select(names: Collection[str], patterns: Collection[str]) -> list[str]:
 
 @keras.saving.register_keras_serializable(package="compacter")
 class AdaptedProjection(keras.layers.Layer):
-    """A projection with a layer behind it: `adapter(projection(x))`."""
+    """A projection, or a norm, with a layer behind it: `adapter(projection(x))`."""
 
     def __init__(
         self, projection: keras.layers.Layer, adapter: keras.layers.Layer, **kwargs: Any
@@ -188,6 +191,10 @@ class AdaptedProjection(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return self.adapter(self.projection(inputs))
 
+    def product(self, inputs: Tensor) -> Any:
+        """`x W`, the projection without its activation."""
+        return keras.ops.matmul(inputs, keras.ops.cast(self.projection.kernel, inputs.dtype))
+
 
 @keras.saving.register_keras_serializable(package="compacter")
 class SummedProjection(AdaptedProjection):
@@ -197,9 +204,15 @@ class SummedProjection(AdaptedProjection):
     """
 
     def call(self, inputs: Tensor) -> Tensor:
-        weight = keras.ops.cast(self.projection.kernel, inputs.dtype)
-        total = keras.ops.matmul(inputs, weight) + self.adapter(inputs)
-        return self.projection.activation(total)
+        return self.projection.activation(self.product(inputs) + self.adapter(inputs))
+
+
+@keras.saving.register_keras_serializable(package="compacter")
+class BiasedProjection(AdaptedProjection):
+    """A projection with a layer behind its product: `activation(adapter(x W))`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.projection.activation(self.adapter(self.product(inputs)))
 
 
 @keras.saving.register_keras_serializable(package="compacter")
@@ -210,8 +223,22 @@ class FedProjection(AdaptedProjection):
         return self.projection(self.adapter(inputs))
 
 
+class BiasedEmbedding(keras.layers.ReversibleEmbedding):
+    """The embedding with a layer behind it where it is the output head.
+
+    It stands in the graph of any model that is built on the backbone, so it is not put into
+    another layer but is made one of this class where it is.
+    """
+
+    adapter: keras.layers.Layer
+
+    def call(self, inputs: Tensor, reverse: bool = False) -> Tensor:
+        outputs: Any = super().call(inputs, reverse=reverse)
+        return self.adapter(outputs) if reverse else outputs
+
+
 def plain(projection: keras.layers.Layer) -> keras.layers.Layer:
-    """The projection itself, taken out of an `AdaptedProjection` where it is in one."""
+    """The projection or norm itself, taken out of an `AdaptedProjection` where it is in one."""
     return projection.projection if isinstance(projection, AdaptedProjection) else projection
 
 
@@ -224,30 +251,54 @@ def adapted_projections(backbone: T5Backbone) -> list[str]:
 
 
 def wrap(
-    backbone: T5Backbone, name: str, layer: keras.layers.Layer, how: type[AdaptedProjection]
+    backbone: T5Backbone,
+    name: str,
+    layer: keras.layers.Layer,
+    how: type[AdaptedProjection] | type[BiasedEmbedding],
 ) -> None:
-    """Put `layer` behind, beside or before the projection of a structural name, as `how` says."""
+    """Put `layer` to the projection, norm or head of a structural name, as `how` says."""
     owner, attribute = _slot(backbone, name)
-    projection = getattr(owner, attribute)
+    wrapped = getattr(owner, attribute)
+    if issubclass(how, BiasedEmbedding):
+        with _unlocked(wrapped):
+            wrapped.adapter = layer
+        turn_into(wrapped, keras.layers.ReversibleEmbedding, how)
+        return
     with _unlocked(owner):
-        owner._tracker.untrack(projection)  # it is tracked again as a part of the new layer
-        policy, new = projection.dtype_policy, f"adapted_{projection.name}"
-        setattr(owner, attribute, how(projection, layer, dtype=policy, name=new))
+        owner._tracker.untrack(wrapped)  # it is tracked again as a part of the new layer
+        policy, new = wrapped.dtype_policy, f"adapted_{wrapped.name}"
+        setattr(owner, attribute, how(wrapped, layer, dtype=policy, name=new))
 
 
 def unwrap(backbone: T5Backbone, name: str) -> None:
-    """Take away what `wrap` put to the projection of a structural name."""
+    """Take away what `wrap` put to the projection, norm or head of a structural name."""
     owner, attribute = _slot(backbone, name)
     adapted = getattr(owner, attribute)
+    if name == HEAD:
+        with _unlocked(adapted):
+            adapted._tracker.untrack(adapted.adapter)
+            del adapted.adapter
+        turn_into(adapted, BiasedEmbedding, keras.layers.ReversibleEmbedding)
+        return
     with _unlocked(owner):
         owner._tracker.untrack(adapted)
         setattr(owner, attribute, plain(adapted))
 
 
+def turn_into(layer: keras.layers.Layer, before: type, after: type) -> None:
+    """Let a layer or model be of another class where it is; one of somebody's own class stays."""
+    if type(layer) is before:
+        object.__setattr__(layer, "__class__", after)
+
+
 def _slot(backbone: T5Backbone, name: str) -> tuple[keras.layers.Layer, str]:
-    """The layer that owns the projection of a structural name, and the attribute it is."""
+    """The layer that owns the projection or norm of a structural name, and the attribute it is."""
+    if name == HEAD:
+        return backbone, "token_embedding"
     stack, number, sublayer, role = name.split(".")
     block = _blocks(backbone, stack)[int(number)]
+    if role == "layer_norm":
+        return block, role if sublayer == "feed_forward" else f"{sublayer}_{role}"
     owner = block if sublayer == "feed_forward" else getattr(block, sublayer)
     return owner, f"{role}_projector"
 

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from compacter_cli.errors import Named
 from compacter_cli.tasks.acceptability import ACCEPTABILITY
 from compacter_cli.tasks.base import Task
 from compacter_cli.tasks.boolq import BOOLQ
@@ -26,28 +27,31 @@ from compacter_cli.tasks.stsb import STSB
 from compacter_cli.tasks.wic import WIC
 
 # In the order of the paper's tables.
-TASKS: dict[str, Task] = {
-    "glue/cola": COLA,
-    "glue/sst2": SST2,
-    "glue/mrpc": MRPC,
-    "glue/qqp": QQP,
-    "glue/stsb": STSB,
-    "glue/mnli": MNLI,
-    "glue/qnli": QNLI,
-    "glue/rte": RTE,
-    "super_glue/boolq": BOOLQ,
-    "super_glue/cb": CB,
-    "super_glue/copa": COPA,
-    "super_glue/copa_question": COPA_QUESTION,
-    "super_glue/multirc": MULTIRC,
-    "super_glue/record": RECORD,
-    "super_glue/wic": WIC,
-    "demo/acceptability": ACCEPTABILITY,
-    "demo/sentiment": SENTIMENT,
-    "demo/entailment": ENTAILMENT,
-    "demo/similarity": SIMILARITY,
-    "demo/smoke": SMOKE,
-}
+TASKS: Named[Task] = Named(
+    "task",
+    {
+        "glue/cola": COLA,
+        "glue/sst2": SST2,
+        "glue/mrpc": MRPC,
+        "glue/qqp": QQP,
+        "glue/stsb": STSB,
+        "glue/mnli": MNLI,
+        "glue/qnli": QNLI,
+        "glue/rte": RTE,
+        "super_glue/boolq": BOOLQ,
+        "super_glue/cb": CB,
+        "super_glue/copa": COPA,
+        "super_glue/copa_question": COPA_QUESTION,
+        "super_glue/multirc": MULTIRC,
+        "super_glue/record": RECORD,
+        "super_glue/wic": WIC,
+        "demo/acceptability": ACCEPTABILITY,
+        "demo/sentiment": SENTIMENT,
+        "demo/entailment": ENTAILMENT,
+        "demo/similarity": SIMILARITY,
+        "demo/smoke": SMOKE,
+    },
+)
 DEMO_TASKS = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
 PUBLISHED = tuple(task for task in TASKS.values() if isinstance(task, PublishedTask) and task.paper)
 

@@ -1,5 +1,6 @@
 """What is attached is saved and loaded: by Keras, by KerasHub, and as an adapter file."""
 
+import importlib
 import importlib.metadata
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from compacter_cli import METHODS, CompacterError, Predictor, UsageError, attach, load_backbone
-from compacter_cli.adapters.attached import AdaptedT5Backbone
+from compacter_cli.adapters.adapted import AdaptedT5Backbone, AdaptedT5Seq2SeqLM
 from compacter_cli.t5.placement import backbone_weights
 from compacter_cli.t5.random_backbone import tiny_backbone as smoke_backbone
 from compacter_cli.t5.random_backbone import tiny_vocabulary
@@ -90,6 +91,8 @@ def assert_same(found, lm, batch):
         pytest.param("phm", "gated", marks=SLOW),
         pytest.param("lphm", "gated", marks=SLOW),
         pytest.param("krona", "v1_0", marks=SLOW),
+        pytest.param("bitfit", "v1_0", marks=SLOW),
+        pytest.param("bitfit", "gated", marks=SLOW),
     ],
 )
 def test_what_was_trained_is_loaded_again(tiny_backbone, token_batch, tmp_path, name, kind, way):
@@ -159,7 +162,7 @@ def test_the_config_of_a_saved_model_says_the_method_alone(tiny_backbone):
     assert config.pop("adapter") == METHODS["compacterpp"](bottleneck=8, n=2).settings()
     assert config == plain
     config["adapter"] = {"name": "compacterpp", "bottleneck": 8, "m": 2}
-    with pytest.raises(ValueError, match="m"):
+    with pytest.raises(ValueError, match="Extra inputs are not permitted"):
         AdaptedT5Backbone.from_config(config)
 
 
@@ -173,6 +176,13 @@ models = keras.saving.load_model(saved), keras_hub.models.T5Seq2SeqLM.from_prese
 np.savez(out, *(keras.ops.convert_to_numpy(model(batch)) for model in models))
 print(keras.config.backend())
 """
+
+
+@pytest.mark.parametrize("kind", [AdaptedT5Backbone, AdaptedT5Seq2SeqLM])
+def test_where_its_class_is_not_known_keras_names_what_to_import(kind):
+    name = keras.saving.get_registered_name(kind)
+    module, _, public = name.partition(">")[0].rpartition(".")
+    assert getattr(importlib.import_module(module), public) is attach
 
 
 @pytest.mark.slow

@@ -5,8 +5,8 @@ import math
 import keras
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from compacter_cli.errors import RecipeError
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import shape_of_backbone
@@ -129,7 +129,7 @@ def test_settings_of_the_paper():
      {"bottleneck": True}, {"activation": "gelu_new"}, {"n": 4}, {"rank": 1}, {"name": "full"}],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(changes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         Adapter(**changes)
 
 

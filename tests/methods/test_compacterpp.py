@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from compacter_cli.errors import RecipeError
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.model import T5Model, named_variables
 from compacter_cli.t5.placement import shape_of_backbone
@@ -76,7 +76,7 @@ def test_settings_of_the_paper():
 
 @pytest.mark.parametrize("changes", [{"n": 0}, {"rank": 0}, {"bottleneck": 2.5}, {"d": 24}])
 def test_settings_that_make_no_sense_are_refused(changes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         CompacterPP(**changes)
 
 

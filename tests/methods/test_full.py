@@ -1,8 +1,8 @@
 """`full`: every weight of the backbone trains, nothing is added."""
 
 import pytest
-from pydantic import ValidationError
 
+from compacter_cli.errors import RecipeError
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import backbone_weights, shape_of_backbone
@@ -37,7 +37,7 @@ def test_settings_of_the_paper():
 
 
 def test_it_has_no_hyperparameters():
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError):
         METHODS["full"](bottleneck=24)
 
 

@@ -16,7 +16,6 @@ from compacter_cli.errors import (
 )
 from compacter_cli.methods import METHODS
 from compacter_cli.methods.base import Method
-from compacter_cli.recipe.choices import method_named
 from compacter_cli.recipe.recipe import load_recipe, recipe_of
 from compacter_cli.recipe.sections import DataSection, OwnDataSection, TrainSection
 from compacter_cli.recipe.tables import override
@@ -502,10 +501,13 @@ def test_a_method_that_is_gone_is_unknown_again(load, scaled, monkeypatch):
 
 
 def test_a_method_is_found_by_its_name_or_the_nearest_is_named():
-    assert method_named("compacter") is METHODS["compacter"]
     with pytest.raises(UsageError, match='unknown method "compactr"') as caught:
-        method_named("compactr")
+        METHODS["compactr"]
     assert caught.value.hint == 'did you mean "compacter"?'
+    with pytest.raises(UsageError, match='unknown task "glue/rt"') as caught:
+        TASKS["glue/rt"]
+    assert caught.value.hint == 'did you mean "glue/rte"?'
+    assert METHODS.get("compactr") is None
 
 
 @pytest.mark.parametrize("given", ["3", "[1]", "true"])
@@ -629,9 +631,9 @@ def test_a_recipe_is_frozen_at_every_depth(load):
 
 
 def test_sections_are_strict_in_python_too():
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError, match=r"^TrainSection\(.*\): epochs: must be a valid"):
         TrainSection(epochs="3")
-    with pytest.raises(ValidationError):
+    with pytest.raises(RecipeError, match=r'fodler: unknown \(did you mean "folder"\?\)'):
         DataSection(fodler="a")
 
 
