@@ -2,6 +2,7 @@
 
     python benchmarks/forecast.py
     python benchmarks/forecast.py --rte DIR --preset DIR
+    python benchmarks/forecast.py --recipe demo/entailment_lora
 
 Each recipe is forecast and then trained, at once and by whole processes of the command line, with a
 cache of its own: steps that were measured another day are not taken. Own data are 2,000 rows of the
@@ -32,6 +33,10 @@ OWN_ROWS = 2_000
 
 
 def main(
+    recipe: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of those of the demo and own data. Repeatable."),
+    ] = None,
     rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
     preset: Annotated[str | None, typer.Option(help="For --rte: directory of a T5.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Of all recipes.")] = None,
@@ -44,13 +49,15 @@ def main(
         raise UsageError("--rte and --preset belong together")
     how = ["--device", device, "--threads", str(threads)]
     with tempfile.TemporaryDirectory() as folder:
-        recipes = {**DEMO, "own CSV, compacterpp": own_data(Path(folder))}
+        recipes = {name: (name,) for name in recipe or ()}
+        if not recipes:
+            recipes = {**DEMO, "own CSV, compacterpp": own_data(Path(folder))}
         if rte and preset:
             recipes["RTE, compacterpp"] = rte_data(rte, preset)
         found = {}
-        for number, (name, (recipe, *sets)) in enumerate(recipes.items()):
+        for number, (name, (file, *sets)) in enumerate(recipes.items()):
             err.print(f"{name} ...", style="dim")
-            words = ["train", "--recipe", recipe, "--output", f"{folder}/{number}", *how]
+            words = ["train", "--recipe", file, "--output", f"{folder}/{number}", *how]
             words += [word for key in (*sets, *(set_ or ())) for word in ("--set", key)]
             found[name] = both(words, Path(folder) / "cache")
     show(found)

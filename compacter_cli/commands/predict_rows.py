@@ -60,7 +60,8 @@ def read_sources(task: Task, file: Path, form: Form | None = None) -> Given:
     Raises:
         UsageError: the file cannot be read, is empty, or a row lacks a field.
     """
-    from compacter_cli.data.text_files import read_rows, read_text
+    from compacter_cli.data.text_files import read_text
+    from compacter_cli.data.text_rows import read_rows
 
     kind = form_of(file, form)
     with _path_of(file) as path:
@@ -92,7 +93,7 @@ def read_mixed(
         UsageError: there is no such file, it cannot be read, or a row names no adapter or lacks a
             field of its task.
     """
-    from compacter_cli.data.text_files import check_columns, read_rows
+    from compacter_cli.data.text_rows import check_columns, read_rows
 
     kind = form_of(file, form) if file else ""
     if texts or file is None or kind not in FORMATS:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.data.row_file import RowFile
 from compacter_cli.data.rows import Origin, Rows
-from compacter_cli.data.text_files import read_rows, sha256_of
+from compacter_cli.data.text_files import sha256_of
+from compacter_cli.data.text_rows import read_rows
 from compacter_cli.errors import (
     CompacterError,
     MissingResourceError,

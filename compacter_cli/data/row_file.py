@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
-from compacter_cli.data.text_files import plain, read_records, reading, row_of
+from compacter_cli.data.text_files import plain, reading
+from compacter_cli.data.text_rows import read_records, row_of
 from compacter_cli.errors import CompacterError
 from compacter_cli.tasks.base import Row
 from compacter_cli.tasks.splits import PlacedRows

@@ -7,6 +7,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
@@ -18,9 +19,11 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "&": r"\&", "%": r"\%", "$": r"\$",
     "#": r"\#", "_": r"\_", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
     "±": r"$\pm$", "−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$",
-    "<": r"\textless{}", ">": r"\textgreater{}", '"': r"\textquotedbl{}", "\n": " ",
+    "<": r"\textless{}", ">": r"\textgreater{}", '"': r"{\char34}", "\n": " ",
     "[": "{[}", "*": "{*}",  # at the start of a row, an option of the row's end before it
 }  # fmt: skip
+PAGE_ROWS = 40  # of a table in LaTeX, which breaks no page
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}"
 # What Markdown would take for something else, in a cell.
 _MARKDOWN = {
     **{letter: f"\\{letter}" for letter in r"|\*_`[]$~"},
@@ -74,20 +77,30 @@ def _in_markdown(text: str) -> str:
 
 
 def latex(table: Table) -> str:
-    r"""The table in LaTeX, for `\usepackage{booktabs}`; texts are escaped, what is best is bold."""
+    r"""The table in LaTeX, for `\usepackage{booktabs,graphicx}`: texts escaped, what is best bold.
+
+    One that is wider than the page is made smaller, one that is longer goes on in another.
+    """
+    starts = range(0, max(1, len(table.rows)), PAGE_ROWS)
+    parts = [replace(table, rows=table.rows[start : start + PAGE_ROWS]) for start in starts]
+    return "\n".join(_latex_part(part, part is not parts[0], part is parts[-1]) for part in parts)
+
+
+def _latex_part(table: Table, goes_on: bool, ends: bool) -> str:
     columns = "".join("l" if column.words else "r" for column in table.columns)
+    notes = table.sentences("bold") if ends else ()
     lines = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{in_latex(table.title)}}}",
-        rf"  \begin{{tabular}}{{{columns}}}",
+        rf"  \caption{{{in_latex(table.title)}{' (continued)' if goes_on else ''}}}",
+        rf"  {_FITTED}{{\begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         _latex_line(in_latex(column.title) for column in table.columns),
         r"    \midrule",
         *_latex_rows(table),
         r"    \bottomrule",
-        r"  \end{tabular}",
-        *(rf"  \par\footnotesize {in_latex(note)}" for note in table.sentences("bold")),
+        r"  \end{tabular}}",
+        *(rf"  \par\footnotesize {in_latex(note)}" for note in notes),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.adapters.predictor import Predictor
 from compacter_cli.adapters.restoring import backbone_of
-from compacter_cli.data.text_files import cell_problem
+from compacter_cli.data.text_rows import cell_problem
 from compacter_cli.errors import CompacterError, UsageError, excerpt, flaw_of
 from compacter_cli.serving.messages import AdapterShown
 from compacter_cli.t5.runtime import on_device

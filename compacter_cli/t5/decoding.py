@@ -15,7 +15,8 @@ from torch import Tensor
 from compacter_cli.t5.vocabulary import END, PAD
 
 if TYPE_CHECKING:
-    from compacter_cli.t5.forward import Cache, Encoded, T5Forward
+    from compacter_cli.t5.cache import Cache
+    from compacter_cli.t5.forward import Encoded, T5Forward
 
 
 class Decoding:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compacter_cli.data.original_lines import split_rows
-from compacter_cli.data.text_files import read_rows
+from compacter_cli.data.text_rows import read_rows
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import Recipe, load_recipe, recipe_of
 from compacter_cli.recipe.tables import override

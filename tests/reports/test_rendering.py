@@ -3,10 +3,19 @@
 import csv
 import io
 import json
+import shutil
+import subprocess
 
 import pytest
 
-from compacter_cli.reports.rendering import as_data, csv_text, in_latex, latex, markdown
+from compacter_cli.reports.rendering import (
+    PAGE_ROWS,
+    as_data,
+    csv_text,
+    in_latex,
+    latex,
+    markdown,
+)
 from compacter_cli.reports.table import Column, Entry, Row, Table, formatted, number, words
 
 MEAN = Entry("70.00 ± 1.00", {"accuracy": 70.0, "sd": 1 / 3}, best=True)
@@ -94,6 +103,28 @@ def test_latex_parts_groups_of_several_rows():
     text = latex(Table("t", (Column("x", words=True),), rows))
     assert text.count(r"\addlinespace") == 1
     assert text.index("a2") < text.index(r"\addlinespace") < text.index("b1")
+
+
+def test_a_table_of_more_rows_than_a_page_has_goes_on_in_another():
+    rows = tuple(Row((words(f"row{number}"),)) for number in range(PAGE_ROWS + 1))
+    first, second = latex(Table("t", (Column("x", words=True),), rows, ("noted",))).split(
+        "\\end{table}\n\n"
+    )
+    assert r"\caption{t}" in first
+    assert r"\caption{t (continued)}" in second
+    assert ("row39 " in first, "row40 " in second) == (True, True)
+    assert ("noted" in first, "noted" in second) == (False, True)
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="pdflatex is not installed")
+def test_latex_compiles(tmp_path):
+    odd = Table('a\\b{c}&%$#_~^±−×Δ<>"[k]*', TABLE.columns, TABLE.rows, TABLE.notes)
+    text = "".join(map(latex, (TABLE, odd)))
+    head = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}"
+    (tmp_path / "t.tex").write_text(rf"{head}{text}\end{{document}}", encoding="utf-8")
+    command = ["pdflatex", "-draftmode", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
 def test_plain_data_holds_texts_values_and_notes():

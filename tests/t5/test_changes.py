@@ -21,8 +21,8 @@ from compacter_layers import (
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from compacter_cli.t5.cache import StatesCache
 from compacter_cli.t5.changes import KINDS, Changes
-from compacter_cli.t5.forward import StatesCache
 from compacter_cli.t5.model import EXECUTIONS, T5Model
 from compacter_cli.t5.placement import backbone_weights
 

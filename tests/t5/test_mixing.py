@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from compacter_cli.methods import METHODS
-from compacter_cli.t5.forward import StatesCache
+from compacter_cli.t5.cache import StatesCache
 from compacter_cli.t5.kernels import Kernels
 from compacter_cli.t5.mixing import Mixture, mixed
 from compacter_cli.t5.model import EXECUTIONS, T5Model

@@ -7,7 +7,7 @@ from torch.profiler import profile
 
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
-from compacter_cli.t5.forward import StatesCache
+from compacter_cli.t5.cache import StatesCache
 from compacter_cli.t5.lean import pairs
 from compacter_cli.t5.model import T5Model
 
