@@ -74,7 +74,10 @@ def test_a_recipe_is_trained_scored_and_asked_in_python(tmp_path):
     assert scored["metrics"] == result["test"]["metrics"]
     alone = evaluate(tmp_path / "run" / "last", split="validation", device="cpu")
     assert alone["metrics"] == result["validation"]["metrics"]
-    predictor = Predictor(load_backbone(result["preset"]), result["run"])
+    with pytest.raises(UsageError, match='no split "tset"') as caught:
+        evaluate(result["run"], split="tset", device="cpu")
+    assert caught.value.hint == 'did you mean "test"?'
+    predictor = Predictor(load_backbone(Path(result["preset"])), result["run"])
     texts = ["sentence: zinc iron copper", "sentence: zinc apple iron"]
     (first, second) = predictor.probabilities(texts)
     assert first.keys() == {"metals only", "a fruit"}
@@ -102,4 +105,7 @@ def test_what_is_wrong_with_a_recipe_is_said_before_anything_is_trained(tmp_path
     with pytest.raises(UsageError, match=r"train\.epoch: ") as caught:
         train("demo/smoke_compacterpp", {"train.epoch": 3}, output=tmp_path / "run")
     assert isinstance(caught.value, CompacterError)
+    with pytest.raises(UsageError, match="got one text") as caught:
+        train("demo/smoke_compacterpp", "train.epochs=3", output=tmp_path / "run")
+    assert caught.value.hint == 'such as {"train.epochs": 3}'
     assert not (tmp_path / "run").exists()

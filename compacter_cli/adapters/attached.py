@@ -63,13 +63,16 @@ class Attached:
         """Take the layers out again and give the backbone its own values back, all trainable.
 
         A second time it does nothing.
+
+        Raises:
+            UsageError: the model was quantized since.
         """
         if not self._wrapped:
             return
+        weights = backbone_weights(self.backbone)
         for name in self._wrapped:
             unwrap(self.backbone, name)
         self._wrapped = ()
-        weights = backbone_weights(self.backbone)
         for name, value in self._originals.items():
             weights[name].assign(value)
         for variable in weights.values():

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import ValidationError
 
+from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.recipe.earlier import completed
 from compacter_cli.recipe.recipe import Recipe, recipe_of, recipe_of_run
@@ -32,6 +33,26 @@ CHANGEABLE = (
     "data.source", "data.target", "data.metrics", "data.source_length", "data.target_length",
     "data.max_train_samples", "train.eval_batch_size", "train.execution",
 )  # fmt: skip
+
+
+class Chosen(NamedTuple):
+    """An adapter's directory, the recipe by which it is used, and its manifest."""
+
+    directory: Path
+    recipe: Recipe
+    manifest: Manifest
+
+
+def chosen(directory: Path, overrides: Overrides = ()) -> Chosen:
+    """The adapter in `directory`, with the `--set` values of its use now.
+
+    Raises:
+        UsageError: a value would make it another adapter, or means nothing to a trained one.
+        RecipeError: a value does not fit.
+        CompacterError: there is no adapter, it is damaged, or its manifest does not describe it.
+    """
+    manifest = read_manifest(directory)
+    return Chosen(directory, recipe_with(manifest, directory, overrides), manifest)
 
 
 def backbone_of(recipe: Recipe) -> Backbone:

@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from compacter_cli.adapters.manifest import read_manifest
-from compacter_cli.adapters.restoring import recipe_with
+from compacter_cli.adapters.restoring import chosen
 from compacter_cli.api.rows import kept_rows
 from compacter_cli.errors import user_path
 from compacter_cli.recipe.recipe import load_recipe
@@ -66,7 +65,7 @@ def train(
         >>> result["test"]["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with_rows(overrides, kept_rows(rows))
+        overrides = _with_rows(overrides, "train", rows)
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
     return run.train(
@@ -80,11 +79,12 @@ def train(
     )
 
 
-def _with_rows(overrides: Overrides, path: str) -> Overrides:
-    """Overrides that name the file of the training rows, too."""
+def _with_rows(overrides: Overrides, split: str, rows: Table) -> Overrides:
+    """Overrides that name the file in which the rows of a split are kept, too."""
+    key, path = f"data.{split}", kept_rows(rows)
     if isinstance(overrides, Mapping):
-        return {**overrides, "data.train": path}
-    return [*overrides, f"data.train={json.dumps(path)}"]
+        return {**overrides, key: path}
+    return [*overrides, f"{key}={json.dumps(path)}"]
 
 
 def evaluate(
@@ -95,6 +95,7 @@ def evaluate(
     which: str = "best",
     device: str | None = None,
     offline: bool = False,
+    rows: Table | None = None,
 ) -> Evaluation:
     """Score a trained adapter on a split, as `compacter evaluate` does.
 
@@ -105,6 +106,8 @@ def evaluate(
         which: of a run's adapters "best" or "last".
         device: "cpu" or "cuda"; a GPU where there is one.
         offline: fetch nothing.
+        rows: those of the split, of an adapter whose task is "jsonl"; they are taken and kept as
+            `train` takes its own.
 
     Raises:
         UsageError: there is no such run, or an override would make it another adapter.
@@ -113,8 +116,13 @@ def evaluate(
     Examples:
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
     """
-    directory = adapter_of_run(user_path(run), which)
-    recipe = recipe_with(read_manifest(directory), directory, overrides)
+    if rows is not None:
+        overrides = _with_rows(overrides, split, rows)
+    adapter = chosen(adapter_of_run(user_path(run), which), overrides)
     return evaluation.evaluate(
-        adapter=directory, recipe=recipe, split=split, device=device, offline=offline
+        adapter=adapter.directory,
+        recipe=adapter.recipe,
+        split=split,
+        device=device,
+        offline=offline,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired
+from typing import TYPE_CHECKING, Any, NotRequired
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from compacter_cli.adapters.predictor import Predictor
+    from compacter_cli.adapters.restoring import Chosen
     from compacter_cli.commands.predict_rows import Given
-    from compacter_cli.recipe.recipe import Recipe
 
 
 class Answer(TypedDict):
@@ -33,13 +33,6 @@ class Answer(TypedDict):
     right: NotRequired[list[str]]
     adapter: NotRequired[str]
     row: NotRequired[dict[str, Any]]
-
-
-class Chosen(NamedTuple):
-    """An adapter's directory, and the recipe by which it answers."""
-
-    directory: Path
-    recipe: Recipe
 
 
 def runs_of(run: Path | None, adapters: Sequence[str] | None) -> dict[str, Path]:
@@ -72,12 +65,10 @@ def chosen_of(run: Path, which: str, overrides: Sequence[str]) -> Chosen:
     Raises:
         UsageError: it is no run directory, or a value means nothing to a trained adapter.
     """
-    from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.adapters.restoring import chosen
     from compacter_cli.training.run_directory import adapter_of_run
 
-    directory = adapter_of_run(run, which)
-    return Chosen(directory, recipe_with(read_manifest(directory), directory, overrides))
+    return chosen(adapter_of_run(run, which), overrides)
 
 
 @dataclass(frozen=True)
@@ -111,13 +102,12 @@ class Asked:
             UsageError: a recipe is another adapter's, or one cannot be asked beside others.
             CompacterError: an adapter is damaged or not of this backbone.
         """
-        from compacter_cli.adapters.manifest import read_manifest
         from compacter_cli.adapters.predictor import Predictor
         from compacter_cli.adapters.restoring import backbone_of, check_use
         from compacter_cli.t5.runtime import on_device
 
-        for directory, recipe in self.adapters.values():
-            check_use(read_manifest(directory), directory, recipe)
+        for directory, recipe, manifest in self.adapters.values():
+            check_use(manifest, directory, recipe)
         first = next(iter(self.adapters.values()))
         with on_device(self.device):
             predictor = Predictor(
@@ -155,13 +145,12 @@ def write_answers(asked: Asked, output: Path, resume: bool = False) -> None:
         CompacterError: the adapter does not fit, or the disk is full.
         KeyboardInterrupt: Ctrl-C; what was answered is kept.
     """
-    from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.commands.answer_file import AnswerFile, key_of
     from compacter_cli.commands.answer_table import columns_of, form_of_output
 
     given, settings = asked.given, list[object]()
-    for name, (directory, recipe) in sorted(asked.adapters.items()):
-        settings += [read_manifest(directory)["sha256"], recipe.plain()]
+    for name, one in sorted(asked.adapters.items()):
+        settings += [one.manifest["sha256"], one.recipe.plain()]
         settings += [name] if given.names is not None else []
     key = key_of(*settings, given.names or given.right, given.rows, texts=asked.texts)
     form = form_of_output(output)

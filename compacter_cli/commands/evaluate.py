@@ -43,17 +43,14 @@ def command(
 
     Example: compacter evaluate --run runs/glue/rte/compacterpp/t5_mini-s42-0a1b2c3d --split test
     """
-    from compacter_cli.adapters.manifest import read_manifest
-    from compacter_cli.adapters.restoring import meant_then, recipe_with
+    from compacter_cli.adapters.restoring import chosen, meant_then
     from compacter_cli.commands.console import load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
     from compacter_cli.training.run_directory import adapter_of_run
 
-    directory = adapter_of_run(run, which)
-    manifest = read_manifest(directory)
-    recipe = recipe_with(manifest, directory, use_of(set_, batch_size))
+    directory, recipe, manifest = chosen(adapter_of_run(run, which), use_of(set_, batch_size))
     check_preset(recipe.backbone.preset, offline)
     source = find_rows(task_of(recipe), recipe.data, offline)
     load_frameworks(threads=threads)

@@ -12,7 +12,6 @@ from compacter_cli.commands.answer_table import form_of_output, probability_of
 from compacter_cli.commands.asked import (
     Answer,
     Asked,
-    Chosen,
     chosen_of,
     runs_of,
     write_answers,
@@ -177,9 +176,12 @@ def predict(
         UsageError: the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone.
     """
+    from compacter_cli.adapters.manifest import read_manifest
     from compacter_cli.adapters.predictor import ONLY
+    from compacter_cli.adapters.restoring import Chosen
 
-    asked = Asked({ONLY: Chosen(Path(adapter), recipe)}, Given(texts), device)
+    one = Chosen(Path(adapter), recipe, read_manifest(adapter))
+    asked = Asked({ONLY: one}, Given(texts), device)
     return [answer for batch in asked.batches() for answer in batch]
 
 

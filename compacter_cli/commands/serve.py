@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
-    from compacter_cli.commands.asked import Chosen
+    from compacter_cli.adapters.restoring import Chosen
 
 USUAL = Limits()
 SLACK = 5  # seconds at the end, beyond those that a request may take

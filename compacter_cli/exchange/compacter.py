@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.adapters.manifest import MANIFEST, read_manifest
+from compacter_cli.adapters.manifest import MANIFEST
 from compacter_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ def recipe_of(directory: Path, recipe: str | None, overrides: Sequence[str]) -> 
         UsageError: another recipe is given, or a value would make it another adapter.
         CompacterError: the manifest is damaged.
     """
-    from compacter_cli.adapters.restoring import recipe_with
+    from compacter_cli.adapters.restoring import chosen
 
     if recipe is not None:
         raise UsageError(
             f"--recipe {recipe}: the adapter in {directory} holds the recipe it was trained by",
             "leave --recipe out; --set changes where backbone and rows are",
         )
-    return recipe_with(read_manifest(directory), directory, overrides)
+    return chosen(directory, overrides).recipe
 
 
 def read(directory: Path, recipe: Recipe, backbone: Backbone) -> T5Model:

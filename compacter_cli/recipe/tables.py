@@ -113,6 +113,11 @@ def override(tables: dict[str, Any], overrides: Overrides) -> dict[str, Any]:
     Raises:
         UsageError: one is no `section.key=value`, or such that no recipe needs it.
     """
+    if isinstance(overrides, str):
+        raise UsageError(
+            f"expected values by dotted key, got one text: {excerpt(overrides)}",
+            'such as {"train.epochs": 3}',
+        )
     if isinstance(overrides, Mapping):
         given = list(plain_tables(overrides).items())
     else:

@@ -14,10 +14,9 @@ from compacter_cli.t5.runtime import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from compacter_cli.adapters.loaded import Shares
-    from compacter_cli.recipe.recipe import Recipe
+    from compacter_cli.adapters.restoring import Chosen
     from compacter_cli.tasks.base import Row, Task
 
 
@@ -25,8 +24,7 @@ class Served:
     """Adapters by name, ready to answer: of their files nothing is read any more.
 
     Args:
-        adapters: the directory of each, and the recipe by which it answers; the backbone is the
-            first one's.
+        adapters: each as `chosen` gives it; the backbone is the first one's.
         device: "cpu" or "cuda"; a GPU where there is one.
 
     Attributes:
@@ -37,15 +35,15 @@ class Served:
         UsageError: one cannot be asked beside others.
     """
 
-    def __init__(self, adapters: Mapping[str, tuple[Path, Recipe]], device: str | None) -> None:
-        (first, (directory, recipe)), *others = adapters.items()
+    def __init__(self, adapters: Mapping[str, Chosen], device: str | None) -> None:
+        (first, one), *others = adapters.items()
         with on_device(device) as self.device:
-            backbone = backbone_of(recipe)
+            backbone = backbone_of(one.recipe)
             with _naming(first):
-                self._predictor = Predictor(backbone, {first: directory}, {first: recipe})
-            for name, (directory, recipe) in others:
+                self._predictor = Predictor(backbone, {first: one.directory}, {first: one.recipe})
+            for name, other in others:
                 with _naming(name):
-                    self._predictor.add(name, directory, recipe)
+                    self._predictor.add(name, other.directory, other.recipe)
             for name in adapters:  # whatever is made at first use, is made now
                 self.answer([""], [name])
 

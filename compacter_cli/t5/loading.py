@@ -99,7 +99,9 @@ def find_vocabulary(preset: str) -> Vocabulary | None:
     return None if directory is None else read_vocabulary(directory)
 
 
-def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = False) -> Backbone:
+def load_backbone(
+    preset: str | Path, precision: str = "float32", keep_float32: bool = False
+) -> Backbone:
     """Load a `Backbone`.
 
     Args:
@@ -116,6 +118,7 @@ def load_backbone(preset: str, precision: str = "float32", keep_float32: bool = 
     start_keras()
     from compacter_cli.t5.placement import backbone_weights
 
+    preset = str(preset)
     keras_backbone, vocabulary = _load_float32(preset)
     weights = backbone_weights(keras_backbone)
     _check_finite(preset, weights)
@@ -174,6 +177,8 @@ def _hint(error: Exception) -> str:
     """What to do: a copy of what is refused for what it is would be refused, too."""
     if isinstance(error, ValueError) and " is a pickle of more than tensors" in str(error):
         return "save the model with safetensors, where you trust it, or take files that are"
+    if isinstance(error, ValueError) and "Unknown preset identifier" in str(error):
+        return "give the directory of a preset, or a name of KerasHub's, such as t5_base_multi"
     if isinstance(error, ValueError) and "it is a link to" in str(error):
         return "copy the file itself into the directory"
     return "the files may be incomplete: copy or download the preset again"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from compacter_cli.errors import UsageError
 from compacter_cli.t5.shapes import T5Shape
 
 if TYPE_CHECKING:
@@ -45,8 +46,14 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
         <stack>.layer_norm                                      at the stack's end
 
     Raises:
+        UsageError: it is quantized, and its own weights are gone.
         ValueError: the backbone holds a weight that no name was found for.
     """
+    if any(getattr(layer, "quantization_mode", None) for layer in backbone._flatten_layers()):
+        raise UsageError(
+            "the backbone is quantized: the weights that it was made of are gone",
+            "attach, save and detach before quantize()",
+        )
     embedding = backbone.token_embedding
     assert embedding is not None  # as it may be in KerasHub's backbones that read no text
     weights = {"embedding": embedding.embeddings}
@@ -191,28 +198,42 @@ class AdaptedProjection(keras.layers.Layer):
     def call(self, inputs: Tensor) -> Tensor:
         return self.adapter(self.projection(inputs))
 
-    def product(self, inputs: Tensor) -> Any:
-        """`x W`, the projection without its activation."""
-        return keras.ops.matmul(inputs, keras.ops.cast(self.projection.kernel, inputs.dtype))
+    def taken_out(self) -> keras.layers.Layer:
+        """The projection as it was before."""
+        return self.projection
 
 
-@keras.saving.register_keras_serializable(package="compacter")
-class SummedProjection(AdaptedProjection):
-    """A projection with a layer beside it: `activation(x W + adapter(x))`.
+class BeforeActivation(AdaptedProjection):
+    """A projection whose activation comes after the layer, as KerasHub's feed-forward has one.
 
-    KerasHub's feed-forward has its activation in a projection, before which the sum is taken.
+    The projection is called without it, so that it computes its product itself, quantized too.
     """
 
-    def call(self, inputs: Tensor) -> Tensor:
-        return self.projection.activation(self.product(inputs) + self.adapter(inputs))
+    def __init__(
+        self, projection: keras.layers.Layer, adapter: keras.layers.Layer, **kwargs: Any
+    ) -> None:
+        super().__init__(projection, adapter, **kwargs)
+        self.activation, projection.activation = projection.activation, keras.activations.linear
+
+    def taken_out(self) -> keras.layers.Layer:
+        self.projection.activation = self.activation
+        return self.projection
 
 
 @keras.saving.register_keras_serializable(package="compacter")
-class BiasedProjection(AdaptedProjection):
+class SummedProjection(BeforeActivation):
+    """A projection with a layer beside it: `activation(x W + adapter(x))`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        return self.activation(self.projection(inputs) + self.adapter(inputs))
+
+
+@keras.saving.register_keras_serializable(package="compacter")
+class BiasedProjection(BeforeActivation):
     """A projection with a layer behind its product: `activation(adapter(x W))`."""
 
     def call(self, inputs: Tensor) -> Tensor:
-        return self.projection.activation(self.adapter(self.product(inputs)))
+        return self.activation(self.adapter(self.projection(inputs)))
 
 
 @keras.saving.register_keras_serializable(package="compacter")
@@ -282,7 +303,7 @@ def unwrap(backbone: T5Backbone, name: str) -> None:
         return
     with _unlocked(owner):
         owner._tracker.untrack(adapted)
-        setattr(owner, attribute, plain(adapted))
+        setattr(owner, attribute, adapted.taken_out())
 
 
 def turn_into(layer: keras.layers.Layer, before: type, after: type) -> None:

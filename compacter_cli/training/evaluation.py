@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NotRequired
 
+from compacter_cli.errors import UsageError, nearest_or_all
 from compacter_cli.training.records import ScoresRecord
 
 if TYPE_CHECKING:
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from compacter_cli.data.rows import Origin
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
+
+
+SPLITS = "train", "validation", "test"
 
 
 class Evaluation(ScoresRecord):
@@ -46,7 +50,7 @@ def evaluate(
         source: where the rows are, if that was found out already.
 
     Raises:
-        UsageError: the recipe is another adapter's.
+        UsageError: there is no such split, or the recipe is another adapter's.
         CompacterError: the adapter is damaged or not of this backbone, or the data is not there.
     """
     from compacter_cli.adapters.adapter_file import load_adapter
@@ -58,6 +62,8 @@ def evaluate(
     from compacter_cli.tasks import task_of
     from compacter_cli.training.scoring import evaluate as score_split
 
+    if split not in SPLITS:
+        raise UsageError(f'no split "{split}"', nearest_or_all(split, SPLITS))
     task = task_of(recipe)
     loaded = load_adapter(adapter)
     check_use(loaded.manifest, loaded.directory, recipe)

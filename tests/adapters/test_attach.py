@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 
 import keras
 import keras_hub
@@ -237,6 +238,22 @@ def test_sizes_that_do_not_fit_are_refused_and_change_nothing(tiny_backbone):
     with pytest.raises(RecipeError, match=r"n must divide .*n can be 1"):
         attach(backbone, METHODS["compacter"](bottleneck=9, n=3))
     assert len(backbone.trainable_variables) == len(backbone.weights)
+
+
+def test_a_quantized_model_keeps_what_is_attached(tiny_backbone, token_batch):
+    backbone, batch = tiny_backbone(num_layers=1), token_batch()
+    attached = attach(backbone, METHODS["lora"](projections=["query", "feed_forward.input"]))
+    assign(attached, values_for(attached.trained))
+    lm = lm_on(backbone)
+    with torch.no_grad():
+        before = real(lm(batch), batch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the layers that Keras cannot quantize
+            lm.quantize("int8")
+            assert_near(real(lm(batch), batch), before, 0.1)
+    with pytest.raises(UsageError, match="the backbone is quantized") as caught:
+        attached.detach()
+    assert "before quantize()" in caught.value.hint
 
 
 # A saved adapter

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compacter_cli import Predictor, UsageError, load_backbone, train
+from compacter_cli import Predictor, UsageError, evaluate, load_backbone, train
 from compacter_cli.api.rows import kept_rows
 from compacter_cli.tasks.smoke import SMOKE
 
@@ -43,6 +43,10 @@ def test_a_frame_is_trained_on_and_answered(keras):
     kept = Path(result["data"].get("path", ""))
     assert [json.loads(line) for line in kept.read_text().splitlines()] == ROWS
     assert kept.parent == Path("runs/rows").absolute()
+
+    scored = evaluate(result["run"], rows=Frame(ROWS[:30]), device="cpu")
+    assert scored["count"] == 30
+    assert scored == evaluate(result["run"], {"data.test": kept_rows(ROWS[:30])}, device="cpu")
 
 
 def test_the_same_rows_are_the_same_file_whatever_holds_them():

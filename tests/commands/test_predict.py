@@ -4,14 +4,14 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
-from compacter_cli.adapters.manifest import read_manifest
+from compacter_cli.adapters.restoring import Chosen, chosen
 from compacter_cli.commands import asked as command
-from compacter_cli.commands.asked import Asked, Chosen, write_answers
+from compacter_cli.commands.asked import Asked, write_answers
 from compacter_cli.commands.predict import predict, show
 from compacter_cli.commands.predict_rows import Given, odd_texts, read_sources
 from compacter_cli.errors import UsageError
 from compacter_cli.main import app
-from compacter_cli.recipe.recipe import load_recipe, recipe_of
+from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.tasks import TASKS
 from compacter_cli.tasks.splits import HALVED_VALIDATION
 from compacter_cli.training.run_directory import read_result
@@ -444,11 +444,11 @@ def test_a_csv_file_of_rows_is_read(tmp_path):
 
 def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run, tmp_path):
     whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
-    recipe = recipe_of(read_manifest(smoke_run / "best")["recipe"], "test")
+    recipe, manifest = chosen(smoke_run / "best")[1:]
     train = recipe.train.model_copy(update={"eval_batch_size": 2})
     recipe = recipe.model_copy(update={"train": train})
     texts = [f"sentence: {word} zinc" for word in ("iron", "apple", "copper", "pear", "tin")]
-    adapters = {"": Chosen(smoke_run / "best", recipe)}
+    adapters = {"": Chosen(smoke_run / "best", recipe, manifest)}
     asked = Asked(adapters, Given(texts), "cpu")
     write_answers(asked, whole)
     with pytest.raises(KeyboardInterrupt, match="2 of 5 answers are in"):

@@ -5,8 +5,7 @@ import threading
 
 import pytest
 
-from compacter_cli.adapters.manifest import read_manifest
-from compacter_cli.adapters.restoring import recipe_with
+from compacter_cli.adapters.restoring import chosen
 from compacter_cli.commands.predict import predict
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
@@ -18,10 +17,6 @@ TEXTS = [
     "sentence: iron copper zinc",
     "sentence: cobalt nickel silver zinc peach",
 ]
-
-
-def chosen(directory):
-    return directory, recipe_with(read_manifest(directory), directory, [])
 
 
 @pytest.fixture
@@ -45,7 +40,7 @@ def test_answers_are_those_of_predict_in_whatever_thread(served, smoke_run):
     thread.start()
     thread.join()
     for (answer, shares), text, name in zip(found, TEXTS, names, strict=True):
-        directory, recipe = chosen(smoke_run / name)
+        directory, recipe, _ = chosen(smoke_run / name)
         (alone,) = predict(adapter=directory, recipe=recipe, texts=[text], device="cpu")
         assert answer == alone["prediction"]
         assert shares == pytest.approx(alone["probabilities"], abs=1e-5)
@@ -53,7 +48,7 @@ def test_answers_are_those_of_predict_in_whatever_thread(served, smoke_run):
 
 def test_files_that_are_removed_are_not_missed(served, adapters):
     before = served.answer(TEXTS, ["last"] * 3)
-    for directory, _ in adapters.values():
+    for directory, *_ in adapters.values():
         shutil.rmtree(directory)
     assert served.answer(TEXTS, ["last"] * 3) == before
     assert served.sources("best", [{"sentence": "iron"}]) == ["sentence: iron"]
