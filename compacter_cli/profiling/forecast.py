@@ -87,7 +87,9 @@ def measured_part(
     size = recipe.train.batch_size
     if machine["device"] == "cpu":
         size = min(size, max(1, CPU_TOKENS // source))
-    train = recipe.train.model_copy(update={"batch_size": size, "accumulate": 1})
+    answers = math.ceil(recipe.train.eval_batch_size * size / recipe.train.batch_size)
+    changes = {"batch_size": size, "accumulate": 1, "eval_batch_size": answers}
+    train = recipe.train.model_copy(update=changes)
     data = recipe.data.model_copy(update={"source_length": source})
     return recipe.model_copy(update={"train": train, "data": data}), math.ceil(target)
 

@@ -33,6 +33,8 @@ class Job:
             `None` to time no epoch.
         budget: bytes that training may take, the frameworks' own not counted, or `None`.
         search: on a GPU, find the largest batch within the budget first.
+        answers: sources that are answered at once after the steps, as in scoring; their memory is
+            in the growth.
     """
 
     recipe: dict[str, Any]
@@ -43,6 +45,7 @@ class Job:
     vocabulary: str | None = None
     budget: int | None = None
     search: bool = False
+    answers: int = 0
 
     @property
     def batch(self) -> int:

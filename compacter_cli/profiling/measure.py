@@ -99,6 +99,8 @@ def measured(
     weights = sum(live_storages().values())
     peak = PeakMemory(job.device)
     milliseconds = [1000 * seconds for seconds in stepper.timed([group] * job.steps, warm_up=group)]
+    if job.answers:
+        stepper.answer(random_batch(stepper.model.shape, recipe, job, job.answers), job.target)
     growth = peak.growth()
     stepper.release()  # what follows is computed beside what steps keep for the next
     median = statistics.median(milliseconds)
@@ -163,6 +165,14 @@ class Stepper:
             seconds.append(now - before)
             before = now
         return seconds
+
+    def answer(self, batch: Batch, tokens: int) -> None:
+        """Answer the sources of a batch with so many tokens, as scoring does."""
+        import torch
+
+        with torch.no_grad():
+            forward = self.model.forward_pass()
+        self.model.greedy(batch.source_ids, batch.source_mask, tokens, forward)
 
     def release(self) -> None:
         """Give back the memory that is kept for steps over the same batches."""

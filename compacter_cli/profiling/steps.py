@@ -58,6 +58,7 @@ def key_of(recipe: Recipe, target: int = TARGET) -> str:
         "shape": repr(shape),
         "precision": recipe.backbone.precision,
         "batch": [train.batch_size, train.accumulate, recipe.data.source_length, target],
+        "answers": train.eval_batch_size,
         "how": [train.execution, train.remat, train.dropout > 0],
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -76,7 +77,14 @@ def measured_cost(
     Returns:
         `None` where it could not be measured, such as for want of memory.
     """
-    job = Job(recipe={}, target=target, steps=STEPS, device=machine["device"], threads=threads)
+    job = Job(
+        recipe={},
+        target=target,
+        steps=STEPS,
+        device=machine["device"],
+        threads=threads,
+        answers=recipe.train.eval_batch_size,
+    )
     row = row_of(recipe, job)
     if "failed" in row:
         return None

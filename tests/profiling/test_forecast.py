@@ -19,6 +19,7 @@ def test_a_cpu_measures_a_part_of_the_batch_at_the_rows_own_lengths():
     part, target = measured_part(load_recipe(*SMOKE), (9.2, 2.5), CPU)
     assert (part.data.source_length, target) == (16, 3)
     assert (part.train.batch_size, part.train.accumulate) == (64, 1)  # 1,024 tokens
+    assert part.train.eval_batch_size == 32  # of 100, as 64 of 200
 
 
 def test_a_gpu_measures_the_whole_batch_and_unknown_lengths_are_the_longest():

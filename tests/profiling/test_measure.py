@@ -66,6 +66,16 @@ def test_figures_agree_with_each_other(made, monkeypatch):
     assert found["epoch"] is None
 
 
+def test_answers_are_given_as_scoring_gives_them_where_a_job_asks_for_them(made, monkeypatch):
+    stepper, recipe, job = made(answers=7)
+    asked = []
+    monkeypatch.setattr(
+        stepper.model, "greedy", lambda ids, mask, tokens, _: asked.append((ids.shape, tokens))
+    )
+    measure.measured(stepper, recipe, job, size=2)
+    assert asked == [((7, 12), 3)]
+
+
 def test_more_is_kept_for_more_examples_and_for_trained_weights(made):
     kept = {}
     for method in ("full", "compacterpp"):
