@@ -106,6 +106,11 @@ def counted(count: int, name: str) -> str:
     return f"{count:,} {name}" + ("" if count == 1 else "es" if name.endswith("s") else "s")
 
 
+def were(count: int) -> str:
+    """The verb behind a count: 1 of them was, 2 were."""
+    return "was" if count == 1 else "were"
+
+
 def excerpt(value: object, most: int = 80) -> str:
     """A value out of a file, for a message: of bounded length, and nothing a terminal obeys."""
     import reprlib

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from compacter_cli.adapters.loaded import LoadedAdapter, Shares
 from compacter_cli.adapters.mixed_batch import Known, MixedBatch
-from compacter_cli.errors import UsageError, excerpt, nearest_or_all
+from compacter_cli.errors import UsageError, counted, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -247,7 +247,7 @@ class Predictor:
         names = [adapter] * len(texts) if isinstance(adapter, str) else list(adapter)
         if len(names) != len(texts):
             raise UsageError(
-                f"expected an adapter for each of {len(texts)} texts, got {len(names)}",
+                f"expected an adapter for each of {counted(len(texts), 'text')}, got {len(names)}",
                 "give one name for all, or one for each",
             )
         return [self._named(name) for name in names]

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from compacter_cli.commands.answer_table import lines_of
-from compacter_cli.errors import CompacterError, Interrupted, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, UsageError, counted
 from compacter_cli.files import sync, write_text
 
 if TYPE_CHECKING:
@@ -180,8 +180,8 @@ class AnswerFile:
             self.part.unlink(missing_ok=True)
             return "nothing was answered"
         return (
-            f"{self.done:,} of {len(self._texts):,} answers are in {self.part}; the same command "
-            "with --resume goes on after them"
+            f"{self.part} holds {self.done:,} of {counted(len(self._texts), 'answer')}; the same "
+            "command with --resume goes on"
         )
 
 

@@ -7,6 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compacter_cli.errors import counted
+
 if TYPE_CHECKING:
     from compacter_cli.exchange.trained import Converted, ConvertedBackbone
     from compacter_cli.recipe.recipe import Recipe
@@ -49,8 +51,8 @@ def lines_of_backbone(found: ConvertedBackbone) -> list[str]:
     """What was done with a backbone, in a few lines, and the next command."""
     preset = shlex.quote(os.path.abspath(found["directory"]))
     return [
-        f"{found['tensors']:,} weight tensors ({found['parameters']:,} parameters), in float32; "
-        f"{found['pieces']:,} pieces over {found['rows']:,} rows of embedding",
+        f"{counted(found['tensors'], 'weight tensor')} ({found['parameters']:,} parameters), in "
+        f"float32; {counted(found['pieces'], 'piece')} over {found['rows']:,} rows of embedding",
         f"read again: the same fingerprint, {found['fingerprint'][:12]}…; adapters of one load on "
         "the other",
         f"wrote {found['directory']}; {_READS[found['to']]}",
@@ -80,7 +82,8 @@ def _folded(title: str, found: Converted) -> list[str]:
         f"{folded['of_tensors']:,} weight tensors ({folded['parameters']:,} of "
         f"{folded['of_parameters']:,} parameters), in float32{untied}",
         f"largest difference of the logits: {compared['largest_difference']:.2g} (they reach "
-        f"{compared['largest_logit']:.4g}), on {compared['examples']} examples: {compared['on']}",
+        f"{compared['largest_logit']:.4g}), on "
+        f"{counted(compared['examples'], 'example')}: {compared['on']}",
     ]
 
 
@@ -97,8 +100,8 @@ def _use_of_folded(found: Converted) -> list[str]:
 
 
 def _written(title: str, found: Converted) -> list[str]:
-    tensors, parameters = found.get("tensors"), found.get("parameters")
-    return [f"{title}: {tensors:,} tensors, {parameters:,} parameters"]
+    tensors, parameters = found.get("tensors", 0), found.get("parameters", 0)
+    return [f"{title}: {counted(tensors, 'tensor')}, {counted(parameters, 'parameter')}"]
 
 
 def _use_of_adapter(found: Converted) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import excerpt
+from compacter_cli.errors import counted, excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def survey_notes(found: Survey, recipe: Recipe, whole_file: bool = False) -> lis
         *_of_labels(found, recipe),
         *_of_doubles(found, whole_file),
         *(
-            f"{count:,} rows of {name} have an empty text in a column that data.source names"
+            f"{counted(count, 'row')} of {name} with an empty text in a column of data.source"
             for name, count in found.blank.items()
             if count
         ),
@@ -75,8 +75,8 @@ def _of_doubles(found: Survey, whole_file: bool) -> list[str]:
     if found.repeated:
         held_out = whole_file and len(found.examples) < 3
         notes.append(
-            f"{found.repeated:,} of {found.examples['train']:,} training sources repeat another"
-            + (", and may be divided between the splits" if held_out else "")
+            f"{found.repeated:,} of {found.examples['train']:,} training sources repeated"
+            + (", which may be divided between the splits" if held_out else "")
         )
     return notes
 

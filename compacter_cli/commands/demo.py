@@ -14,6 +14,7 @@ from compacter_cli.commands.options import (
     ThreadsOption,
     output_option,
 )
+from compacter_cli.errors import counted
 from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, train
 
@@ -159,7 +160,7 @@ def show(told: Story) -> None:
 
     small, full = told["compacterpp"], told["full"]
     (metric,) = small["test"]["metrics"]
-    out.print(f"\n{small['task']}: test {metric}, {small['test']['count']} examples\n")
+    out.print(f"\n{small['task']}: test {metric}, {counted(small['test']['count'], 'example')}\n")
     bars = {
         "untrained": small["before"]["metrics"][metric] if small["before"] else 0.0,
         "majority class": small["test"]["majority"][metric],

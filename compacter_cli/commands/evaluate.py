@@ -19,7 +19,7 @@ from compacter_cli.commands.options import (
     WhichOption,
     use_of,
 )
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, counted
 from compacter_cli.training.evaluation import Evaluation, evaluate
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def show(found: Evaluation) -> None:
     from compacter_cli.commands.score_tables import scores_table
     from compacter_cli.commands.words import warnings_of
 
-    out.print(f"{found['task']}, {found['split']}: {found['count']} examples")
+    out.print(f"{found['task']}, {found['split']}: {counted(found['count'], 'example')}")
     out.print(scores_table(found, found["paper"]))
     for warning in warnings_of(found):
         show_note(warning)

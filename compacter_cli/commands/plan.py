@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.errors import counted
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -189,7 +191,7 @@ def plan_lines(found: Plan) -> list[str]:
         f"{sizes} rows ({found['splits']})",
         *labels_line(found["labels"]),
         *_example_lines(found["examples"], found["recipe"]["data"]["source_length"]),
-        f"{found['updates']:,} updates; the run would go to {found['run']}"
+        f"{counted(found['updates'], 'update')}; the run would go to {found['run']}"
         + _standing_words(found),
         *_forecast_lines(found),
         *found["unchecked"],
@@ -214,7 +216,7 @@ def _example_lines(examples: list[Example], longest: int) -> list[str]:
 
 def _tokens(count: int | None, more: str = "") -> str:
     """How many tokens a text has, in brackets, where that is known."""
-    return "" if count is None else f"  ({count} tokens{more})"
+    return "" if count is None else f"  ({counted(count, 'token')}{more})"
 
 
 def _forecast_lines(found: Plan) -> list[str]:
@@ -235,7 +237,8 @@ def _forecast_lines(found: Plan) -> list[str]:
             if frameworks
             else "what torch itself takes"
         ),
-        f"  by {told['steps']} steps of {size} sources of {told['source_tokens']} tokens on random "
+        f"  by {counted(told['steps'], 'step')} of {counted(size, 'source')} of "
+        f"{counted(told['source_tokens'], 'token')} on random "
         f"weights, on {told['device_name']}{part}",
     ]
 

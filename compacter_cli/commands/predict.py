@@ -40,7 +40,7 @@ from compacter_cli.commands.predict_rows import (
     read_sources,
     read_split,
 )
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, counted, were
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,7 +152,7 @@ def _write_file(asked: Asked, output: Path, resume: bool, json_: bool) -> None:
             "give another --output, or no --json",
         )
     write_answers(asked, output, resume)
-    err.say(f"wrote {len(asked.texts):,} answers to {output}")
+    err.say(f"wrote {counted(len(asked.texts), 'answer')} to {output}")
     if json_:
         print_json(read_answers(output))
 
@@ -253,5 +253,6 @@ def show(found: Sequence[Answer]) -> None:
     strays = sum(bool(item["probabilities"]) and probability_of(item) is None for item in found)
     if strays:
         show_note(
-            f"{strays} of {len(found)} answers are no label of the task, and have no probability"
+            f"{strays} of {counted(len(found), 'answer')} {were(strays)} no label of the task, "
+            "without a probability"
         )

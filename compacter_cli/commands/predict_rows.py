@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
-from compacter_cli.errors import CompacterError, UsageError, excerpt, nearest_or_all
+from compacter_cli.errors import CompacterError, UsageError, counted, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -161,4 +161,5 @@ def odd_texts(task: Task, texts: Sequence[str]) -> list[str]:
     odd = [text for text in texts if not text.startswith(begin)]
     if not odd:
         return []
-    return [f"{len(odd)} of {len(texts)} texts are not written as in training: {shape}"]
+    of, verb = counted(len(texts), "text"), "is" if len(odd) == 1 else "are"
+    return [f"{len(odd):,} of {of} {verb} not written as in training: {shape}"]

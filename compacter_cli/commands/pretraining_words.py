@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.commands.console import table_of
 from compacter_cli.commands.words import warmup_note
+from compacter_cli.errors import counted
 from compacter_cli.files import size_text
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ def opening_lines(session: PretrainingSession) -> list[str]:
 
 def _text(session: PretrainingSession) -> str:
     corpus, pieces = session.corpus, session.batches.spans.pieces
-    exercises = f", {len(corpus.exercises):,} exercises" if corpus.exercises else ""
+    exercises = f", {counted(len(corpus.exercises), 'exercise')}" if corpus.exercises else ""
     repeated = f", {corpus.repeated:,} repeated ones left out" if corpus.repeated else ""
     return (
-        f"{len(corpus.train):,} passages ({len(pieces.ids):,} tokens in {len(pieces):,} pieces), "
+        f"{counted(len(corpus.train), 'passage')} ({counted(len(pieces.ids), 'token')} in "
+        f"{counted(len(pieces), 'piece')}), "
         f"{len(corpus.validation):,} held out{repeated}{exercises}"
     )
 
@@ -51,8 +53,8 @@ def _training(session: PretrainingSession) -> str:
     if not train.steps:
         return "none, the random start is written"
     return (
-        f"{train.steps:,} steps of {batches.pieces} pieces"
-        + (f" and {batches.exercises} exercises" if batches.exercises else "")
+        f"{counted(train.steps, 'step')} of {counted(batches.pieces, 'piece')}"
+        + (f" and {counted(batches.exercises, 'exercise')}" if batches.exercises else "")
         + f", the text {batches.epochs(train.steps):.1f} times, rate {train.learning_rate:g}"
         + warmup_note(train.warmup_steps, train.learning_rate, train.steps)
     )
@@ -63,7 +65,7 @@ def losses_table(result: Pretrained) -> Table:
     table = table_of("validation loss", "a token", numbers=("a token",))
     losses = result["validation_loss"]
     table.add_row("random start", f"{losses['start']:.4f}")
-    table.add_row(f"after {result['steps']:,} steps", f"{losses['end']:.4f}")
+    table.add_row(f"after {counted(result['steps'], 'step')}", f"{losses['end']:.4f}")
     table.add_row(f"as stored, in {result['precision']}", f"{losses['stored']:.4f}")
     return table
 

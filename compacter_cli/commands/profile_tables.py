@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from compacter_cli.errors import counted
 from compacter_cli.files import size_text
 from compacter_cli.profiling.deltas import DEFINITION, NO_DELTAS
 
@@ -90,7 +91,7 @@ def heading(profile: Profile) -> str:
         f"{profile['backbone']}, random weights, {batch}{times}{within}, "
         f"{profile['source']} source and {profile['target']} target tokens, "
         f"{profile['precision']} on {profile['device_name']}, "
-        f"{profile['threads']} thread{'s' * (profile['threads'] > 1)}, torch {profile['torch']}"
+        f"{counted(profile['threads'], 'thread')}, torch {profile['torch']}"
     )
 
 
@@ -104,8 +105,8 @@ def legend(profile: Profile) -> Iterator[str]:
         "backbone as it is"
     )
     yield (
-        f"ms/step: median of {profile['steps']} whole training steps; tokens/s: source and target, "
-        "padding and prompts not counted"
+        f"ms/step: median of {counted(profile['steps'], 'whole training step')}; tokens/s: "
+        "source and target, padding and prompts not counted"
     )
     yield f"in MB, weights: all constants too; {_growth(profile)}; kept: tensors kept for backward"
     epochs = (row["epoch"] for row in profile["methods"] if "failed" not in row)

@@ -22,7 +22,7 @@ from compacter_cli.serving.limits import NAME, TEXTS, Limits
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from compacter_cli.adapters.restoring import Chosen
 
@@ -112,13 +112,15 @@ def command(
     with listening_at(host, port) as listening:
         if token is None and not is_local(listening):
             show_note(f"{host} is open to other machines, and no token is asked for: --token-file")
+        if not json_:
+            err.say(loading_line(chosen))
         load_frameworks(threads=threads)
 
         def ready() -> None:
             address = address_of(listening)
             if json_:
                 print_json(Answering(address=address, adapters=list(chosen)))
-            err.say(f"answering at {address} as {', '.join(chosen)}")
+            err.say(ready_line(address, chosen))
 
         limits = Limits(
             batch=batch_size, waiting=queue, body=max_body, answer_seconds=timeout,
@@ -132,6 +134,16 @@ def command(
             device=device,
             ready=ready,
         )
+
+
+def loading_line(names: Iterable[str]) -> str:
+    """What is said before the adapters are loaded, which takes some seconds."""
+    return f"loading {', '.join(names)} ..."
+
+
+def ready_line(address: str, names: Iterable[str]) -> str:
+    """What is said once requests are accepted."""
+    return f"answering at {address} as {', '.join(names)}; Ctrl-C ends it"
 
 
 def serve(

@@ -288,11 +288,11 @@ def check_resources(expansion: Expansion, offline: bool) -> None:
 
 
 def _fail_if_any_failed(done: SweepRun) -> None:
-    from compacter_cli.errors import CompacterError
+    from compacter_cli.errors import CompacterError, counted
     from compacter_cli.sweeps.index import count_states
 
     if failed := count_states(done.lines)["failed"]:
         raise CompacterError(
-            f"{failed} of {len(done.lines)} runs failed",
+            f"{failed} of {counted(len(done.lines), 'run')} failed",
             "mend what their logs say, and give the same command with --retry",
         )

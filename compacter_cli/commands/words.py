@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compacter_cli.commands.data_words import labels_line, survey_notes
+from compacter_cli.errors import counted, were
 from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
 from compacter_cli.paper.tables import paper_tables
@@ -34,8 +35,8 @@ def opening_lines(opening: Opening) -> list[str]:
         f"{sizes} examples; {_cut(opening.truncated, recipe.data.source_length)}"
         + _lost(opening.unwritable),
         f"splits: {task_of(recipe).split.words}",
-        f"{opening.updates:,} updates ({per_epoch} x {train.epochs} epochs) of "
-        f"{train.batch_size * train.accumulate} examples, rate {train.peak_rate:g} "
+        f"{counted(opening.updates, 'update')} ({per_epoch} x {counted(train.epochs, 'epoch')}) of "
+        f"{counted(train.batch_size * train.accumulate, 'example')}, rate {train.peak_rate:g} "
         f"({rate_source(recipe.method, train.peak_rate, shape)})"
         + warmup_note(train.warmup_steps, train.peak_rate, opening.updates),
         *(labels_line(opening.survey.labels) if opening.survey else []),
@@ -74,12 +75,12 @@ def _listed(method: Method, components: Mapping[str, int]) -> str:
 
 def _cut(count: int, length: int) -> str:
     """How many sources were cut."""
-    return f"{count:,} sources cut at {length} tokens" if count else "no source cut"
+    return f"{counted(count, 'source')} cut at {length} tokens" if count else "no source cut"
 
 
 def _lost(count: int) -> str:
     """How many targets no answer can equal, where there are any."""
-    return f"; {count:,} targets hold what the vocabulary cannot write" if count else ""
+    return f"; {counted(count, 'target')} with what the vocabulary cannot write" if count else ""
 
 
 def rate_source(method: Method, rate: float, shape: T5Shape) -> str:
@@ -104,7 +105,7 @@ def warmup_note(warmup_steps: int, peak_rate: float, updates: int) -> str:
             f"; the {warmup_steps} warm-up steps are the whole run, "
             f"so the rate only rises, to {reached:.2g}"
         )
-    return f"; {warmup_steps} warm-up steps, then linear decay"
+    return f"; {counted(warmup_steps, 'warm-up step')}, then linear decay"
 
 
 def warmup_advice(warmup_steps: int, updates: int) -> list[str]:
@@ -113,8 +114,8 @@ def warmup_advice(warmup_steps: int, updates: int) -> list[str]:
         return []
     share = min(100, round(100 * warmup_steps / updates))
     return [
-        f"warm-up is {share} % of all {updates:,} updates, more than a fifth, so little is trained "
-        f"at the full rate: --set train.warmup_steps={updates // 10} makes it a tenth"
+        f"warm-up is {share} % of {counted(updates, 'update')}, more than a fifth, so little is "
+        f"trained at the full rate: --set train.warmup_steps={updates // 10} makes it a tenth"
     ]
 
 
@@ -124,7 +125,9 @@ def scores_line(scores: Scores) -> str:
         f"{name} {value:.2f} (majority {scores.majority[name]:.2f})"
         for name, value in scores.metrics.items()
     ]
-    invalid = f", {scores.invalid} of {scores.count} answers invalid" if scores.invalid else ""
+    invalid = (
+        f", {scores.invalid} of {counted(scores.count, 'answer')} invalid" if scores.invalid else ""
+    )
     constant = ", no better than always the most frequent answer" if scores.constant else ""
     return ", ".join(parts) + invalid + constant
 
@@ -139,7 +142,9 @@ def ending_lines(result: Result) -> list[str]:
         f"adapter file: {size_text(result['adapter_bytes'])}, {result['run']}/best",
     ]
     if measured := result.get("measured"):
-        lines.append(f"full fine-tuning: mean of {measured['seeds']} seeds, measured by {COMMAND}")
+        lines.append(
+            f"full fine-tuning: mean of {counted(measured['seeds'], 'seed')}, measured by {COMMAND}"
+        )
     return lines
 
 
@@ -155,7 +160,8 @@ def warnings_of(scores: ScoresRecord) -> list[str]:
                 ": it has not learned yet to write them, which takes more updates "
                 "(train.epochs, a smaller train.batch_size) and no small train.patience"
             )
-        found.append(f"{invalid} of {scores['count']} answers were no label of the task{remedy}")
+        answers = counted(scores["count"], "answer")
+        found.append(f"{invalid:,} of {answers} {were(invalid)} no label of the task{remedy}")
     return found
 
 

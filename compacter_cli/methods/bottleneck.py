@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from compacter_cli.errors import Problem
+from compacter_cli.errors import Problem, counted
 from compacter_cli.methods.base import (
     NO_WEIGHTS,
     Component,
@@ -82,10 +82,10 @@ class Bottleneck(Efficient):
         return [
             Problem(
                 "method.dropped_blocks",
-                f"must be less than the {shape.num_layers} blocks of a stack, or no adapter is "
-                f"left. Received: {self.dropped_blocks}",
+                f"must be less than the {counted(shape.num_layers, 'block')} of a stack, or no "
+                f"adapter is left. Received: {self.dropped_blocks}",
                 f"set it to {shape.num_layers - 1} or less",
-                short=f"{self.dropped_blocks} of {shape.num_layers} blocks dropped",
+                short=f"{self.dropped_blocks} of {counted(shape.num_layers, 'block')} dropped",
             )
         ]
 
@@ -105,7 +105,8 @@ class Bottleneck(Efficient):
         blocks = f"blocks {first} to {last}" if first < last else f"block {last}"
         stacks = "the decoder" if self.after == "cross_attention" else "encoder and decoder"
         where = WHERE[self.placement]
-        return f"{len(self.sites(shape))} adapters {where} {sublayers}, in {blocks} of {stacks}"
+        adapters = counted(len(self.sites(shape)), "adapter")
+        return f"{adapters} {where} {sublayers}, in {blocks} of {stacks}"
 
     def count_added(self, shape: T5Shape) -> dict[str, int]:
         k, d = shape.hidden_dim, self.bottleneck

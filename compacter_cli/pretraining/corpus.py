@@ -10,7 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from compacter_cli.data.text_files import read_lines
-from compacter_cli.errors import CompacterError, MissingResourceError, user_path
+from compacter_cli.errors import CompacterError, MissingResourceError, counted, user_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -71,7 +71,8 @@ def read_corpus(section: TextSection) -> Corpus:
     if len(distinct) < 2:
         where = "the demo world" if section.files is None else ", ".join(section.files)
         raise CompacterError(
-            f"{where}: {len(distinct)} passages, at least 2 are needed, one of them to hold out",
+            f"{where}: {counted(len(distinct), 'passage')}, at least 2 are needed, one of them to "
+            "hold out",
             "give a text of many lines, a passage each",
         )
     train, validation = _cut(distinct, section)

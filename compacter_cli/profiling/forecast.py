@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from compacter_cli.errors import counted
 from compacter_cli.profiling.steps import STEPS, TARGET, kept_cost, machine_of, measured_cost
 from compacter_cli.t5.shapes import shape_of
 
@@ -72,7 +73,7 @@ def forecast(
     cost = kept_cost(part, machine, target)
     if cost is None:
         size = part.train.batch_size
-        say(f"measuring {STEPS} steps of {size} examples, on random weights ...")
+        say(f"measuring {STEPS} steps of {counted(size, 'example')}, on random weights ...")
         cost = measured_cost(part, machine, threads, target)
     return None if cost is None else scaled(cost, recipe, part, updates)
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from compacter_cli.errors import Problem, excerpt, nearest_or_all
+from compacter_cli.errors import Problem, counted, excerpt, nearest_or_all
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe.choices import UNKNOWN_METHOD, data_class
 from compacter_cli.recipe.sections import DATA_SECTIONS
@@ -31,7 +31,7 @@ def problems_of(error: ValidationError, kind: type[Section], tables: Tables) -> 
         items = [item for item in items if not _is_unknown_key_of_data(item)]
     problems = [_problem(item, kind, tables) for item in items[:MOST_PROBLEMS]]
     if more := len(items) - len(problems):
-        problems.append(Problem("recipe", f"{more:,} more problems", "mend these first"))
+        problems.append(Problem("recipe", counted(more, "more problem"), "mend these first"))
     return problems
 
 

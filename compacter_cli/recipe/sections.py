@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PositiveFloat, field_validator, model_validator
 
+from compacter_cli.errors import counted
 from compacter_cli.section import AnyText, Count, CountFromZero, Dimension, Section, Text
 from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
 
@@ -171,8 +172,8 @@ class TrainSection(Section):
     def _patience_can_end(self) -> Self:
         if self.patience is not None and self.patience >= self.epochs:
             raise ValueError(
-                f"patience = {self.patience} never ends a training of {self.epochs} epochs; leave "
-                "it out, or set fewer"
+                f"patience = {self.patience} never ends a training of "
+                f"{counted(self.epochs, 'epoch')}; leave it out, or set fewer"
             )
         return self
 

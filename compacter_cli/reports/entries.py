@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from compacter_cli.errors import counted
 from compacter_cli.reports.cells import deviation, metric_names, title_of
 from compacter_cli.reports.table import Column, Entry, formatted, words
 
@@ -58,7 +59,7 @@ def score_entry(cell: Cell, best: float | None = None) -> Entry:
         values |= {name: fmean(scores[name]), f"{name} sd": deviation(scores[name])}
     mark = CAPPED if cell.capped else ""
     text = f"{score_text(list(scores.values()))}{mark}{seeds_text(cell)}"
-    note = f"on {cell.capped:,} training rows" if cell.capped else ""
+    note = f"on {counted(cell.capped, 'training row')}" if cell.capped else ""
     return Entry(text, values, best is not None and cell_mean(cell) == best, note)
 
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.errors import counted
+from compacter_cli.errors import counted, were
 from compacter_cli.files import size_text
 from compacter_cli.methods import METHODS
 from compacter_cli.reports.curves import curves_figure, sparkline
@@ -76,10 +76,9 @@ def _score_table(result: Result) -> Table:
         for name in _metrics(test)
     )
     titles = (Column("metric", words=True), *(Column(title) for title in kept))
-    was = "was" if test["invalid"] == 1 else "were"
-    answers = counted(test["count"], "answer")
-    notes = (f"{test['invalid']:,} of {answers} {was} no label of the task",)
-    return Table("Scores", titles, rows, notes if test.get("invalid") else ())
+    invalid, answers = test["invalid"], counted(test["count"], "answer")
+    notes = (f"{invalid:,} of {answers} {were(invalid)} no label of the task",)
+    return Table("Scores", titles, rows, notes if invalid else ())
 
 
 def _metrics(scores: ScoresRecord | None) -> dict[str, float]:

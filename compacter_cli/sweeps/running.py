@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError, Interrupted
+from compacter_cli.errors import CompacterError, Interrupted, counted
 from compacter_cli.sweeps import directory as places
 from compacter_cli.sweeps.children import Job
 from compacter_cli.sweeps.estimates import updates_of
@@ -220,7 +220,7 @@ def carry_out(
 
 def _interrupted(found: SweepRun, error: KeyboardInterrupt) -> Interrupted:
     return Interrupted(
-        f"interrupted: {len(found.ended)} of {len(found.jobs)} runs have ended, and what was "
+        f"interrupted: of {counted(len(found.jobs), 'run')} {len(found.ended)} ended, and what was "
         "running is saved; the same command goes on",
         getattr(error, "signum", signal.SIGINT),
     )

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from compacter_cli.errors import counted
 from compacter_cli.paper.tables import paper_tables
 from compacter_cli.section import Count, Dimension, Section, Text
 from compacter_cli.training.run_directory import FREE
@@ -94,7 +95,8 @@ class Axis(Section):
         for key, values in self.along.items():
             if len(values) != len(self.values):
                 raise ValueError(
-                    f"along.{key} has {len(values)} values for the {len(self.values)} of {self.key}"
+                    f"along.{key} has {counted(len(values), 'value')} for the "
+                    f"{len(self.values)} of {self.key}"
                 )
         return self
 

@@ -12,7 +12,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from compacter_cli.adapters.card_file import CARD, edited, signed
-from compacter_cli.errors import excerpt
+from compacter_cli.errors import counted, excerpt
 from compacter_cli.files import sweep, write_text
 from compacter_cli.section import flat
 from compacter_cli.tasks import task_of
@@ -232,10 +232,10 @@ def _of_method(recipe: Recipe, result: Result) -> str:
     train, epochs = recipe.train, result.get("epochs_trained", result["epochs"])
     return "\n".join(
         [
-            f"{recipe.method.title}: {result.get('updates', 0):,} updates of "
-            f"{train.batch_size * train.accumulate} examples in {epochs} epochs, AdamW at a peak "
-            f"rate of {train.peak_rate:g}; the best epoch is {result['best_epoch']}."
-            + _of_start(result),
+            f"{recipe.method.title}: {counted(result.get('updates', 0), 'update')} of "
+            f"{counted(train.batch_size * train.accumulate, 'example')} in "
+            f"{counted(epochs, 'epoch')}, AdamW at a peak rate of {train.peak_rate:g}; the "
+            f"best epoch is {result['best_epoch']}." + _of_start(result),
             "",
             *lines,
         ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,8 @@ def memory_advice(section: TrainSection, directory: Path) -> Iterator[None]:
             raise
         raise CompacterError(
             f"out of memory, training with {section.batch_size} and evaluating with "
-            f"{section.eval_batch_size} examples at once; what is saved in {directory} is intact",
+            f"{counted(section.eval_batch_size, 'example')} at once; what is saved in {directory} "
+            "is intact",
             f"{_less_memory(section)}; --overwrite begins again with it",
         ) from error
 

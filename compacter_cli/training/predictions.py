@@ -20,7 +20,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.adapters.manifest import hash_of
-from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
+from compacter_cli.errors import CompacterError, MissingResourceError, counted, excerpt
 from compacter_cli.files import parse_json, read_file, write_text
 from compacter_cli.tasks.base import Row, Task
 from compacter_cli.tasks.metrics import BY_GROUP, BY_RAW_LABEL, MEANS, Answers, right
@@ -242,7 +242,7 @@ def _parsed(path: Path, data: bytes) -> Predictions:
         raise ValueError("its lines are not as they were written")
     lines = [parse_json(line) for line in rest.split(b"\n")[:-1]]
     if len(lines) != header["rows"]:
-        raise ValueError(f"it has {len(lines):,} rows, expected {header['rows']:,}")
+        raise ValueError(f"it has {counted(len(lines), 'row')}, expected {header['rows']:,}")
     return Predictions(header, _valid(list[Line], lines))
 
 

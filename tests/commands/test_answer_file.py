@@ -58,7 +58,7 @@ def test_whole_it_is_in_place_and_nothing_is_beside_it(output):
 
 def test_what_was_answered_when_it_was_interrupted_stays_and_is_gone_on_with(output):
     file, error = begin(output)
-    assert "6 of 7 answers are in" in str(error)
+    assert "holds 6 of 7 answers;" in str(error)
     assert "--resume goes on" in str(error)
     assert not output.exists()
     assert len(file.part.read_text().splitlines()) == 6
@@ -120,7 +120,7 @@ def test_a_file_that_came_meanwhile_is_not_overwritten(output):
 def test_a_full_disk_keeps_what_was_written(output):
     _, error = begin(output, batches=1, error=OSError(28, "No space left on device"))
     assert "No space left" in str(error)
-    assert "3 of 7 answers are in" in error.hint
+    assert "holds 3 of 7 answers;" in error.hint
     assert go_on(output) == 3
 
 

@@ -54,10 +54,10 @@ def test_a_plan_shows_examples_and_what_may_surprise(recipe, tmp_path):
     assert found["labels"] == {"0": 18, "1": 2}
     notes = "\n".join(found["notes"])
     for said in (
-        "warm-up is 89 % of all 90 updates",  # 18 rows by three, 15 times
+        "warm-up is 89 % of 90 updates",  # 18 rows by three, 15 times
         '90 % of the training rows are "0"',
-        "1 of 20 training sources repeat another, and may be divided between the splits",
-        "1 rows of train have an empty text",
+        "1 of 20 training sources repeated, which may be divided between the splits",
+        "1 row of train with an empty text",
     ):
         assert said in notes
     lines = "\n".join(plan_lines(found))

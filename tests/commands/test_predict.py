@@ -98,7 +98,7 @@ def test_texts_unlike_those_of_the_training_are_noted(keras, smoke_run):
     result = call("--run", smoke_run, "--text", "an apple", "--json")
     assert result.exit_code == 0
     assert len(json.loads(result.stdout)) == 1
-    assert "note: 1 of 1 texts are not written as in training: sentence: ..." in result.stderr
+    assert "note: 1 of 1 text is not written as in training: sentence: ..." in result.stderr
 
 
 # What is read.
@@ -451,7 +451,7 @@ def test_an_interrupted_output_is_gone_on_with_and_is_the_same(keras, smoke_run,
     adapters = {"": Chosen(smoke_run / "best", recipe, manifest)}
     asked = Asked(adapters, Given(texts), "cpu")
     write_answers(asked, whole)
-    with pytest.raises(KeyboardInterrupt, match="2 of 5 answers are in"):
+    with pytest.raises(KeyboardInterrupt, match="holds 2 of 5 answers;"):
         write_answers(Interrupted(adapters, Given(texts), "cpu"), cut)
     assert not cut.exists()
     write_answers(asked, cut, resume=True)
@@ -552,4 +552,4 @@ def test_answers_that_are_no_label_are_noted(capsys):
     show(answers[::2])
     assert capsys.readouterr().err == ""
     show(answers)
-    assert "1 of 3 answers are no label of the task" in " ".join(capsys.readouterr().err.split())
+    assert "1 of 3 answers was no label of the task" in " ".join(capsys.readouterr().err.split())

@@ -176,7 +176,7 @@ def test_ctrl_c_saves_what_runs_and_the_same_command_goes_on(tmp_path):
     os.kill(child.pid, signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "interrupted: 0 of 2 runs have ended, and what was running is saved" in said
+    assert "interrupted: of 2 runs 0 ended, and what was running is saved" in said
     assert [line["state"] for line in lines_of(place)] == ["unfinished", "waiting"]
     assert not (place / "stop").exists()
     again = subprocess.run([*command, "--json"], capture_output=True, text=True, timeout=200)

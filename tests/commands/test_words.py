@@ -84,7 +84,7 @@ def test_a_method_without_a_row_in_the_paper_has_a_rate_of_its_own(monkeypatch):
 def test_targets_that_no_answer_can_equal_are_counted():
     assert "cannot write" not in opening_lines(opening())[4]
     lines = opening_lines(replace(opening(), unwritable=1_200))
-    assert lines[4].endswith("; 1,200 targets hold what the vocabulary cannot write")
+    assert lines[4].endswith("; 1,200 targets with what the vocabulary cannot write")
 
 
 def test_the_updates_batch_counts_accumulation():
@@ -139,9 +139,9 @@ def test_a_warmup_that_ends_is_followed_by_decay():
 def test_a_warmup_of_more_than_a_fifth_is_told_with_a_tenth_to_set():
     assert warmup_advice(108, 540) == []
     (said,) = warmup_advice(500, 540)
-    assert said.startswith("warm-up is 93 % of all 540 updates")
+    assert said.startswith("warm-up is 93 % of 540 updates")
     assert "--set train.warmup_steps=54 " in said
-    assert opening_lines(opening())[-1].startswith("note: warm-up is 100 % of all 500 updates")
+    assert opening_lines(opening())[-1].startswith("note: warm-up is 100 % of 500 updates")
     assert opening_lines(opening("train.warmup_steps=100"))[-1] == "writing to runs/x"
 
 

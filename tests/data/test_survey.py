@@ -88,8 +88,8 @@ def test_what_may_surprise_is_said():
         "no training row has the label c",
         '90 % of the training rows are "a", so accuracy alone says little',
         "5 of 50 test sources are in train, too",
-        "7 of 1,000 training sources repeat another",
-        "2 rows of train have an empty text",
+        "7 of 1,000 training sources repeated",
+        "2 rows of train with an empty text",
         "cut at 128 tokens, so what follows is not read: 1,200 of train, 3 of test",
     ):
         assert text in said

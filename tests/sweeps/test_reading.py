@@ -124,7 +124,7 @@ def test_what_is_no_sweep_file_is_told(tmp_path, data):
         (
             {"axis": {"key": "a.b", "values": [1, 2], "along": {"c.d": [1]}}},
             "axis",
-            "along.c.d has 1 values for the 2 of a.b",
+            "along.c.d has 1 value for the 2 of a.b",
         ),
         ({"paper": "table9"}, "paper", "table1"),
     ],
