@@ -1,7 +1,7 @@
 """What every command shows on terminals of 80 and 120 columns, kept as text: pytest --rewrite.
 
-Commands that take long show figures of `recorded/`, which are made up. A screen is the same
-on a dark and on a light ground: what colours there are can be read on both.
+Commands that take long show what `record.py` has kept in `recorded/` of a small real run. A screen
+is the same on a dark and on a light ground: what colours there are can be read on both.
 """
 
 import io
@@ -9,6 +9,7 @@ import json
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -26,20 +27,29 @@ from compacter_cli.commands import (
     predict,
     pretrain,
     profile,
+    report,
+    serve,
+    sweep_display,
     sweep_words,
     train,
 )
-from compacter_cli.commands.console import err, out
+from compacter_cli.commands.console import err, out, show_error
+from compacter_cli.commands.progress import Live
+from compacter_cli.errors import CompacterError
 from compacter_cli.main import COMMANDS, app
 from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.reports.sweep_report import report_of_sweep
+from compacter_cli.sweeps.following import Followed
+from compacter_cli.sweeps.reading import load_sweep
 
 HERE = Path(__file__).parent
 FIXTURES = HERE.parent / "fixtures"
 RUN = "runs/demo/smoke/compacterpp/mine"
+SWEEP = "runs/sweeps/rates"
 WIDTHS = (80, 120)
 ENDLESS = 5_000  # columns, in which nothing need be broken
 STYLE = re.compile("\x1b\\[([0-9;]*)m")
-READABLE = {"", "0", "1", "31", "35", "90"}  # bold, red, magenta; a bar's ground
+READABLE = {"", "0", "1", "31", "35", "90"}  # the terminal's own bold, red, magenta; a bar's ground
 
 SMOKE = ("--recipe", "demo/smoke_compacterpp")
 CALLED = {
@@ -80,12 +90,10 @@ def recorded(name):
 
 
 def result():
-    return recorded("result")
+    return recorded("demo")["compacterpp"]
 
 
 def show_progress():
-    from compacter_cli.commands.progress import Live
-
     live = Live(err)
     live.start(15_000, done=4_000)
     live.update(SimpleNamespace(step=4_001, loss=0.4321, learning_rate=3e-3))
@@ -95,31 +103,72 @@ def show_progress():
 
 def swept():
     """A sweep of two runs, one of which failed."""
-    sweep = SimpleNamespace(title="Every method on the demo tasks", name="demo")
-    return SimpleNamespace(sweep=sweep, lines=recorded("index"), directory=Path("runs/sweeps/demo"))
+    kept = HERE / "recorded" / "sweep"
+    lines = map(json.loads, (kept / "index.jsonl").read_text(encoding="utf-8").splitlines())
+    sweep = load_sweep(str(kept / "sweep.toml"))
+    return SimpleNamespace(sweep=sweep, lines=[*lines], directory=Path(SWEEP))
+
+
+def show_swept():
+    found = swept()
+    report.show(report_of_sweep(found.sweep, found.lines), "terminal")
+
+
+def show_sweeping():
+    """The same, while the first of them goes on."""
+    found, now = swept(), time.time()
+    first, failed = found.lines
+    found.jobs, found.ended = [first, failed], {failed["run"]}
+    found.lines = [{**first, "state": "unfinished"}, failed]
+    found.updates = {first["run"]: 60}
+    found.running = lambda: {first["run"]: Followed(40, 0.61, (now - 4, 0))}
+    found.line, found.began = lambda run: first, now - 30
+    reason = f"{sweep_words.run_words(failed)}: {failed['state']}: {failed['error']}"
+    err.print(sweep_display.screen(found, [reason]))
+
+
+def show_serving():
+    names = ["sentiment", "entailment"]
+    err.say(serve.loading_line(names))
+    err.say(serve.ready_line("http://127.0.0.1:8000", names))
+
+
+def show_preparing():
+    err.say("preparing glue/rte ...")
+    data_prepare.show_prepared(recorded("prepared"), Path("data"))
+
+
+def show_failure():
+    told = recorded("failure")
+    show_error(CompacterError(told["error"], told["next"]))
+
+
+def show_pretraining():
+    for line in recorded("said")["pretrain"]:
+        err.say(line)
+    pretrain.show_result(recorded("pretrained"))
 
 
 SHOWN = {
     "train": lambda: train.show_result(result()),
     "train-progress": show_progress,
+    "train-failed": show_failure,
     "evaluate": lambda: evaluate.show(recorded("evaluation")),
+    "evaluate-two": lambda: evaluate.show(recorded("evaluation-two")),
     "predict": lambda: predict.show(recorded("answers")),
-    "demo": lambda: demo.show(
-        {
-            "compacterpp": result(),
-            "full": {**result(), "method": "full", "trained_parameters": 1_545_088},
-            "answers": recorded("told"),
-        }
-    ),
+    "demo": lambda: demo.show(recorded("demo")),
     "profile": lambda: profile.show(recorded("profile")),
-    "pretrain": lambda: pretrain.show_result(recorded("pretrained")),
+    "pretrain": show_pretraining,
+    "serve": show_serving,
     "convert": lambda: convert_words.show(
         recorded("converted"), load_recipe("demo/sentiment_lora")
     ),
     "convert-backbone": lambda: convert_words.show_backbone(recorded("converted-backbone")),
     "data-status-whole": lambda: data_status.show_status(recorded("status"), Path("data")),
-    "data-prepare": lambda: data_prepare.show_prepared(recorded("prepared"), Path("data")),
+    "data-prepare": show_preparing,
     "sweep": lambda: sweep_words.show_sweep(swept()),
+    "sweep-progress": show_sweeping,
+    "report-sweep": show_swept,
     "sweep-plan-estimated": lambda: sweep_words.show_plan(recorded("sweep-plan")),
 }
 
@@ -167,22 +216,18 @@ def plain(text):
 
 
 @pytest.mark.parametrize("name", [*CALLED, *SHOWN])
-def test_a_screen_is_as_it_is_kept_and_breaks_no_word(screen, kept, name):
+def test_a_screen_is_as_it_is_kept_and_breaks_no_word_and_has_few_colours(screen, kept, name):
     if name.startswith("help") and not typer.__version__.startswith(HELP_IS_OF):
         pytest.skip(f"help is laid out by Typer, and kept of its {HELP_IS_OF}")
-    words = {*plain(screen(name, ENDLESS)).split()}
+    endless = screen(name, ENDLESS)
+    words = {*plain(endless).split()}
+    assert {code for style in STYLE.findall(endless) for code in style.split(";")} <= READABLE
     for columns in WIDTHS:
         text = plain(screen(name, columns))
         kept(HERE / str(columns) / f"{name}.txt", text)
         broken = {*text.split()} - words - {"\\"}
         assert not [word for word in broken if set(word) - set("━╸╺█─")], name
         assert [line for line in text.splitlines() if len(line) > columns and " " in line] == []
-
-
-@pytest.mark.parametrize("name", ["error-settings", "train", "train-progress", "report", "profile"])
-def test_colours_are_few_and_the_terminals_own(screen, name):
-    codes = {code for style in STYLE.findall(screen(name, 80)) for code in style.split(";")}
-    assert codes <= READABLE
 
 
 def luminance(colour):
