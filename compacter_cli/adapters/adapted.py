@@ -102,7 +102,7 @@ def put_in(
             not fit, or an adapter is attached already.
         CompacterError: what is saved is not of this method. Nothing is changed then, as above.
     """
-    _check_free(backbone)
+    check_free(backbone)
     weights, shape = backbone_weights(backbone), shape_of_backbone(backbone)
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     if problems := method.problems(shape):
@@ -133,7 +133,8 @@ def put_in(
     return attached
 
 
-def _check_free(backbone: keras_hub.models.T5Backbone) -> None:
+def check_free(backbone: keras_hub.models.T5Backbone) -> None:
+    """Raise `UsageError` where an adapter is attached already."""
     if taken := adapted_projections(backbone):
         raise UsageError(
             f"{taken[0]} already has an adapter", "lm.backbone.attached.detach() takes it out"

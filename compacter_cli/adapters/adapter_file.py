@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from compacter_cli.adapters.manifest import (
     hash_of,
     read_manifest,
 )
-from compacter_cli.errors import CompacterError, excerpt
+from compacter_cli.errors import CompacterError, UsageError, excerpt
 from compacter_cli.files import (
     JSON_BYTES,
     json_text,
@@ -121,6 +122,23 @@ def save_adapter(
             f"cannot write the adapter to {directory}: {error.strerror or error}{needed}",
             f"{way_out(error)} or choose another --output; the adapter saved before is untouched",
         ) from error
+
+
+def check_place(directory: Path, overwrite: bool) -> None:
+    """Raise `UsageError` unless an adapter can be written to `directory` and nothing is lost: it is
+    new or empty, or holds an adapter alone that may be replaced."""
+    if not os.path.lexists(directory):
+        return
+    held = {path.name for path in directory.iterdir()} if directory.is_dir() else {""}
+    if held and not (MANIFEST in held and held <= {WEIGHTS, MANIFEST, CARD}):
+        raise UsageError(
+            f"{directory} holds what is no adapter, and is never overwritten",
+            "choose a new directory",
+        )
+    if held and not overwrite:
+        raise UsageError(
+            f"{directory} holds an adapter already", "choose a new directory, or overwrite=True"
+        )
 
 
 def _own_card(directory: Path) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compacter_cli.adapters.adapted import put_in
+from compacter_cli.adapters.adapted import check_free, put_in
 from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.adapters.attached import Attached
 from compacter_cli.adapters.fitting import check_trained_on, method_of
@@ -51,6 +51,7 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
     _check_given(backbone, adapter)
     if isinstance(adapter, Method):
         return put_in(backbone, adapter, seed)
+    check_free(backbone)  # whose norms may be trained, and no longer those of its preset
     saved = load_adapter(adapter_in(adapter))
     check_trained_on(saved, backbone_weights(backbone))
     return put_in(backbone, method_of(saved, backbone), saved=saved)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.adapters.adapter_file import (
     AdapterFile,
+    check_place,
     load_adapter,
     manifest_of,
     save_adapter,
@@ -81,20 +82,26 @@ class Attached:
         turn_into(self.backbone, type(self.backbone), self._class)
 
     def save(
-        self, directory: Path | str, preset: Path | str | None = None, overrides: Overrides = ()
+        self,
+        directory: Path | str,
+        preset: Path | str | None = None,
+        overrides: Overrides = (),
+        *,
+        overwrite: bool = False,
     ) -> None:
         """Write what is trained as an adapter, which `evaluate`, `predict` and `attach` read.
 
         Args:
-            directory: to be written; an adapter that is there is replaced.
+            directory: to be written, a new or an empty one.
             preset: where the backbone came from, a KerasHub name or a directory. It is loaded
                 to be compared; it may be left out where a saved adapter was attached.
             overrides: what else a recipe says of its use, by dotted key: `task`, and `data.source`,
                 `data.labels` and so on. Where no task is named, texts answer texts.
+            overwrite: replace an adapter that is there; never anything else.
 
         Raises:
-            UsageError: it was detached, no preset is known, or the recipe that this makes has
-                problems.
+            UsageError: it was detached, the directory holds something, no preset is known, or the
+                recipe that this makes has problems.
             CompacterError: the backbone is not the preset's, or a weight is not finite.
 
         Examples:
@@ -102,6 +109,8 @@ class Attached:
             >>> Predictor(load_backbone("path/to/preset"), "my_adapter").predict(texts)
         """
         self._check_attached()
+        place = user_path(directory)
+        check_place(place, overwrite)
         recipe = self._recipe_for(preset, overrides)
         tensors = {name: v.value.detach().float() for name, v in self.trained.items()}
         if name := first_not_finite(tensors):
@@ -122,7 +131,7 @@ class Attached:
             shape=shape_of_backbone(self.backbone),
             recipe=recipe.plain(),
         )
-        save_adapter(user_path(directory), tensors, manifest)
+        save_adapter(place, tensors, manifest)
 
     def load(self, directory: Path | str) -> None:
         """Take the values of a saved adapter of the same method and backbone.

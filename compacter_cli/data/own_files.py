@@ -37,7 +37,8 @@ def own_files(section: OwnDataSection) -> dict[str, Path]:
         if not os.path.isfile(path):  # nor of a name too long for a file, where Path's own fails
             raise MissingResourceError(
                 f"data.{split}: there is no file {path}",
-                "a path is taken from the directory in which compacter runs",
+                f"name it by --set data.{split}=FILE; a path is taken from the directory in which "
+                "compacter runs",
             )
     return files
 

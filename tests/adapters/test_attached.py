@@ -304,6 +304,27 @@ def test_what_was_detached_is_neither_saved_nor_loaded(trained, tmp_path):
         trained.load(tmp_path / "mine")
 
 
+def test_nothing_but_an_adapter_is_replaced_and_that_only_when_it_is_said(trained, tmp_path):
+    trained.save(tmp_path / "mine", "random/tiny")
+    with pytest.raises(UsageError, match="holds an adapter already"):
+        trained.save(tmp_path / "mine", "random/tiny")
+    moved(trained, seed=5).save(tmp_path / "mine", "random/tiny", overwrite=True)
+    other = attach(smoke_backbone(), tmp_path / "mine")
+    for name, variable in trained.trained.items():
+        assert np.array_equal(other.trained[name].numpy(), variable.numpy()), name
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    for place in (tmp_path / "mine", tmp_path, tmp_path / "mine" / "notes.txt"):
+        with pytest.raises(UsageError, match="never overwritten"):
+            trained.save(place, "random/tiny", overwrite=True)
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
+
+
+def test_a_saved_adapter_is_not_attached_to_what_has_one(trained, tmp_path):
+    trained.save(tmp_path / "mine", "random/tiny")
+    with pytest.raises(UsageError, match="already has an adapter"):
+        attach(trained.backbone, tmp_path / "mine")
+
+
 def test_a_task_of_one_s_own_may_be_named_without_its_rows(trained, tmp_path):
     trained.save(tmp_path / "mine", "random/tiny", {"task": "jsonl", "data.target": "{words}"})
     predictor = Predictor(load_backbone("random/tiny"), tmp_path / "mine")
