@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import counted
@@ -66,6 +65,12 @@ _READS = {
 }
 
 
+_ANSWERS = {
+    "keras-hub": "keras_hub.models.T5Seq2SeqLM.from_preset({}).generate(text)",
+    "hf": "transformers.T5ForConditionalGeneration.from_pretrained({}).generate(ids)",
+}
+
+
 _LOADS = {
     "adapterhub": "load_adapter of the library adapters takes it",
     "peft": "PeftModel.from_pretrained takes it",
@@ -88,14 +93,10 @@ def _folded(title: str, found: Converted) -> list[str]:
 
 
 def _use_of_folded(found: Converted) -> list[str]:
-    from compacter_cli.training.claim import RECIPE
-
-    preset = shlex.quote(os.path.abspath(found["directory"]))  # demo/t5 is also a name
-    recipe = Path(found["adapter"]).parent / RECIPE
-    again = shlex.quote(str(recipe)) if recipe.is_file() else "RECIPE"  # another program's has none
+    preset = os.path.abspath(found["directory"])
     return [
         f"wrote {found['directory']}; {_READS[found['to']]}",
-        f"\nnext: compacter train --recipe {again} --set backbone.preset={preset}",
+        f"\nnext: answer with it, in Python: {_ANSWERS[found['to']].format(repr(preset))}",
     ]
 
 

@@ -16,8 +16,11 @@ MOST_LABELS = 12  # of which a line tells the shares
 LOPSIDED = 0.75  # share of one label above which accuracy alone says little
 
 
-def labels_line(labels: Mapping[str, int]) -> list[str]:
-    """How many training examples each label has, in a line; none for free text or many labels."""
+def labels_line(labels: Mapping[str, int], whose: str = "") -> list[str]:
+    """How many training examples each label has, in a line; none for free text or many labels.
+
+    `whose` stands before them where they are not all examples.
+    """
     if not 0 < len(labels) <= MOST_LABELS:
         return []
     total = sum(labels.values()) or 1
@@ -25,7 +28,7 @@ def labels_line(labels: Mapping[str, int]) -> list[str]:
         f"{excerpt(label, 40)} {count:,} ({100 * count / total:.0f} %)"
         for label, count in labels.items()
     )
-    return [f"labels   {', '.join(parts)}"]
+    return [f"labels   {whose}{', '.join(parts)}"]
 
 
 def survey_notes(found: Survey, recipe: Recipe, whole_file: bool = False) -> list[str]:

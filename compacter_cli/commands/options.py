@@ -208,6 +208,11 @@ def whole_numbers(option: str, values: Sequence[str] | None) -> list[int] | None
         ) from None
 
 
+def given_again(threads: int | None, offline: bool = False) -> list[str]:
+    """The options, as they were given, that a command which goes on is to be given again."""
+    return [*([] if threads is None else [f"--threads {threads}"]), *["--offline"] * offline]
+
+
 def use_of(set_: Sequence[str] | None, batch_size: int | None) -> list[str]:
     """The `--set` values of a use of an adapter, `--batch-size` among them."""
     size = [] if batch_size is None else [f"train.eval_batch_size={batch_size}"]

@@ -121,7 +121,7 @@ def plan(
         "places": recipe.method.places(shape),
         "rows": sizes,
         "labels": looked.labels if looked and own else {},
-        "splits": task.split.words,
+        "splits": task.splits_words,
         "examples": examples_of(recipe, rows, vocabulary),
         "updates": updates,
         "forecast": (
@@ -189,7 +189,7 @@ def plan_lines(found: Plan) -> list[str]:
         lines.append(f"sits     {found['places']}")
     lines += [
         f"{sizes} rows ({found['splits']})",
-        *labels_line(found["labels"]),
+        *labels_line(found["labels"], _of_the_file(found)),
         *_example_lines(found["examples"], found["recipe"]["data"]["source_length"]),
         f"{counted(found['updates'], 'update')}; the run would go to {found['run']}"
         + _standing_words(found),
@@ -198,6 +198,13 @@ def plan_lines(found: Plan) -> list[str]:
         *(f"note: {sentence}" for sentence in found["notes"]),
     ]
     return lines
+
+
+def _of_the_file(found: Plan) -> str:
+    """Of which rows the labels are, where those are not the ones that will be trained on."""
+    counted = sum(found["labels"].values())
+    same = counted == found["rows"]["train"]
+    return "" if same else f"of {counted:,} rows of the training file: "
 
 
 def _example_lines(examples: list[Example], longest: int) -> list[str]:

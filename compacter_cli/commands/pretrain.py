@@ -14,10 +14,13 @@ from compacter_cli.commands.options import (
     ResumeOption,
     SetOption,
     ThreadsOption,
+    given_again,
     output_option,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from compacter_cli.pretraining.recipe import PretrainingRecipe
     from compacter_cli.pretraining.records import Pretrained
     from compacter_cli.training.display import Display
@@ -39,6 +42,7 @@ def command(
     """
     from compacter_cli.commands.console import print_json, show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
+    from compacter_cli.commands.run_log import logged
     from compacter_cli.pretraining.recipe import load_pretraining
 
     resolved = load_pretraining(recipe, set_ or [])
@@ -46,15 +50,17 @@ def command(
     if result is None:
         check_before_pretraining(resolved, output, resume, overwrite)
         start_frameworks(quiet=json_, threads=threads)
-        result = pretrain(
-            recipe=resolved,
-            directory=output,
-            resume=resume,
-            overwrite=overwrite,
-            device=device,
-            display=display_for(json_),
-            checked=True,
-        )
+        with logged(display_for(json_)) as display:
+            result = pretrain(
+                recipe=resolved,
+                directory=output,
+                resume=resume,
+                overwrite=overwrite,
+                device=device,
+                display=display,
+                checked=True,
+                options=given_again(threads),
+            )
     else:
         show_note(f"{output} is finished: there is nothing to go on with")
     print_json(result) if json_ else show_result(result)
@@ -99,6 +105,7 @@ def pretrain(
     device: str | None = None,
     display: Display | None = None,
     checked: bool = False,
+    options: Sequence[str] = (),
 ) -> Pretrained:
     """Pretrain a T5 into a preset directory.
 
@@ -110,6 +117,7 @@ def pretrain(
         device: "cpu" or "cuda"; a GPU where there is one.
         display: what is told while it goes on; silent by default.
         checked: whether `check_before_pretraining` was called, to save checking again.
+        options: of the command line beside `device`, to be given again by whoever goes on.
 
     Returns:
         The result, as in `pretraining.json`, and where the preset is.
@@ -131,9 +139,10 @@ def pretrain(
 
     start_keras()
     display = display or Display()
+    again = [*([f"--device {device}"] if device else []), *options]
     begun = resume and not is_vacant(directory)
     with on_device(device) as device_name:
-        session = PretrainingSession(recipe, directory, device_name, display)
+        session = PretrainingSession(recipe, directory, device_name, display, again)
         with closing(session):
             session.resume() if begun else session.begin(overwrite)
             for line in opening_lines(session):

@@ -13,6 +13,7 @@ from compacter_cli.training.log_file import LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from compacter_cli.training.loop import Epoch
     from compacter_cli.training.records import Result
@@ -29,8 +30,11 @@ class Written(Lines):
     def line(self, text: str) -> None:
         self._log.add(text)
 
+    def writes_to(self, directory: Path) -> None:
+        self._log.open(directory)
+
     def opening(self, opening: Opening) -> None:
-        self._log.open(opening.directory)
+        self.writes_to(opening.directory)
         super().opening(opening)
 
     def finished(self, result: Result) -> None:
@@ -52,6 +56,10 @@ class Both(Display):
     def line(self, text: str) -> None:
         for display in self._displays:
             display.line(text)
+
+    def writes_to(self, directory: Path) -> None:
+        for display in self._displays:
+            display.writes_to(directory)
 
     def opening(self, opening: Opening) -> None:
         for display in self._displays:

@@ -18,6 +18,7 @@ from compacter_cli.commands.options import (
     ResumeOption,
     SetOption,
     ThreadsOption,
+    given_again,
     output_option,
 )
 
@@ -132,6 +133,7 @@ def _trained(
             display=display,
             source=source,
             processes=processes,
+            options=given_again(threads, offline),
         )
 
 

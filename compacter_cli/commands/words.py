@@ -32,9 +32,8 @@ def opening_lines(opening: Opening) -> list[str]:
         f"({shape.parameters():,} parameters), {recipe.backbone.precision} on {opening.device}"
         + (f", by {opening.processes} processes" if opening.processes > 1 else ""),
         *method_lines(recipe.method, shape),
-        f"{sizes} examples; {_cut(opening.truncated, recipe.data.source_length)}"
-        + _lost(opening.unwritable),
-        f"splits: {task_of(recipe).split.words}",
+        "; ".join((f"{sizes} examples", *_cut(opening))) + _lost(opening.unwritable),
+        f"splits: {task_of(recipe).splits_words}",
         f"{counted(opening.updates, 'update')} ({per_epoch} x {counted(train.epochs, 'epoch')}) of "
         f"{counted(train.batch_size * train.accumulate, 'example')}, rate {train.peak_rate:g} "
         f"({rate_source(recipe.method, train.peak_rate, shape)})"
@@ -73,9 +72,13 @@ def _listed(method: Method, components: Mapping[str, int]) -> str:
     return ", ".join(f"{method.component(name).words} {n:,}" for name, n in components.items())
 
 
-def _cut(count: int, length: int) -> str:
-    """How many sources were cut."""
-    return f"{counted(count, 'source')} cut at {length} tokens" if count else "no source cut"
+def _cut(opening: Opening) -> list[str]:
+    """How many sources were cut; nothing where a note tells it by split."""
+    if not opening.truncated:
+        return ["no source cut"]
+    length = opening.recipe.data.source_length
+    told = f"{counted(opening.truncated, 'source')} cut at {length} tokens"
+    return [] if opening.survey else [told]
 
 
 def _lost(count: int) -> str:

@@ -1,6 +1,7 @@
 """The directory of a pretraining: whose it is, whether it may be written, how it is continued."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -18,11 +19,15 @@ from compacter_cli.training.claim import (
     pretraining_in,
 )
 from compacter_cli.training.lock import check_free
+from compacter_cli.training.log_file import LOG
 from compacter_cli.training.run_state import Standing
 
 SUMMARY, STATE, PRESET = "pretraining.json", "state", "preset"
 PRETRAINING = Kind(
-    "is no pretraining", frozenset({RECIPE, METRICS, SUMMARY, STATE, PRESET, *FILES}), True
+    "is no pretraining",
+    frozenset({RECIPE, METRICS, SUMMARY, STATE, PRESET, LOG, *FILES}),
+    True,
+    common=frozenset({RECIPE, LOG}),
 )
 
 
@@ -81,7 +86,8 @@ def read_summary(directory: Path) -> Pretrained:
         ) from error
 
 
-def resume_command(directory: Path) -> str:
-    """The command that continues the interrupted pretraining in `directory`."""
+def resume_command(directory: Path, options: Sequence[str] = ()) -> str:
+    """The command that goes on with the pretraining in `directory`, `options` given again."""
     recipe, output = shlex.quote(str(directory / RECIPE)), shlex.quote(str(directory))
-    return f"compacter pretrain --recipe {recipe} --output {output} --resume"
+    asked = " ".join([*options, "--resume"])
+    return f"compacter pretrain --recipe {recipe} --output {output} {asked}"

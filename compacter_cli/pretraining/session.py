@@ -57,13 +57,20 @@ class PretrainingSession:
         directory: preset directory to write.
         device: torch device name.
         display: what is told while it goes on.
+        options: of the command line, to be given again by whoever goes on.
     """
 
     def __init__(
-        self, recipe: PretrainingRecipe, directory: Path, device: str, display: Display
+        self,
+        recipe: PretrainingRecipe,
+        directory: Path,
+        device: str,
+        display: Display,
+        options: Sequence[str] = (),
     ) -> None:
         self.recipe, self.directory, self.device = recipe, directory, device
         self._display = display
+        self._go_on = resume_command(directory, options)
         self._lock: Lock | None = None
         self._display.line("reading the text ...")
         self.corpus = read_corpus(recipe.text)
@@ -77,6 +84,7 @@ class PretrainingSession:
         start_at_random(self.model.named_weights, self.model.shape, self.recipe.seed)
         check_vacant(self.directory, overwrite)
         self._lock = claim(self.directory, PRETRAINING, self.recipe, overwrite)
+        self._display.writes_to(self.directory)
         self.progress = Progress(0, None, None, 0.0, self.corpus.sha256)
         self._check_space()
         self._save()
@@ -97,6 +105,7 @@ class PretrainingSession:
         from compacter_cli.training.trainer import State
 
         self._lock = hold(self.directory)
+        self._display.writes_to(self.directory)
         state = load_state(self.directory)
         self.progress = state.progress
         if self.progress.text_sha256 != self.corpus.sha256:
@@ -163,8 +172,7 @@ class PretrainingSession:
             self._save()
             if stop():
                 raise stop.interrupted(
-                    f"interrupted after step {self._step} of {steps}; go on with: "
-                    f"{resume_command(self.directory)}"
+                    f"interrupted after step {self._step} of {steps}; go on with: {self._go_on}"
                 )
 
     @property
@@ -213,7 +221,7 @@ class PretrainingSession:
         except OSError as error:
             raise CompacterError(
                 f"cannot write the preset to {self.directory}: {error.strerror or error}",
-                f"free some space, then: {resume_command(self.directory)}",
+                f"free some space, then: {self._go_on}",
             ) from error
         finally:
             shutil.rmtree(fresh, ignore_errors=True)

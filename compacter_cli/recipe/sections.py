@@ -3,7 +3,7 @@
 import math
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, PositiveFloat, field_validator, model_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
 from compacter_cli.errors import counted
 from compacter_cli.section import AnyText, Count, CountFromZero, Dimension, Section, Text
@@ -168,14 +168,16 @@ class TrainSection(Section):
     save_minutes: PositiveFloat = 15.0
     """Minutes after which it is saved, too."""
 
-    @model_validator(mode="after")
-    def _patience_can_end(self) -> Self:
-        if self.patience is not None and self.patience >= self.epochs:
+    @field_validator("patience")
+    @classmethod
+    def _can_end(cls, value: int | None, info: ValidationInfo) -> int | None:
+        epochs = info.data.get("epochs")  # not there where it is wrong itself
+        if value is not None and epochs is not None and value >= epochs:
             raise ValueError(
-                f"patience = {self.patience} never ends a training of "
-                f"{counted(self.epochs, 'epoch')}; leave it out, or set fewer"
+                f"{value} never ends a training of {counted(epochs, 'epoch')}; leave it out, or set "
+                "fewer"
             )
-        return self
+        return value
 
     def updates_per_epoch(self, examples: int) -> int:
         """Optimizer steps of an epoch over `examples`; the last may hold fewer."""

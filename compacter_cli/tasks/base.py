@@ -50,6 +50,11 @@ class Task:
         return f"superglue-{name}" if benchmark == "super_glue" else name
 
     @property
+    def splits_words(self) -> str:
+        """Which rows train, validate and test, for people."""
+        return self.split.words
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """All target texts; empty where the target is free text."""
         return tuple(str(index) for index in range(len(self.labels)))

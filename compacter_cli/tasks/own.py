@@ -35,6 +35,12 @@ class OwnSection(Protocol):
     @property
     def metrics(self) -> Sequence[str] | None: ...
 
+    @property
+    def validation(self) -> str | None: ...
+
+    @property
+    def test(self) -> str | None: ...
+
 
 class GivenSplits(SplitRule):
     """The files as they are; what is missing is split off, by the paper's permutation.
@@ -43,10 +49,7 @@ class GivenSplits(SplitRule):
     test file half of the validation rows is the test, as in the paper's small tasks.
     """
 
-    words = (
-        "files as given; without validation a tenth of train (1,000 at most) is held out, "
-        "without test the validation rows are halved"
-    )
+    words = "files as given, what is missing split off"
     reads = ("train", "validation", "test")
 
     def apply(self, splits: Mapping[str, Sequence[_Item]], seed: int) -> dict[str, Sequence[_Item]]:
@@ -69,6 +72,16 @@ class GivenSplits(SplitRule):
         return HALVED_VALIDATION.sizes({"train": train, "validation": validation})
 
 
+def told(validation: bool, test: bool) -> str:
+    """What becomes of the files, by whether there is one for `validation` and for `test`."""
+    if validation and test:
+        return "files as given"
+    held = "validation file" if validation else "a tenth of train (1,000 rows at most)"
+    if test:
+        return f"{held} validates, test file as given"
+    return f"{held} halved: first half validation, second half test"
+
+
 def _tenth(count: int) -> int:
     return max(1, min(1_000, count // 10))
 
@@ -83,6 +96,8 @@ class OwnTask(Task):
     templates: tuple[str, str] = ("", "")
     """Templates of the source and of the target."""
     split: SplitRule = GIVEN_SPLITS
+    files: tuple[bool, bool] = (False, False)
+    """Whether there are files of their own for validation and for test."""
 
     @classmethod
     def of(cls, name: str, section: OwnSection) -> Self:
@@ -93,12 +108,17 @@ class OwnTask(Task):
             metrics=tuple(section.metrics or default_metrics(section.labels)),
             labels=tuple(section.labels or ()),
             templates=(section.source, section.target),
+            files=(section.validation is not None, section.test is not None),
         )
 
     @property
     def prefix(self) -> str:
         """None: the template says what stands before the text."""
         return ""
+
+    @property
+    def splits_words(self) -> str:
+        return told(*self.files)
 
     @property
     def targets(self) -> tuple[str, ...]:

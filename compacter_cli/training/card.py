@@ -209,7 +209,7 @@ def _of_data(recipe: Recipe, result: Result, task: Task) -> str:
         f"{_code(task.name)}, {_WAYS[result['data']['way']]}: {result.get('train_examples', 0):,} "
         f"training examples, {result['validation']['count']:,} that chose the best epoch, "
         f"{result['test']['count']:,} that it is tested on.",
-        f"Splits: {task.split.words} (drawn from the data seed, {recipe.data.seed}).",
+        f"Splits: {task.splits_words} (drawn from the data seed, {recipe.data.seed}).",
     ]
     hashes = result["data"].get("sha256", {})
     lines += [f"- {_code(name)}: sha256 `{digest}`" for name, digest in sorted(hashes.items())]

@@ -52,6 +52,9 @@ class Display:
     def line(self, text: str) -> None:
         """Something worth a line of its own."""
 
+    def writes_to(self, directory: Path) -> None:
+        """A directory is there, and this process's to write."""
+
     def opening(self, opening: Opening) -> None:
         """What the run is, before it begins."""
 

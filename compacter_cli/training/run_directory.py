@@ -182,6 +182,11 @@ def is_run(directory: Path) -> bool:
     return written and pretraining_in(directory) is None
 
 
+def is_unfinished(run: Path) -> bool:
+    """Whether a run has a state that it may go on from, and no result."""
+    return present(Path(run) / STATES).is_dir() and not (Path(run) / RESULT).exists()
+
+
 def _adapters_in(directory: Path) -> list[str]:
     return [name for name in ADAPTERS if present(directory / name).is_dir()]
 

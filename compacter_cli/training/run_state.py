@@ -20,7 +20,7 @@ from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresReco
 from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
@@ -153,14 +153,19 @@ _OTHERWISE = {
 }
 
 
-def resume_command(directory: Path, device: str | None = None, program: str = "compacter") -> str:
+def resume_command(
+    directory: Path,
+    device: str | None = None,
+    program: str = "compacter",
+    options: Sequence[str] = (),
+) -> str:
     """The command that goes on with the run in `directory`, on `device` if it was asked for.
 
-    `program` is how it is started.
+    `program` is how it is started, `options` are others to be given again.
     """
     recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
-    asked = f" --device {device}" if device else ""
-    return f"{program} train --recipe {recipe} --output {output}{asked} --resume"
+    asked = " ".join([*(["--device", device] if device else []), *options, "--resume"])
+    return f"{program} train --recipe {recipe} --output {output} {asked}"
 
 
 @contextmanager

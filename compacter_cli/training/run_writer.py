@@ -43,6 +43,7 @@ class RunWriter:
         device: the one that was asked for, if any, for the command that goes on.
         display: what is told.
         program: how the run is started, for that command.
+        options: those of it that are to be given again.
 
     Attributes:
         saved: update and epochs of the latest state.
@@ -55,9 +56,10 @@ class RunWriter:
         device: str | None,
         display: Display,
         program: str = "compacter",
+        options: Sequence[str] = (),
     ) -> None:
         self.directory = directory
-        self.command = resume_command(directory, device, program)
+        self.command = resume_command(directory, device, program, options)
         self.saved: tuple[int, int] | None = None
         self._recipe, self._display = recipe, display
         self._lock: Lock | None = None

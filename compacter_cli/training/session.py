@@ -33,7 +33,7 @@ from compacter_cli.training.run_state import (
 from compacter_cli.training.run_writer import Onlooker, RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import torch
@@ -67,6 +67,7 @@ class Session:
         source: where the rows are.
         display: what is told while it goes on.
         processes: those that train together, each in a session of its own; the main one writes.
+        options: of the command line, to be given again by whoever goes on.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Session:
         source: RowSource,
         display: Display | None = None,
         processes: Processes = ALONE,
+        options: Sequence[str] = (),
     ) -> None:
         self.recipe, self.directory = recipe, directory
         self.display = display or Display()
@@ -87,7 +89,7 @@ class Session:
         self._device_name, self._source = device, source
         self._processes = processes
         writer = RunWriter if processes.main else Onlooker
-        self._writer = writer(recipe, directory, device, self.display, processes.program)
+        self._writer = writer(recipe, directory, device, self.display, processes.program, options)
         self._stack = ExitStack()
         self._seconds = 0.0
 

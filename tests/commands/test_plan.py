@@ -61,7 +61,7 @@ def test_a_plan_shows_examples_and_what_may_surprise(recipe, tmp_path):
     ):
         assert said in notes
     lines = "\n".join(plan_lines(found))
-    assert "labels   0 18 (90 %), 1 2 (10 %)" in lines
+    assert "labels   of 20 rows of the training file: 0 18 (90 %), 1 2 (10 %)" in lines
     assert "sits     4 adapters behind feed-forward, in blocks 0 to 1 of encoder" in lines
     assert f"note: {found['notes'][0]}" in lines
 

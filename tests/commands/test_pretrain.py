@@ -361,7 +361,7 @@ def test_ctrl_c_in_the_command_exits_130_and_says_how_to_go_on(
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr("compacter_cli.commands.progress.display_for", lambda quiet: Pressing(2))
     try:
-        result = call("--output", tmp_path / "my preset")
+        result = call("--output", tmp_path / "my preset", "--threads", "1")
     finally:
         signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
@@ -369,9 +369,13 @@ def test_ctrl_c_in_the_command_exits_130_and_says_how_to_go_on(
     assert last.startswith("interrupted after step 2 of 12; go on with: compacter pretrain ")
     monkeypatch.undo()
     words = shlex.split(last.partition("go on with: compacter ")[2])
-    result = CliRunner().invoke(app, [*words, "--device", "cpu"])
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 0, result.output
+    assert "--device cpu --threads 1 --resume" in last
     assert "from step 2 on" in result.stderr
+    log = (tmp_path / "my preset" / "log.txt").read_text()
+    assert "interrupted after step 2 of 12" in log
+    assert "from step 2 on" in log
     assert_same_run(tmp_path / "my preset", finished)
 
 

@@ -16,6 +16,7 @@ from compacter_cli.commands.words import (
     warmup_note,
     warnings_of,
 )
+from compacter_cli.data.survey import Survey
 from compacter_cli.methods import METHODS
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import PRESETS
@@ -54,6 +55,13 @@ def test_the_opening_lines_of_the_papers_rte_run():
     assert lines[6].startswith("500 updates (25 x 20 epochs) of 100 examples, rate 0.003")
     assert "the 500 warm-up steps are the whole run" in lines[6]
     assert lines[7] == "writing to runs/x"
+
+
+def test_cut_sources_are_told_once():
+    told = {"examples": {}, "labels": {}, "repeated": 0, "shared": {}}
+    lines = opening_lines(replace(opening(), survey=Survey(**told, cut={"train": 3, "test": 1})))
+    assert lines[4] == "2,490 train, 138 validation, 139 test examples"
+    assert len([line for line in lines if "cut at 128 tokens" in line]) == 1
 
 
 @pytest.mark.parametrize(

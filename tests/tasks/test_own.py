@@ -13,6 +13,19 @@ def own(**section):
     return OwnTask.of("jsonl", OwnDataSection(**given))
 
 
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"validation": "v.jsonl", "test": "t.jsonl"}, "files as given"),
+        ({"validation": "v.jsonl"}, "validation file halved: first half validation"),
+        ({"test": "t.jsonl"}, "a tenth of train (1,000 rows at most) validates, test file as"),
+        ({}, "a tenth of train (1,000 rows at most) halved: first half validation"),
+    ],
+)
+def test_the_splits_are_told_as_they_are_made(files, words):
+    assert own(**files).splits_words.startswith(words)
+
+
 # Templates
 
 

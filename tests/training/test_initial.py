@@ -94,7 +94,7 @@ def _with_bottleneck(run, folder, size):
 
 
 def test_a_patience_that_ends_nothing_is_refused():
-    with pytest.raises(RecipeError, match="patience = 3 never ends a training of 3 epochs"):
+    with pytest.raises(RecipeError, match=r"train\.patience: 3 never ends a training of 3 epochs"):
         recipe_of("train.epochs=3", "train.patience=3")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from compacter_cli.commands.options import given_again
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.claim import check_same_recipe
@@ -301,3 +302,8 @@ def test_the_command_that_goes_on_names_the_directory_as_a_shell_reads_it(name):
     assert words == [
         "compacter", "train", "--recipe", f"{name}/recipe.toml", "--output", name, "--resume"
     ]  # fmt: skip
+
+
+def test_the_command_that_goes_on_has_the_options_of_the_one_that_began():
+    command = resume_command(Path("r"), "cpu", options=given_again(2, offline=True))
+    assert command.endswith("--output r --device cpu --threads 2 --offline --resume")
