@@ -21,6 +21,7 @@ from compacter_cli.training.run_directory import (
     cut_metrics,
     environment,
     is_run,
+    is_unfinished,
     note_resumed,
     read_result,
     run_directory,
@@ -521,3 +522,11 @@ def test_what_killed_processes_left_is_swept(tmp_path):
 def test_metrics_that_were_never_written_are_cut_too(tmp_path):
     cut_metrics(tmp_path, 3)
     assert (tmp_path / "metrics.jsonl").read_text() == ""
+
+
+def test_a_run_with_a_state_and_no_result_is_unfinished(tmp_path):
+    assert not is_unfinished(tmp_path)
+    (tmp_path / "state").mkdir()
+    assert is_unfinished(tmp_path)
+    (tmp_path / "result.json").write_text("{}")
+    assert not is_unfinished(tmp_path)
