@@ -174,8 +174,8 @@ class TrainSection(Section):
         epochs = info.data.get("epochs")  # not there where it is wrong itself
         if value is not None and epochs is not None and value >= epochs:
             raise ValueError(
-                f"{value} never ends a training of {counted(epochs, 'epoch')}; leave it out, or set "
-                "fewer"
+                f"{value} never ends a training of {counted(epochs, 'epoch')}; leave it out, or "
+                "set fewer"
             )
         return value
 
