@@ -49,7 +49,7 @@ def of_no_machine(value):
     if isinstance(value, list):
         return [*map(of_no_machine, value)]
     if isinstance(value, str):
-        return value.replace(os.getcwd(), "/work")
+        return value.replace(os.getcwd(), "/home/me")
     return value
 
 
