@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.files import make_directory, write_text
 
 KEPT = Path("runs/rows")
@@ -34,22 +36,41 @@ def kept_rows(rows: Table, folder: Path = KEPT) -> str:
         CompacterError: the file cannot be written.
     """
     listed = rows.to_dict("records") if isinstance(rows, Frame) else rows
-    try:
-        lines = [
-            json.dumps(dict(row), ensure_ascii=False, allow_nan=False, default=_plain)
-            for row in listed
-        ]
-    except (TypeError, ValueError) as error:
-        raise UsageError(
-            f"rows: {error}", "give dicts of texts, numbers, true and false"
-        ) from error
-    text = "".join(f"{line}\n" for line in lines)
+    text = "".join(f"{_line(number, row)}\n" for number, row in enumerate(listed))
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     path = folder / f"{digest[:16]}.jsonl"
     if not path.is_file():
         make_directory(folder)
         write_text(path, text)
     return str(path.absolute())
+
+
+def _line(number: int, row: Mapping[str, Any]) -> str:
+    """A row as JSON; `number`, from 0 as a frame counts, is for the error.
+
+    Raises:
+        UsageError: it is no dict, or holds what JSON cannot.
+    """
+    try:
+        cells = dict(row)
+        for name, value in cells.items():
+            if _is_empty(value):
+                raise UsageError(
+                    f'rows: the cell "{excerpt(name)}" of row {number} is empty ({value})',
+                    'fill it, as by frame.fillna("")',
+                )
+        return json.dumps(cells, ensure_ascii=False, allow_nan=False, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"rows: row {number}: {error}", "give dicts of texts, numbers, true and false"
+        ) from error
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a cell is NaN, as pandas reads an empty one, or its NA or NaT."""
+    if isinstance(value, Real):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _plain(value: Any) -> Any:

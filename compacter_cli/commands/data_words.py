@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_LABELS = 12  # of which a line tells the shares
 LOPSIDED = 0.75  # share of one label above which accuracy alone says little
+FEW = 50  # rows of which one is two points of a score
 
 
 def labels_line(labels: Mapping[str, int], whose: str = "") -> list[str]:
@@ -51,6 +52,15 @@ def survey_notes(found: Survey, recipe: Recipe, whole_file: bool = False) -> lis
     ]
 
 
+def size_notes(sizes: Mapping[str, int]) -> list[str]:
+    """A sentence for each split that is too small to score by, from its number of rows."""
+    return [
+        f"{name} has {counted(size, 'row')}: one of them is {100 / size:.3g} points of a score"
+        for name, size in sizes.items()
+        if name != "train" and size < FEW
+    ]
+
+
 def _of_labels(found: Survey, recipe: Recipe) -> list[str]:
     if not found.labels:
         return []
@@ -60,11 +70,26 @@ def _of_labels(found: Survey, recipe: Recipe) -> list[str]:
     if absent := [excerpt(label, 40) for label, number in found.labels.items() if not number]:
         notes.append(f"no training row has the label {', '.join(absent[:MOST_LABELS])}")
     metrics = getattr(recipe.data, "metrics", None) or ["accuracy"]
+    if "macro_f1" in metrics:
+        notes += _of_macro_f1(found)
     if count > LOPSIDED * total and set(metrics) <= {"accuracy"}:
         notes.append(
             f'{100 * count / total:.0f} % of the training rows are "{excerpt(most, 40)}", so '
             'accuracy alone says little: --set data.metrics=\'["accuracy", "macro_f1"]\''
         )
+    return notes
+
+
+def _of_macro_f1(found: Survey) -> list[str]:
+    notes = []
+    for name, absent in found.unscored.items():
+        if absent:
+            shown = ", ".join(excerpt(label, 40) for label in absent[:MOST_LABELS])
+            reached = 100 * (1 - len(absent) / len(found.labels))
+            notes.append(
+                f"no {name} row has the label {shown}: macro F1 counts it as 0, and comes to "
+                f"{reached:.3g} at most"
+            )
     return notes
 
 

@@ -88,7 +88,7 @@ def plan(
     Raises:
         CompacterError: the run could not be started.
     """
-    from compacter_cli.commands.data_words import survey_notes
+    from compacter_cli.commands.data_words import size_notes, survey_notes
     from compacter_cli.commands.words import method_lines, warmup_advice
     from compacter_cli.data.at_hand import look_over, mean_lengths, reads_files, vocabulary_at_hand
     from compacter_cli.profiling.forecast import forecast
@@ -109,6 +109,8 @@ def plan(
     vocabulary = vocabulary_at_hand(recipe) if rows else None
     looked = look_over(recipe, rows, vocabulary)
     notes = warmup_advice(recipe.train.warmup_steps, updates)
+    if own:
+        notes += size_notes(sizes)
     if looked and own:
         notes += survey_notes(looked, recipe, whole_file=True)
     return {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.commands.data_words import labels_line, survey_notes
+from compacter_cli.commands.data_words import labels_line, size_notes, survey_notes
 from compacter_cli.errors import counted, were
 from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
@@ -48,6 +48,7 @@ def opening_notes(opening: Opening) -> list[str]:
     """What may be otherwise than meant, of schedule and rows."""
     found = warmup_advice(opening.recipe.train.warmup_steps, opening.updates)
     if opening.survey:
+        found += size_notes(opening.sizes)
         found += survey_notes(opening.survey, opening.recipe)
     return found
 

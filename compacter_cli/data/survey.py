@@ -28,6 +28,7 @@ class Survey:
     Attributes:
         examples: how many were looked at, by split.
         labels: how many training examples each label has; empty for free text.
+        unscored: labels that no example of each other split has.
         repeated: training sources that are there again, after the first of each.
         shared: sources of each other split that are training sources, too.
         cut: sources of each split that are longer than the source length.
@@ -41,6 +42,7 @@ class Survey:
     shared: dict[str, int]
     cut: dict[str, int]
     blank: dict[str, int] = field(default_factory=dict)
+    unscored: dict[str, list[str]] = field(default_factory=dict)
     mean_source: float = 0.0
     mean_target: float = 0.0
 
@@ -54,14 +56,18 @@ def survey(
     """The `Survey` of tokenised splits, "train" among them; `blank` is that of their `Rows`."""
     train = splits["train"]
     trained = {hash(tuple(ids)) for ids in train.sources}
+    others = {name: split for name, split in splits.items() if name != "train"}
     return Survey(
         examples={name: len(split) for name, split in splits.items()},
         labels=_labels(task.targets, train, vocabulary),
+        unscored={
+            name: _without(_labels(task.targets, split, vocabulary))
+            for name, split in others.items()
+        },
         repeated=len(train) - len(trained),
         shared={
             name: sum(hash(tuple(ids)) in trained for ids in split.sources)
-            for name, split in splits.items()
-            if name != "train"
+            for name, split in others.items()
         },
         cut={name: split.truncated for name, split in splits.items()},
         blank=dict(blank),
@@ -70,11 +76,16 @@ def survey(
     )
 
 
-def _labels(targets: Sequence[str], train: Split, vocabulary: Vocabulary) -> dict[str, int]:
+def _labels(targets: Sequence[str], split: Split, vocabulary: Vocabulary) -> dict[str, int]:
     """How many examples have each target text, those that have none included."""
-    counted = Counter(map(tuple, train.targets))
+    counted = Counter(map(tuple, split.targets))
     encoded = vocabulary.encode(targets)
     return {text: counted[(*ids, END)] for text, ids in zip(targets, encoded, strict=True)}
+
+
+def _without(labels: Mapping[str, int]) -> list[str]:
+    """Those of counted labels that no example has."""
+    return [text for text, count in labels.items() if not count]
 
 
 def survey_of_files(

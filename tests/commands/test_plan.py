@@ -58,6 +58,7 @@ def test_a_plan_shows_examples_and_what_may_surprise(recipe, tmp_path):
         '90 % of the training rows are "0"',
         "1 of 20 training sources repeated, which may be divided between the splits",
         "1 row of train with an empty text",
+        "validation has 1 row: ",  # of the two that are held out
     ):
         assert said in notes
     lines = "\n".join(plan_lines(found))

@@ -35,6 +35,7 @@ def test_labels_doubles_and_cuts_are_counted(vocabulary):
     found = surveyed(vocabulary, {"train": 1}, train=train, test=test)
     assert found.examples == {"train": 4, "test": 3}
     assert found.labels == {"0": 3, "1": 1, "2": 0}
+    assert found.unscored == {"test": ["2"]}
     assert found.repeated == 1  # iron, the second time
     assert found.shared == {"test": 2}
     assert found.cut == {"train": 1, "test": 0}
@@ -96,3 +97,21 @@ def test_what_may_surprise_is_said():
     assert "divided" not in said
     assert "divided between the splits" in "\n".join(notes(found, whole_file=True))
     assert "accuracy alone" not in "\n".join(notes(found, metrics=["accuracy", "macro_f1"]))
+
+
+def test_labels_that_macro_f1_cannot_see_are_told():
+    found = survey(
+        labels={"a": 5, "b": 5, "c": 5, "d": 5}, unscored={"validation": [], "test": ["c"]}
+    )
+    assert notes(found) == []
+    assert notes(found, metrics=["macro_f1"]) == [  # three of four labels
+        "no test row has the label c: macro F1 counts it as 0, and comes to 75 at most"
+    ]
+
+
+def test_splits_too_small_to_score_by_say_what_a_row_is():
+    from compacter_cli.commands.data_words import size_notes
+
+    assert size_notes({"train": 3, "validation": 50, "test": 16}) == [
+        "test has 16 rows: one of them is 6.25 points of a score"
+    ]
