@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
@@ -68,7 +67,7 @@ def _line(number: int, row: Mapping[str, Any]) -> str:
 
 def _is_empty(value: object) -> bool:
     """Whether a cell is NaN, as pandas reads an empty one, or its NA or NaT."""
-    if isinstance(value, Real):
+    if isinstance(value, float):
         return math.isnan(value)
     return type(value).__name__ in ("NAType", "NaTType")
 
