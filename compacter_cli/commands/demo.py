@@ -11,12 +11,13 @@ from compacter_cli.commands.options import (
     DeviceOption,
     JsonOption,
     OverwriteOption,
+    ResumeOption,
     ThreadsOption,
     output_option,
 )
 from compacter_cli.errors import counted
 from compacter_cli.training.records import Result
-from compacter_cli.training.run import check_before_training, train
+from compacter_cli.training.run import check_before_training, check_options, finished, train
 
 if TYPE_CHECKING:
     from compacter_cli.data.sources import RowSource
@@ -47,6 +48,7 @@ def command(
     output: Annotated[Path, output_option("Directory of the two runs to write.")] = Path(
         "runs/demo/story"
     ),
+    resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -59,20 +61,32 @@ def command(
     from compacter_cli.commands.console import print_json, start_frameworks
     from compacter_cli.commands.progress import display_for
     from compacter_cli.commands.run_log import logged
+    from compacter_cli.training.run_state import telling_how_to_go_on
 
     recipes = demo_recipes()
-    sources = check_before_telling(recipes, output, overwrite)
+    sources = check_before_telling(recipes, output, overwrite, resume)
     start_frameworks(quiet=json_, threads=threads)
-    with logged(display_for(json_)) as display:
+    command = resume_command(output, device, threads)
+    with logged(display_for(json_)) as display, telling_how_to_go_on(command, "amid the two runs"):
         told = tell(
             recipes=recipes,
             directory=output,
             device=device,
             overwrite=overwrite,
+            resume=resume,
             display=display,
             sources=sources,
         )
     print_json(told) if json_ else show(told)
+
+
+def resume_command(directory: Path, device: str | None, threads: int | None) -> str:
+    """The command that goes on with both runs, computed as was asked for."""
+    import shlex
+
+    asked = {"--output": directory, "--device": device, "--threads": threads}
+    given = (f" {name} {shlex.quote(str(value))}" for name, value in asked.items() if value)
+    return f"compacter demo{''.join(given)} --resume"
 
 
 def demo_recipes() -> dict[str, Recipe]:
@@ -83,12 +97,18 @@ def demo_recipes() -> dict[str, Recipe]:
 
 
 def check_before_telling(
-    recipes: dict[str, Recipe], directory: Path, overwrite: bool = False
+    recipes: dict[str, Recipe], directory: Path, overwrite: bool = False, resume: bool = False
 ) -> dict[str, RowSource]:
-    """Everything that can be known to fail before one of the runs is trained."""
+    """Everything that can be known to fail before one of the runs is trained.
+
+    Returns:
+        Where the rows are, of each run that is not `finished` already.
+    """
+    check_options(resume, False, overwrite)
     return {
-        method: check_before_training(recipe, directory / method, True, overwrite)
+        method: check_before_training(recipe, directory / method, True, overwrite, resume)
         for method, recipe in recipes.items()
+        if not (resume and finished(recipe, directory / method))
     }
 
 
@@ -98,6 +118,7 @@ def tell(
     directory: Path,
     device: str | None = None,
     overwrite: bool = False,
+    resume: bool = False,
     display: Display | None = None,
     sources: dict[str, RowSource] | None = None,
 ) -> Story:
@@ -108,13 +129,15 @@ def tell(
         directory: folder for the runs; taken ones are refused without `overwrite`.
         device: "cpu" or "cuda"; a GPU where there is one.
         overwrite: replace runs that are there already.
+        resume: go on with the runs that are there; begin those that are not.
         display: what is told while they go on; silent by default.
         sources: what `check_before_telling` found, to save looking again.
 
     Raises:
         CompacterError: a run cannot be started, or fails.
     """
-    sources = sources or check_before_telling(recipes, directory, overwrite)
+    if sources is None:
+        sources = check_before_telling(recipes, directory, overwrite, resume)
     adapted, whole = (
         train(
             recipe=recipes[method],
@@ -122,8 +145,9 @@ def tell(
             device=device,
             offline=True,
             overwrite=overwrite,
+            resume=resume,
             display=display,
-            source=sources[method],
+            source=sources.get(method),
         )
         for method in METHODS
     )

@@ -168,7 +168,7 @@ def serve(
     Raises:
         CompacterError: an adapter is damaged, or not of the backbone.
         UsageError: one cannot be asked beside others.
-        Interrupted: a signal came, and what was accepted is answered.
+        Interrupted: a signal came, and what was accepted is answered; or a second one, at once.
     """
     from compacter_cli.serving.app import application
     from compacter_cli.serving.asgi import LINGER
@@ -184,5 +184,7 @@ def serve(
     app = application(served, batcher, meters, limits, token, is_local(listening))
     patience = limits.answer_seconds + limits.body_seconds + LINGER + SLACK
     with deferred_signals() as stop:
-        run(app, listening, stop, ready, patience, limits)
-    raise stop.interrupted("stopped; what was accepted is answered")
+        whole = run(app, listening, stop, ready, patience, limits)
+    raise stop.interrupted(
+        "stopped; what was accepted is answered" if whole else "stopped at once, by a second signal"
+    )

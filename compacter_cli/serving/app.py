@@ -204,8 +204,11 @@ def _say_refusals_alike(app: Any) -> None:
     async def refused(_request: Any, error: RefusedError) -> Any:
         return said(error.status, error.detail, error.hint, error.headers)
 
-    async def unfit(_request: Any, error: Any) -> Any:
-        first = error.errors()[0]
+    async def unfit(request: Any, error: Any) -> Any:
+        first, sent_as = error.errors()[0], request.headers.get("content-type", "")
+        if first["loc"][0] == "body" and "json" not in sent_as:
+            wanted = "expected the header content-type: application/json"
+            return said(422, f"{wanted}. Received: {excerpt(sent_as) or 'none'}", "add the header")
         key = excerpt(".".join(str(part) for part in first["loc"]))
         return said(422, f"{key}: {first['msg']}", "how to ask is at /docs")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import logging
 import math
 import socket
 from importlib import import_module
@@ -15,6 +16,7 @@ from compacter_cli.errors import CompacterError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from compacter_cli.serving.asgi import App
     from compacter_cli.serving.limits import Limits
@@ -75,17 +77,20 @@ def run(
     ready: Callable[[], None],
     patience: float,
     limits: Limits,
-) -> None:
+) -> bool:
     """Serve until `stop` says so; then accept nothing more, and answer what was accepted.
 
     Args:
         app: ASGI application.
         listening: from `listening_at`.
         stop: is asked many times a second. Ctrl-C and SIGTERM end it too, and are then handed to
-            whoever handled them before; a second Ctrl-C meanwhile leaves at once.
+            whoever handled them before; a second one meanwhile leaves at once.
         ready: called once requests are accepted.
         patience: seconds that open requests have at the end.
         limits: of connections.
+
+    Returns:
+        Whether what was accepted is answered: no second signal came.
 
     Raises:
         CompacterError: it could not be started.
@@ -103,10 +108,28 @@ def run(
         proxy_headers=False,
         timeout_graceful_shutdown=math.ceil(patience),
     )
+    server = _server(config)
     try:
-        asyncio.run(_serve(uvicorn.Server(config), listening, stop, ready))
+        asyncio.run(_serve(server, listening, stop, ready))
     except SystemExit as error:  # uvicorn's, where the application does not start
         raise CompacterError("the server did not start") from error
+    return not server.force_exit
+
+
+def _server(config: Any) -> Any:
+    """uvicorn's server, which a second signal ends without a word."""
+    base: Any = import_module("uvicorn").Server
+
+    class Quiet(base):
+        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+            if not self.should_exit:
+                super().handle_exit(sig, frame)
+                return
+            # Not handed on, to be raised amid the loop; nor does uvicorn tell of what is cut off.
+            self.force_exit = True
+            logging.getLogger("uvicorn.error").disabled = True
+
+    return Quiet(config)
 
 
 def _protocol(limits: Limits) -> Any:

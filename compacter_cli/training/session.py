@@ -162,13 +162,14 @@ class Session:
         self._check_space()  # before a run that is to be replaced is gone
         self.started = start_from(self.model, self.backbone, self.recipe)
         self._writer.claim(self._environment(), overwrite)
-        self.display.opening(self._opening())
-        self._writer.tell_of_no_lock()
-        if self.recipe.train.score_before:
-            self.display.scoring_before()
-            scores, _ = self._answer_test()
-            self.before = scores.record()
-            self.display.scored_before(scores)
+        with telling_how_to_go_on(self._writer.command, "before the first update"):
+            self.display.opening(self._opening())
+            self._writer.tell_of_no_lock()
+            if self.recipe.train.score_before:
+                self.display.scoring_before()
+                scores, _ = self._answer_test()
+                self.before = scores.record()
+                self.display.scored_before(scores)
 
     def resume(self, strict: bool = False) -> None:
         """Go on from the newest whole state of the run in the directory, or begin it again.

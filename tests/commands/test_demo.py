@@ -1,6 +1,7 @@
 """`compacter demo`: the whole story, on a made-up task and a tiny T5."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -196,6 +197,32 @@ def test_what_is_no_run_is_never_overwritten(tmp_path):
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     assert_refused(call("--output", tmp_path, "--overwrite"), "is not a run")
     assert [path.name for path in tmp_path.rglob("*")] == ["full", "thesis.txt"]
+
+
+def test_an_interrupted_story_names_the_command_that_goes_on_with_both_runs(
+    story, tmp_path, monkeypatch
+):
+    folder = tmp_path / "my story"
+    shutil.copytree(story[0] / "compacterpp", folder / "compacterpp")
+    whole, going_on = demo.train, []
+
+    def interrupted(**asked):
+        if asked["recipe"].method.name == "full":
+            raise KeyboardInterrupt
+        going_on.append(asked["resume"])
+        return whole(**asked)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(demo, "train", interrupted)
+        result = call("--output", folder, "--resume")
+    assert (result.exit_code, going_on) == (130, [True])
+    command = f"compacter demo --output '{folder}' --device cpu --resume"
+    assert result.stderr.splitlines()[-1] == f"interrupted amid the two runs; go on with: {command}"
+    result = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert result.exit_code == 0, result.output
+    assert result.stderr.count("epoch 1: loss") == 1  # the first run was finished
+    assert "Compacter++ answers:" in result.stdout
+    assert call("--output", folder, "--resume", "--overwrite").exit_code == 2
 
 
 # The story as shipped.

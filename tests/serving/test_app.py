@@ -98,6 +98,12 @@ def test_what_is_no_json_is_told(server, body, kind, status):
     assert refusal["detail"]
 
 
+def test_a_header_that_is_missing_is_told(server):
+    _, _, refusal = server.ask("POST", "/v1/predict", b"{}", content_type="text/plain")
+    wanted = "expected the header content-type: application/json. Received: text/plain"
+    assert refusal["detail"] == wanted
+
+
 def test_other_paths_and_methods_are_told_alike(server):
     assert server.ask("GET", "/nothing")[::2] == (404, {"detail": "Not Found", "hint": None})
     assert server.ask("GET", "/v1/predict")[0] == 405

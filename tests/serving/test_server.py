@@ -1,12 +1,20 @@
+import asyncio
+import logging
+import os
+import signal
 import socket
 import sys
+import threading
+import time
 import types
 
 import pytest
 
 from compacter_cli.errors import UsageError
 from compacter_cli.serving import server
+from compacter_cli.serving.limits import Limits
 from compacter_cli.serving.server import address_of, check_installed, listening_at
+from compacter_cli.training.signals import deferred_signals
 
 
 def test_an_address_is_taken_by_one():
@@ -49,3 +57,26 @@ def test_no_package_of_the_extra_is_imported_to_look_for_it(monkeypatch):
     monkeypatch.setattr(server, "find_spec", lambda name: types.SimpleNamespace(origin=name))
     check_installed()
     assert not set(server.NEEDED) & set(sys.modules)
+
+
+@pytest.mark.extras
+def test_a_second_signal_ends_it_at_once_without_a_word(capfd, monkeypatch):
+    pytest.importorskip("uvicorn", reason='needs uvicorn: pip install "compacter[serve]"')
+
+    monkeypatch.setattr(logging.getLogger("uvicorn.error"), "disabled", False)  # put back
+
+    async def app(scope, receive, send):
+        assert scope["type"] == "lifespan"
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(60)  # it would never be through
+
+    def press_twice():
+        for _ in range(2):
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            time.sleep(0.1)
+
+    with listening_at("127.0.0.1", 0) as listening, deferred_signals() as stop:
+        whole = server.run(app, listening, stop, press_twice, 60, Limits())
+    assert (whole, stop.signum) == (False, signal.SIGINT)
+    assert capfd.readouterr().err == ""

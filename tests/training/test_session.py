@@ -1000,6 +1000,20 @@ def test_ctrl_c_ends_the_step_and_saves_last(tmp_path):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+def test_ctrl_c_before_the_first_update_names_the_command_that_begins_again(tmp_path):
+    class Pressing(Display):
+        def opening(self, opening):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="before the first update") as caught:
+        run(tmp_path / "run", display=Pressing())
+    assert f"--output {tmp_path / 'run'} --device cpu --resume" in str(caught.value)
+    with session_of(tmp_path / "run") as session:
+        session.resume()
+        session.train()
+    assert session.best is not None
+
+
 @pytest.mark.usefixtures("python_handler")
 def test_ctrl_c_in_a_later_epoch_keeps_the_best_of_before(tmp_path):
     with pytest.raises(KeyboardInterrupt):
