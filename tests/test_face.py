@@ -70,6 +70,7 @@ def test_a_recipe_is_trained_scored_and_asked_in_python(tmp_path):
         device="cpu",
     )
     assert result["run"] == str(tmp_path / "run")
+    assert "finished: test accuracy" in (tmp_path / "run" / "log.txt").read_text()
     scored = evaluate(result["run"], device="cpu")
     assert scored["metrics"] == result["test"]["metrics"]
     alone = evaluate(tmp_path / "run" / "last", split="validation", device="cpu")

@@ -11,7 +11,9 @@ from compacter_cli.api.rows import kept_rows
 from compacter_cli.errors import user_path
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training import evaluation, run
+from compacter_cli.training.display import Display
 from compacter_cli.training.run_directory import adapter_of_run, run_directory, wrote_recipe
+from compacter_cli.training.run_log import logged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from compacter_cli.api.rows import Table
     from compacter_cli.recipe.recipe import Given
     from compacter_cli.recipe.tables import Overrides
-    from compacter_cli.training.display import Display
     from compacter_cli.training.evaluation import Evaluation
     from compacter_cli.training.records import Result
 
@@ -68,15 +69,16 @@ def train(
         overrides = _with_rows(overrides, "train", rows)
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
-    return run.train(
-        recipe=resolved,
-        directory=run_directory(resolved, None if output is None else user_path(output)),
-        device=device,
-        offline=offline,
-        overwrite=overwrite,
-        resume=resume,
-        display=display,
-    )
+    with logged(display or Display()) as told:
+        return run.train(
+            recipe=resolved,
+            directory=run_directory(resolved, None if output is None else user_path(output)),
+            device=device,
+            offline=offline,
+            overwrite=overwrite,
+            resume=resume,
+            display=told,
+        )
 
 
 def _with_rows(overrides: Overrides, split: str, rows: Table) -> Overrides:

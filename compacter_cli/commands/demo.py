@@ -60,7 +60,7 @@ def command(
     """
     from compacter_cli.commands.console import print_json, start_frameworks
     from compacter_cli.commands.progress import display_for
-    from compacter_cli.commands.run_log import logged
+    from compacter_cli.training.run_log import logged
     from compacter_cli.training.run_state import telling_how_to_go_on
 
     recipes = demo_recipes()
@@ -179,7 +179,7 @@ def show(told: Story) -> None:
     import shlex
 
     from compacter_cli.commands.console import out
-    from compacter_cli.commands.words import bar_chart
+    from compacter_cli.commands.lines import bar_chart
     from compacter_cli.files import size_text
 
     small, full = told["compacterpp"], told["full"]

@@ -122,7 +122,7 @@ def show(found: Evaluation) -> None:
     """Print scores, and whether they are those that the run recorded."""
     from compacter_cli.commands.console import out, show_note
     from compacter_cli.commands.score_tables import scores_table
-    from compacter_cli.commands.words import warnings_of
+    from compacter_cli.training.words import warnings_of
 
     out.print(f"{found['task']}, {found['split']}: {counted(found['count'], 'example')}")
     out.print(scores_table(found, found["paper"]))

@@ -1,4 +1,4 @@
-"""Sentences, and commands to copy, as lines that fit a terminal and break no word."""
+"""Sentences, bars, and commands to copy, as lines that fit a terminal and break no word."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TextIO
 
 _WORD = re.compile(r"""(?: [^\s'"] | '[^']*' | "[^"]*" | ['"] )+""", re.VERBOSE)  # of a shell
@@ -55,3 +56,12 @@ def say(text: str, stream: TextIO | None = None) -> None:
     """Print a sentence to stdout, or another stream: at once, without what rich would load."""
     stream = sys.stdout if stream is None else stream
     print(wrapped(text, width()) if is_terminal(stream) else text, file=stream)
+
+
+def bar_chart(values: Mapping[str, float], width: int = 40) -> list[str]:
+    """A line of text a value from 0 to 100: its name, a bar of at most `width` blocks, itself."""
+    longest = max(map(len, values))
+    return [
+        f"{name:{longest}}  {'█' * round(width * max(value, 0) / 100):{width}}  {value:6.2f}"
+        for name, value in values.items()
+    ]

@@ -88,16 +88,16 @@ def plan(
     Raises:
         CompacterError: the run could not be started.
     """
-    from compacter_cli.commands.data_words import size_notes, survey_notes
-    from compacter_cli.commands.words import method_lines, warmup_advice
     from compacter_cli.data.at_hand import look_over, mean_lengths, reads_files, vocabulary_at_hand
     from compacter_cli.profiling.forecast import forecast
     from compacter_cli.t5.shapes import shape_of
     from compacter_cli.tasks import task_of
     from compacter_cli.tasks.own import FORMATS
     from compacter_cli.training.claim import is_vacant
+    from compacter_cli.training.data_words import size_notes, survey_notes
     from compacter_cli.training.run import check_before_training
     from compacter_cli.training.run_state import standing
+    from compacter_cli.training.words import method_lines, warmup_advice
 
     source = check_before_training(recipe, directory, offline, overwrite=True, resume=resume)
     rows = source.load() if reads_files(recipe) else None
@@ -183,7 +183,7 @@ def show_plan(found: Plan) -> None:
 
 def plan_lines(found: Plan) -> list[str]:
     """What a plan comes to, a line each."""
-    from compacter_cli.commands.data_words import labels_line
+    from compacter_cli.training.data_words import labels_line
 
     sizes = ", ".join(f"{size:,} {split}" for split, size in found["rows"].items())
     lines = list(found["method"])
@@ -229,8 +229,8 @@ def _tokens(count: int | None, more: str = "") -> str:
 
 
 def _forecast_lines(found: Plan) -> list[str]:
-    from compacter_cli.commands.words import time_words
     from compacter_cli.files import size_text
+    from compacter_cli.training.words import time_words
 
     told = found["forecast"]
     if told is None:

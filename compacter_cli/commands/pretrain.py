@@ -42,8 +42,8 @@ def command(
     """
     from compacter_cli.commands.console import print_json, show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
-    from compacter_cli.commands.run_log import logged
     from compacter_cli.pretraining.recipe import load_pretraining
+    from compacter_cli.training.run_log import logged
 
     resolved = load_pretraining(recipe, set_ or [])
     result = finished(resolved, output) if resume and not overwrite else None

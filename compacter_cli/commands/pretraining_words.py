@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.commands.console import table_of
-from compacter_cli.commands.words import warmup_note
 from compacter_cli.errors import counted
 from compacter_cli.files import size_text
+from compacter_cli.training.words import warmup_note
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,10 +10,10 @@ from rich.live import Live
 
 from compacter_cli.commands.console import PlainConsole, err, table_of
 from compacter_cli.commands.sweep_words import run_words
-from compacter_cli.commands.words import time_words
 from compacter_cli.errors import counted
 from compacter_cli.sweeps.index import count_states
 from compacter_cli.sweeps.running import SweepDisplay, SweepRun
+from compacter_cli.training.words import time_words
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from compacter_cli.commands.console import out, show_note, table_of
-from compacter_cli.commands.words import time_words
 from compacter_cli.errors import counted
 from compacter_cli.files import size_text
 from compacter_cli.sweeps.directory import lines_of
@@ -17,6 +16,7 @@ from compacter_cli.sweeps.expansion import setting_words, value_text
 from compacter_cli.sweeps.failures import log_of
 from compacter_cli.sweeps.index import count_states
 from compacter_cli.sweeps.records import IndexLine, State
+from compacter_cli.training.words import time_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -111,8 +111,8 @@ def _trained(
     """The result of a run, trained now or found finished; the main process tells how it goes."""
     from compacter_cli.commands.console import show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
-    from compacter_cli.commands.run_log import logged
     from compacter_cli.training.run import check_before_training, check_share, finished, train
+    from compacter_cli.training.run_log import logged
 
     check_share(recipe, processes)
     if resume and (result := finished(recipe, directory, processes)) is not None:
@@ -143,7 +143,7 @@ def show_result(result: Result) -> None:
 
     from compacter_cli.commands.console import out, show_note
     from compacter_cli.commands.score_tables import result_table
-    from compacter_cli.commands.words import ending_lines, warnings_of
+    from compacter_cli.training.words import ending_lines, warnings_of
 
     out.print()
     out.print(result_table(result))

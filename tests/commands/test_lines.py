@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from compacter_cli.commands.lines import say, wrapped, wrapped_command
+from compacter_cli.commands.lines import bar_chart, say, wrapped, wrapped_command
 
 
 def test_a_sentence_breaks_between_words_alone():
@@ -36,3 +36,14 @@ def test_a_pipe_gets_a_sentence_in_one_line(monkeypatch):
         say("one two three four", stream)
     assert pipe.getvalue() == "one two three four\n"
     assert terminal.getvalue() == "one two\nthree four\n"
+
+
+def test_a_chart_has_a_bar_a_value_of_its_share_of_the_width():
+    # Of 40 blocks: 40, 21 (20.8), none; nothing below 0.
+    assert bar_chart({"a": 100.0, "long": 52.0, "b": 0.9, "c": -12.5}) == [
+        "a     " + "█" * 40 + "  100.00",
+        "long  " + "█" * 21 + " " * 19 + "   52.00",
+        "b     " + " " * 40 + "    0.90",
+        "c     " + " " * 40 + "  -12.50",
+    ]
+    assert bar_chart({"half": 50.0}, width=4) == ["half  ██     50.00"]

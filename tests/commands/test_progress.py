@@ -5,13 +5,13 @@ import pytest
 
 from compacter_cli.commands.console import PlainConsole
 from compacter_cli.commands.progress import Live, Plain, display_for, progress_for
-from compacter_cli.commands.words import opening_lines
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.training.display import Opening
 from compacter_cli.training.loop import Epoch
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.trainer import Update
+from compacter_cli.training.words import opening_lines
 
 
 def update(step, loss=0.5, rate=3e-3):

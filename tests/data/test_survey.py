@@ -68,7 +68,7 @@ def survey(**given):
 
 
 def notes(found, whole_file=False, metrics=None):
-    from compacter_cli.commands.data_words import survey_notes
+    from compacter_cli.training.data_words import survey_notes
 
     data = SimpleNamespace(metrics=metrics, source_length=128)
     return survey_notes(found, SimpleNamespace(data=data), whole_file)

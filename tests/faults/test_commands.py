@@ -112,7 +112,7 @@ PRINT = """
 from compacter_cli.commands.streams import guard_streams
 guard_streams()
 from compacter_cli.commands.console import err, out, print_json
-from compacter_cli.commands.words import bar_chart
+from compacter_cli.commands.lines import bar_chart
 for line in bar_chart({"accuracy": 50.0}):
     out.print(line)
 err.print("1 \u00b1 2")

@@ -3,12 +3,12 @@ import warnings
 
 import pytest
 
-from compacter_cli.commands.run_log import Both, logged
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.log_file import LOG
+from compacter_cli.training.run_log import Both, logged
 from compacter_cli.training.trainer import Update
 
 

@@ -6,10 +6,10 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.commands.progress import Lines
-from compacter_cli.commands.words import ending_lines
 from compacter_cli.training.display import Display, Opening
+from compacter_cli.training.lines import Lines
 from compacter_cli.training.log_file import LogFile
+from compacter_cli.training.words import ending_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

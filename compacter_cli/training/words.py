@@ -1,15 +1,15 @@
-"""What the commands say of a run at its beginning and its end, as lines; nothing here prints."""
+"""What is said of a run at its beginning and its end, as lines; nothing here prints."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from compacter_cli.commands.data_words import labels_line, size_notes, survey_notes
 from compacter_cli.errors import counted, were
 from compacter_cli.files import size_text
 from compacter_cli.paper.demo_scores import COMMAND
 from compacter_cli.paper.tables import paper_tables
 from compacter_cli.tasks import task_of
+from compacter_cli.training.data_words import labels_line, size_notes, survey_notes
 from compacter_cli.training.records import epochs_words
 
 if TYPE_CHECKING:
@@ -178,12 +178,3 @@ def time_words(seconds: float | None) -> str:
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3_600:,.1f} h"
-
-
-def bar_chart(values: Mapping[str, float], width: int = 40) -> list[str]:
-    """A line of text a value from 0 to 100: its name, a bar of at most `width` blocks, itself."""
-    longest = max(map(len, values))
-    return [
-        f"{name:{longest}}  {'█' * round(width * max(value, 0) / 100):{width}}  {value:6.2f}"
-        for name, value in values.items()
-    ]

@@ -5,8 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from compacter_cli.commands.words import (
-    bar_chart,
+from compacter_cli.data.survey import Survey
+from compacter_cli.methods import METHODS
+from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.t5.shapes import PRESETS
+from compacter_cli.training.display import Opening
+from compacter_cli.training.scoring import Scores
+from compacter_cli.training.words import (
     ending_lines,
     method_lines,
     opening_lines,
@@ -16,12 +21,6 @@ from compacter_cli.commands.words import (
     warmup_note,
     warnings_of,
 )
-from compacter_cli.data.survey import Survey
-from compacter_cli.methods import METHODS
-from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.shapes import PRESETS
-from compacter_cli.training.display import Opening
-from compacter_cli.training.scoring import Scores
 
 BASE = PRESETS["t5_base_multi"]
 
@@ -85,7 +84,7 @@ def test_the_papers_rate_on_a_small_backbone_is_not_what_a_search_found():
 
 
 def test_a_method_without_a_row_in_the_paper_has_a_rate_of_its_own(monkeypatch):
-    monkeypatch.setattr("compacter_cli.commands.words.paper_tables", lambda: {"table1": {}})
+    monkeypatch.setattr("compacter_cli.training.words.paper_tables", lambda: {"table1": {}})
     assert rate_source(METHODS["bitfit"](), 3e-4, BASE) == "the method's"
 
 
@@ -191,17 +190,6 @@ def test_the_ending_says_where_full_fine_tunings_score_is_from(ended):
     measured = {"seeds": 3, "full": {"accuracy": 93.0}}
     (line,) = ending_lines({**ended, "measured": measured})[2:]
     assert line == ("full fine-tuning: mean of 3 seeds, measured by compacter sweep demo")
-
-
-def test_a_chart_has_a_bar_a_value_of_its_share_of_the_width():
-    # Of 40 blocks: 40, 21 (20.8), none; nothing below 0.
-    assert bar_chart({"a": 100.0, "long": 52.0, "b": 0.9, "c": -12.5}) == [
-        "a     " + "█" * 40 + "  100.00",
-        "long  " + "█" * 21 + " " * 19 + "   52.00",
-        "b     " + " " * 40 + "    0.90",
-        "c     " + " " * 40 + "  -12.50",
-    ]
-    assert bar_chart({"half": 50.0}, width=4) == ["half  ██     50.00"]
 
 
 @pytest.mark.parametrize("method", METHODS.values())
