@@ -110,7 +110,7 @@ def test_labels_that_macro_f1_cannot_see_are_told():
 
 
 def test_splits_too_small_to_score_by_say_what_a_row_is():
-    from compacter_cli.commands.data_words import size_notes
+    from compacter_cli.training.data_words import size_notes
 
     assert size_notes({"train": 3, "validation": 50, "test": 16}) == [
         "test has 16 rows: one of them is 6.25 points of a score"
