@@ -179,7 +179,8 @@ class Predictor:
             if missing:
                 raise UsageError(
                     f"row {number} lacks the field {missing[0]}; "
-                    f"{task.name} reads {', '.join(task.fields)}"
+                    f"{task.name} reads {', '.join(task.fields)}",
+                    nearest_or_all(missing[0], row, "the row has"),
                 )
         return [task.source(row) for row, task in zip(rows, tasks, strict=True)]
 

@@ -35,7 +35,7 @@ def kept_rows(rows: Table, folder: Path = KEPT) -> str:
         CompacterError: the file cannot be written.
     """
     listed = rows.to_dict("records") if isinstance(rows, Frame) else rows
-    text = "".join(f"{_line(number, row)}\n" for number, row in enumerate(listed))
+    text = "".join(f"{_line(number, row)}\n" for number, row in enumerate(listed, 1))
     digest = hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
     path = folder / f"{digest[:16]}.jsonl"
     if not path.is_file():
@@ -45,7 +45,7 @@ def kept_rows(rows: Table, folder: Path = KEPT) -> str:
 
 
 def _line(number: int, row: Mapping[str, Any]) -> str:
-    """A row as JSON; `number`, from 0 as a frame counts, is for the error.
+    """A row as JSON; its `number` is for the error.
 
     Raises:
         UsageError: it is no dict, or holds what JSON cannot.
@@ -55,7 +55,7 @@ def _line(number: int, row: Mapping[str, Any]) -> str:
         for name, value in cells.items():
             if _is_empty(value):
                 raise UsageError(
-                    f'rows: the cell "{excerpt(name)}" of row {number} is empty ({value})',
+                    f'rows: row {number}, counted from 1: "{excerpt(name)}" is empty ({value})',
                     'fill it, as by frame.fillna("")',
                 )
         return json.dumps(cells, ensure_ascii=False, allow_nan=False, default=_plain)

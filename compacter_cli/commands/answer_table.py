@@ -16,11 +16,21 @@ if TYPE_CHECKING:
     from compacter_cli.commands.predict_rows import Given
 
 TABLES = ("csv", "tsv")
+OTHERS = ("xlsx", "xls", "ods", "parquet", "feather")  # tables that are not written
 
 
 def form_of_output(output: Path) -> str:
-    """The form in which answers are written, by the file's ending: JSONL but for a table's."""
+    """The form in which answers are written, by the file's ending: JSONL but for a table's.
+
+    Raises:
+        UsageError: the ending is that of a table which is not written.
+    """
     ending = output.suffix.removeprefix(".").lower()
+    if ending in OTHERS:
+        raise UsageError(
+            f"{output} would be a file that is not written here",
+            "end --output in .csv or .tsv for a table, in .jsonl for all that is answered",
+        )
     return ending if ending in TABLES else "jsonl"
 
 

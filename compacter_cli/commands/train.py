@@ -139,8 +139,6 @@ def _trained(
 
 def show_result(result: Result) -> None:
     """Print a result: scores, what it took, and the next command."""
-    import shlex
-
     from compacter_cli.commands.console import out, show_note
     from compacter_cli.commands.score_tables import result_table
     from compacter_cli.training.words import ending_lines, warnings_of
@@ -152,4 +150,16 @@ def show_result(result: Result) -> None:
     out.print()
     for line in ending_lines(result):
         out.say(line)
-    out.say(f"\nnext: compacter evaluate --run {shlex.quote(result['run'])}")
+    out.say(f"\nnext: {next_command(result)}")
+
+
+def next_command(result: Result) -> str:
+    """The command behind a run: to score it; to train longer where it cannot answer yet."""
+    import shlex
+
+    from compacter_cli.training.claim import RECIPE
+
+    if result["test"]["invalid"] == result["test"]["count"]:
+        recipe = shlex.quote(f"{result['run']}/{RECIPE}")
+        return f"compacter train --recipe {recipe} --set train.epochs={4 * result['epochs']}"
+    return f"compacter evaluate --run {shlex.quote(result['run'])}"

@@ -16,6 +16,7 @@ from compacter_cli.errors import (
     MissingResourceError,
     did_you_mean,
     excerpt,
+    nearest,
     user_path,
 )
 
@@ -73,9 +74,11 @@ def _read(task: OwnTask, path: Path, split: str, blank: Counter[str]) -> RowFile
     def check(number: int, row: Row) -> None:
         blank[split] += any(not str(row[name]).strip() for name in task.fields)
         if problem := task.problem(row):
+            meant = task.meant(row) or next(iter(nearest(task.target(row), task.labels)), None)
             raise CompacterError(
                 f"{path}, line {number}: the row {problem}",
-                "mend the line, or data.target and data.labels",
+                (f'did you mean "{excerpt(meant)}"? ' if meant else "")
+                + "mend the line, or data.target and data.labels",
             )
 
     needed = dict.fromkeys((*task.fields, *task.target_fields))
@@ -97,8 +100,17 @@ def _check_named(task: OwnTask, path: Path) -> None:
                     f"{excerpt(', '.join(row), 300) or 'none'}",
                     _separated_otherwise(task.name, row)
                     or did_you_mean(name, row)
+                    or _column_to_set(task, key, row)
                     or f"--set data.{key}=... with a column that it has, in braces",
                 )
+
+
+def _column_to_set(task: OwnTask, key: str, row: Row) -> str | None:
+    """The hint for a target that is in another column than the template says: one not read yet."""
+    free = [name for name in row if name not in task.fields and name.isidentifier()]
+    if key != "target" or not free:
+        return None
+    return f"--set 'data.target={{{free[0]}}}'" + (", or another that it has" if free[1:] else "")
 
 
 def _separated_otherwise(form: str, row: Row) -> str | None:

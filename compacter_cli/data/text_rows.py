@@ -168,7 +168,9 @@ def _table_rows(path: Path, form: str) -> Iterator[Record]:
 
     def lines() -> Iterator[str]:
         nonlocal end
-        for _, _, end, line in placed_lines(path):  # noqa: B007 - where the reader is
+        for number, _, end, line in placed_lines(path):  # noqa: B007 - where the reader is
+            if number == 1:
+                _check_no_json(path, line)
             yield line
 
     reader = _cells(lines(), form)
@@ -191,6 +193,19 @@ def _table_rows(path: Path, form: str) -> Iterator[Record]:
         raise CompacterError(
             f"{path}, line {reader.line_num}: {error}", "is a quote before it not closed?"
         ) from error
+
+
+def _check_no_json(path: Path, line: str) -> None:
+    """Refuse a first line that is no header but a row of JSONL."""
+    try:
+        found = line.startswith("{") and isinstance(_json_value(line), dict)
+    except (ValueError, RecursionError):
+        return
+    if found:
+        raise CompacterError(
+            f"{path}, line 1: expected a header, got a JSON object",
+            "this is JSONL: --set task=jsonl, and for predict --format jsonl",
+        )
 
 
 def _check_header(path: Path, header: Sequence[str]) -> None:

@@ -149,6 +149,11 @@ class OwnTask(Task):
             return f'has the target "{excerpt(target)}", expected one of {known}'
         return None
 
+    def meant(self, row: Row) -> str | None:
+        """The label that a row's target is but for capitals and spaces around it, if one is."""
+        target = self.target(row).strip().casefold()
+        return next((label for label in self.labels if label.strip().casefold() == target), None)
+
     def allows(self, row: Row, text: str) -> bool:
         return not self.labels or text in self.labels
 

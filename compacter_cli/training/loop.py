@@ -56,7 +56,8 @@ class Progress:
         epochs: finished, and scored.
         losses, counted: sum of the losses of the epoch's updates so far, and their number.
         best: mean of the best epoch's metrics; minus infinity before the first.
-        stale: epochs since the best.
+        stale: epochs since there was a better score.
+        mute: whether no answer of the best epoch was one that the task knows.
     """
 
     epochs: int = 0
@@ -64,12 +65,28 @@ class Progress:
     counted: int = 0
     best: float = -math.inf
     stale: int = 0
+    mute: bool = False
 
     def after(self, update: Update) -> Progress:
         """The progress after one more update; a skipped one has no loss."""
         if update.skipped:
             return self
         return replace(self, losses=self.losses + update.loss, counted=self.counted + 1)
+
+    def scored(self, scores: Scores) -> tuple[Progress, bool]:
+        """The progress after one more epoch of these scores, and whether it is the best so far.
+
+        A tie keeps the earlier epoch; not one that cannot answer yet, behind which more training
+        is more.
+        """
+        better = scores.mean > self.best
+        chosen = better or (self.mute and scores.mean == self.best)
+        return Progress(
+            epochs=self.epochs + 1,
+            best=max(self.best, scores.mean),
+            stale=0 if better else self.stale + 1,
+            mute=scores.invalid == scores.count if chosen else self.mute,
+        ), chosen
 
     def record(self) -> ProgressRecord:
         """The progress as plain data."""
@@ -80,6 +97,7 @@ class Progress:
             "counted": self.counted,
             "best": best,
             "stale": self.stale,
+            "mute": self.mute,
         }
 
     @classmethod
@@ -92,6 +110,7 @@ class Progress:
             record["counted"],
             -math.inf if best is None else best,
             record.get("stale", 0),
+            record.get("mute", False),
         )
 
 
@@ -229,9 +248,6 @@ class FineTuning:
         how = size, self._device, stop, self._processes
         scores, _ = evaluate(*self._scored, "validation", *how)
         done = self.progress
-        improved = scores.mean > done.best  # a tie keeps the earlier epoch
-        number = done.epochs + 1
         loss = done.losses / done.counted if done.counted else math.nan
-        stale = 0 if improved else done.stale + 1
-        self.progress = Progress(number, best=max(done.best, scores.mean), stale=stale)
-        return Epoch(number, self.trainer.update, loss, scores, improved)
+        self.progress, best = done.scored(scores)
+        return Epoch(self.progress.epochs, self.trainer.update, loss, scores, best)

@@ -95,7 +95,7 @@ class EpochLine(TypedDict):
 class ProgressRecord(TypedDict):
     """How far a fine-tuning is: see `Progress`; `best` is `None` before the first epoch's end.
 
-    `stale`, states of earlier versions lack.
+    `stale` and `mute`, states of earlier versions lack.
     """
 
     epochs: int
@@ -103,6 +103,7 @@ class ProgressRecord(TypedDict):
     counted: int
     best: float | None
     stale: NotRequired[int]
+    mute: NotRequired[bool]
 
 
 class Environment(TypedDict):

@@ -133,8 +133,11 @@ def test_rows_are_read_as_the_task_writes_them(backbone, smoke_run):
 
 def test_a_row_that_lacks_a_field_is_refused_by_its_number(backbone, smoke_run):
     predictor = Predictor(backbone, smoke_run / "best")
-    with pytest.raises(UsageError, match="row 2 lacks the field sentence; demo/smoke reads"):
+    with pytest.raises(
+        UsageError, match="row 2 lacks the field sentence; demo/smoke reads"
+    ) as caught:
         predictor.predict_rows([{"sentence": "iron"}, {"text": "iron"}])
+    assert caught.value.hint == "the row has: text"
 
 
 def test_nothing_asked_is_nothing_answered(backbone, smoke_run):

@@ -57,13 +57,13 @@ def test_the_same_rows_are_the_same_file_whatever_holds_them():
 def test_pandas_frames_are_taken():
     pandas = pytest.importorskip("pandas")
     assert kept_rows(pandas.DataFrame(ROWS)) == kept_rows(ROWS)
-    with pytest.raises(UsageError, match='the cell "words" of row 1 is empty'):
+    with pytest.raises(UsageError, match='row 2, counted from 1: "words" is empty'):
         kept_rows(pandas.DataFrame({"words": ["good", None]}))
 
 
 def test_an_empty_cell_is_told_by_row_and_column():
     rows = [{"words": "good", "kind": "1"}, {"words": "bad", "kind": float("nan")}]
-    with pytest.raises(UsageError, match='the cell "kind" of row 1 is empty') as caught:
+    with pytest.raises(UsageError, match='row 2, counted from 1: "kind" is empty') as caught:
         kept_rows(rows)
     assert "fillna" in (caught.value.hint or "")
 

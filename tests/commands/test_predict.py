@@ -411,6 +411,7 @@ def test_standard_input_is_answered_on_standard_output_in_its_form(smoke_run):
         (["--text", "x", "--json", "--output", "a.csv"], "--json prints JSON"),
         (["--text", "x", "--resume", "--output", "-"], "--resume goes on with a file"),
         (["--text", "x", "--batch-size", "0"], "batch-size"),
+        (["--text", "x", "--output", "a.xlsx"], "end --output in .csv or .tsv"),
     ],
 )
 def test_forms_that_do_not_go_together_are_refused(smoke_run, tmp_path, monkeypatch, given, said):

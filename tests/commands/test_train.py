@@ -170,7 +170,8 @@ def test_the_command_trains_and_says_what_comes_next(tmp_path):
     assert result.exit_code == 0, result.output
     assert sorted(files(tmp_path / "run")) == OF_THE_COMMAND
     found = json.loads((tmp_path / "run" / "result.json").read_text())
-    assert f"next: compacter evaluate --run {tmp_path / 'run'}" in result.stdout
+    longer = f"--recipe {tmp_path / 'run'}/recipe.toml --set train.epochs=4\n"
+    assert f"next: compacter train {longer}" in result.stdout  # no answer is a label yet
     assert f"{found['test']['metrics']['accuracy']:.2f}" in result.stdout
     assert "trained 1,888 of 173,056 parameters (1.0910 %)" in result.stdout
     for text in ("step 1/2", "step 2/2", "epoch 1: loss", "40 train, 100 validation, 100 test"):

@@ -129,6 +129,14 @@ def test_a_label_that_is_none_is_refused_by_file_and_line(here, label):
     assert "data.labels" in hint
 
 
+@pytest.mark.parametrize(
+    ("label", "meant"), [("Y", 'did you mean "y"?'), (" N", 'did you mean "n"?'), ("x", "mend the")]
+)
+def test_a_label_in_other_capitals_is_told_with_the_one_meant(here, label, meant):
+    write(here / "train.jsonl", [*ROWS, {"text": "a", "label": label}])
+    assert refused(section())[1].startswith(meant)
+
+
 def test_a_label_of_a_table_is_refused_by_its_line(here):
     (here / "train.csv").write_text('text,label\n"a\nb",n\nc,x\n')
     message, _ = refused(section(train="train.csv"), "csv")
@@ -231,7 +239,9 @@ def test_a_long_target_that_is_no_label_is_cut_in_the_message(here):
         ("csv", "Text,label", 'no column "text", which data.source names; it has Text, label',
          'did you mean "Text"?'),
         ("csv", "text,stars", 'no column "label", which data.target names; it has text, stars',
-         "--set data.target=... with a column that it has, in braces"),
+         "--set 'data.target={stars}'"),
+        ("csv", '{"text":"a","label":"n"}', "line 1: expected a header, got a JSON object",
+         "--set task=jsonl"),
         ("csv", "text;label", "it has text;label", "save it separated by commas"),
         ("csv", "text\tlabel", "it has", "--set task=tsv"),
         ("tsv", "text,label", "it has text,label", "--set task=csv"),

@@ -167,5 +167,5 @@ def test_torchrun_starts_them_and_ends_with_them(train, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("writing to ") == 1
-    assert done.stdout.count("next: compacter evaluate") == 1
+    assert done.stdout.count("next: compacter ") == 1
     near(tmp_path / "two", tmp_path / "run")

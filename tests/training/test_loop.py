@@ -443,7 +443,7 @@ def test_the_next_examples_are_made_before_an_update_is_waited_for(tiny_model, m
 
 
 def test_the_progress_comes_back_from_its_record_through_json():
-    for progress in (Progress(), Progress(3, 4.5, 2, -0.5)):
+    for progress in (Progress(), Progress(3, 4.5, 2, -0.5, 1, True)):
         record = json.loads(json.dumps(progress.record(), allow_nan=False))
         assert Progress.of_record(record) == progress
 
@@ -491,6 +491,16 @@ def test_the_best_epoch_is_the_earliest_of_the_highest(tiny_model, monkeypatch, 
     assert [epoch.best for epoch in found] == best
     assert [epoch.number for epoch in found] == list(range(1, len(scores) + 1))
     assert [epoch.validation.mean for epoch in found] == scores
+
+
+def test_of_epochs_that_cannot_answer_yet_the_last_is_the_best():
+    progress, chosen, stale = Progress(), [], []
+    for accuracy, invalid in ((0.0, 3), (0.0, 3), (0.0, 2), (0.0, 1), (10.0, 0), (10.0, 0)):
+        progress, best = progress.scored(Scores({"accuracy": accuracy}, {}, 3, invalid))
+        chosen.append(best)
+        stale.append(progress.stale)
+    assert chosen == [True, True, True, False, True, False]
+    assert stale == [0, 1, 2, 3, 0, 1]  # of scores alone
 
 
 def test_the_best_epoch_is_chosen_by_the_mean_of_the_metrics(tiny_model, monkeypatch):
