@@ -140,7 +140,19 @@ def _misunderstood(error: Any) -> CompacterError:
     """What Typer itself says of a command line, in this program's way."""
     context = error.ctx
     hint = f"{context.command_path} --help" if context else None
-    return UsageError(visible(error.format_message()), hint)
+    return UsageError(visible(error.format_message()), _recipe_key_meant(error) or hint)
+
+
+def _recipe_key_meant(error: Any) -> str | None:
+    """`--set` of a recipe's key that was given as an option of its own, such as --epochs."""
+    option = getattr(error, "option_name", None)  # there is none of that name
+    if not option or not {"recipe", "set_"} <= {one.name for one in error.ctx.command.params}:
+        return None
+    from compacter_cli.commands.completion import settings
+
+    word = option.lstrip("-").replace("-", "_")
+    keys = [key for key in settings(error.ctx, "") if key.strip("=").rpartition(".")[2] == word]
+    return " or ".join(f"--set {key}VALUE" for key in keys) or None
 
 
 def _ended(error: CompacterError) -> typer.Exit:
@@ -224,7 +236,7 @@ def main() -> None:
     guard_streams()
     _end_in_a_line()
     try:
-        app()
+        app(prog_name="compacter")  # however it was started: what hints say
     finally:
         _end_at_once()
         gc.freeze()  # the end: what is still there need not be searched for cycles

@@ -270,10 +270,22 @@ def test_what_cannot_be_parsed_is_json_too(args, error, hint):
 
 
 def test_what_cannot_be_parsed_is_said_as_any_other_error():
-    error, hint = call("train", "--epochs", "3").stderr.splitlines()
-    assert error.startswith("error: No such option: --epochs")
+    error, hint = call("train", "--epoxy", "3").stderr.splitlines()
+    assert error.startswith("error: No such option: --epoxy")
     assert hint.startswith("next: ")
     assert hint.endswith("train --help")
+
+
+def test_a_key_of_the_recipe_given_as_an_option_is_told_as_set():
+    result = call("train", "--recipe", "x", "--epochs", "3")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-1] == "next: --set train.epochs=VALUE"
+
+
+def test_hints_say_compacter_however_it_was_started():
+    command = [sys.executable, "-P", "-m", "compacter_cli", "train", "--nonsense"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert found.stderr.splitlines()[-1] == "next: compacter train --help"
 
 
 def test_a_signal_is_json_too(monkeypatch):

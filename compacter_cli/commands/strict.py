@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from typer.core import TyperCommand
 
-from compacter_cli.errors import UsageError
+from compacter_cli.errors import UsageError, excerpt
 
 
 class Command(TyperCommand):
@@ -21,14 +22,24 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not ctx.resilient_parsing:  # of a completion, whose line is not finished
-            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            _, left, given = self.make_parser(ctx).parse_args(args=list(args))
             _check_given_once(given)
+            if left:
+                _check_named(left[0], self.get_params(ctx), given)
         return super().parse_args(ctx, args)
 
 
 def _nothing(_ctx: Any) -> str:
     """The type of a value that help shows without one."""
     return ""
+
+
+def _check_named(value: str, parameters: list[Any], given: list[Any]) -> None:
+    """Refuse a recipe or a run that is given without its option."""
+    for name in ("--recipe", "--run"):
+        if any(name in one.opts and one not in given for one in parameters):
+            meant = f"{name} {shlex.quote(value)}"
+            raise UsageError(f"{excerpt(value)}: expected {name} before it", meant)
 
 
 def _check_given_once(given: list[Any]) -> None:

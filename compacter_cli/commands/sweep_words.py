@@ -172,7 +172,7 @@ def plan_lines(plan: SweepPlan) -> list[str]:
     elif plan["device"]:
         lines.append(
             f"time here: training steps on {plan['device']}, one run after the other, with texts "
-            "as long as the recipes let them be; scoring comes on top"
+            "as long as the recipes let them be; starting each run, scoring and testing come on top"
         )
         lines.append(
             "memory: weights and what a step takes beyond them, without the frameworks' own, which "

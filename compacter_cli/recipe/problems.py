@@ -60,7 +60,21 @@ def _unknown_key(key: str, item: ErrorDetails, kind: type[Section], tables: Tabl
     word = str(item["loc"][-1])
     whose = _whose(word) if _is_unknown_key_of_data(item) else None
     hint = f"it is for {whose}" if whose else nearest_or_all(word, known)
+    if len(item["loc"]) == 1 and (inside := _keys_inside(word, kind, tables)):
+        hint = f'did you mean "{inside[0]}"?'
     return Problem(key, f"unknown key{section}", hint)
+
+
+def _keys_inside(word: str, kind: type[Section], tables: Tables) -> list[str]:
+    """The dotted keys of what a recipe's sections know by this name."""
+    sections = {name: _section_in(field.annotation) for name, field in kind.model_fields.items()}
+    if "method" in sections:
+        method = tables.get("method")
+        name = method.get("name") if isinstance(method, Mapping) else None
+        chosen = {"method": METHODS.get(str(name)), "data": data_class(str(tables.get("task")))}
+        sections = {**sections, **chosen}
+    kinds = {name: held for name, held in sections.items() if held}
+    return [f"{name}.{word}" for name, held in kinds.items() if word in held.model_fields]
 
 
 def _whose(key: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,11 +61,17 @@ def find_recipe(name: str) -> tuple[str, str]:
         return f"{plain}.toml", shipped[plain].read_text(encoding="utf-8")
     if plain in shipped_sweeps():
         raise UsageError(f"{plain} is a sweep, no recipe", f"compacter sweep {plain} --dry-run")
-    near = nearest(plain, shipped, most=3)
+    near = _beginning(plain, shipped) or nearest(plain, shipped, most=3)
     raise UsageError(
         f'no recipe "{excerpt(name)}": neither a file nor a shipped recipe',
         f"try {', '.join(near)}; all: compacter recipes list" if near else "compacter recipes list",
     )
+
+
+def _beginning(name: str, shipped: Iterable[str], most: int = 3) -> list[str]:
+    """Recipes whose names go on after `name`, such as those of a task; Compacter++'s first."""
+    found = [one for one in shipped if name and one.startswith((f"{name}_", f"{name}/"))]
+    return sorted(found, key=lambda one: not one.endswith("_compacterpp"))[:most]
 
 
 def _read(path: Path, name: str) -> str:

@@ -39,7 +39,10 @@ def check_initial(recipe: Recipe, directory: Path) -> None:
         )
     theirs = recipe_of_manifest(read_manifest(source), source).method.settings()
     own = recipe.method.settings()
-    if other := differences(theirs, own):
+    other = differences(theirs, own)
+    if "name" in other:  # of another method everything is otherwise
+        other = ["name"]
+    if other:
         sides = ", ".join(
             f"method.{key} = {excerpt(value_at(theirs, key, 'not set'))} there, "
             f"{excerpt(value_at(own, key, 'not set'))} here"

@@ -47,6 +47,7 @@ from compacter_cli.training.records import (
     Result,
 )
 
+_DEEPEST = 5  # of a sweep, runs/<task's benchmark>/<task>/<method>/<run>
 RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
 PREDICTIONS = "predictions.jsonl"
 WATCHED = ("tensorboard", "wandb")  # folders of what watches a run
@@ -200,7 +201,7 @@ def adapter_of_run(run: Path, which: str = "best") -> Path:
     if which in ADAPTERS and holds_adapter(Path(run)):
         return Path(run)
     if not is_run(run):
-        raise UsageError(f"{run} is no run directory", "give the directory that train printed")
+        raise UsageError(f"{run} is no run directory", _run_meant(Path(run)))
     there = _adapters_in(Path(run))
     if which not in ADAPTERS:
         hint = did_you_mean(which, ADAPTERS)
@@ -212,6 +213,17 @@ def adapter_of_run(run: Path, which: str = "best") -> Path:
             f"--which {there[0]} takes the {there[0]} one, which is there" if there else None,
         )
     return Path(run) / which
+
+
+def _run_meant(given: Path) -> str:
+    """Which directory may be meant by what is no run: that of a file in it, or one below."""
+    if given.is_file() and is_run(given.parent):
+        return f"give its directory: {given.parent}"
+    patterns = ("*/" * deep + RECIPE for deep in range(1, _DEEPEST + 1))
+    below = (recipe.parent for pattern in patterns for recipe in sorted(given.glob(pattern)))
+    if found := next(filter(is_run, below), None):
+        return f"give the directory of a run below it, such as {found}"
+    return "give the directory that train printed"
 
 
 def append_metrics(directory: Path, **entry: Any) -> None:

@@ -33,6 +33,13 @@ def test_what_is_repeatable_and_flags_may_be_repeated():
     assert result.exit_code == 0, result.stderr
 
 
+@pytest.mark.parametrize(("command", "option"), [("train", "--recipe"), ("evaluate", "--run")])
+def test_a_recipe_or_a_run_without_its_option_is_told_so(command, option):
+    result = CliRunner().invoke(app, [command, "a b"])
+    assert result.exit_code == 2
+    assert result.stderr == f"error: a b: expected {option} before it\nnext: {option} 'a b'\n"
+
+
 def test_arguments_are_counted_by_typer_itself():
     lone = typer.Typer()
     lone.command(cls=Command)(lambda what: None)

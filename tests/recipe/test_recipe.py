@@ -449,6 +449,16 @@ def test_the_error_names_the_recipe_and_every_key(load, tmp_path):
     assert caught.value.exit_code == 2
 
 
+def test_a_key_without_its_section_is_told_with_it(load):
+    with pytest.raises(RecipeError) as caught:
+        load("epochs=3", "bottleneck=8")
+    found = {problem.key: problem.hint for problem in caught.value.problems}
+    assert found == {
+        "epochs": 'did you mean "train.epochs"?',
+        "bottleneck": 'did you mean "method.bottleneck"?',
+    }
+
+
 # A method that is in no paper
 
 

@@ -57,6 +57,12 @@ def test_a_miss_names_the_three_nearest():
     assert "compacter recipes list" in caught.value.hint
 
 
+def test_the_beginning_of_names_is_told_those_that_go_on_so():
+    with pytest.raises(UsageError) as caught:
+        find_recipe("demo/entailment")
+    assert caught.value.hint.startswith("try demo/entailment_compacterpp, demo/entailment_")
+
+
 def test_a_name_like_nothing_gets_the_list_and_no_guess():
     for name in ("", "nothing"):
         with pytest.raises(UsageError) as caught:

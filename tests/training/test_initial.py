@@ -74,6 +74,12 @@ def test_what_cannot_be_started_from_is_refused_by_name(smoke_run, tmp_path):
             tmp_path / "run",
         )  # fmt: skip
     assert caught.value.hint == "start from one of the same method and settings"
+    with pytest.raises(
+        UsageError, match=r"trains: method\.name = compacterpp there, bitfit here\n"
+    ):
+        check_initial(
+            recipe_of("method={name='bitfit'}", f"train.init_from={smoke_run}"), tmp_path / "run"
+        )
     with pytest.raises(UsageError, match="lies in"):
         check_initial(recipe_of(f"train.init_from={smoke_run}"), smoke_run)
     with pytest.raises(CompacterError, match="no adapter in"):

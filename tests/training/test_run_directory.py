@@ -442,6 +442,17 @@ def test_a_directory_that_is_no_run_is_refused(tmp_path):
     assert str(tmp_path) in str(caught.value)
 
 
+def test_the_run_that_may_be_meant_is_named(smoke_run, tmp_path):
+    run = shutil.copytree(smoke_run, tmp_path / "rte" / "run")
+    for given, hint in (
+        (run / "result.json", f"give its directory: {run}"),
+        (tmp_path, f"give the directory of a run below it, such as {run}"),
+    ):
+        with pytest.raises(UsageError, match="is no run directory") as caught:
+            adapter_of_run(given)
+        assert caught.value.hint == hint
+
+
 def test_a_run_that_saved_nothing_is_refused(tmp_path):
     (tmp_path / "recipe.toml").write_text("")
     with pytest.raises(UsageError, match="has no best adapter: the run ended before its first"):
