@@ -7,7 +7,7 @@ from functools import cache
 from itertools import islice
 from statistics import NormalDist
 
-from compacter_cli.methods import method_named
+from compacter_cli.methods import METHODS as OURS
 from compacter_cli.t5.shapes import shape_of
 from compacter_cli.t5.vocabulary import PAD, Vocabulary
 
@@ -70,7 +70,7 @@ class Setting:
 
 def method_settings(setting):
     """`key=value` overrides that give our method the setting's dimensions."""
-    fields = method_named(setting.method).model_fields
+    fields = OURS[setting.method].model_fields
     sizes = {"bottleneck": setting.bottleneck, "n": setting.n}
     if setting.method == "lora":
         sizes["rank"] = setting.rank

@@ -202,7 +202,7 @@ def test_recipes_are_listed_though_none_is_of_it():
     assert "glue/rte_compacterpp" in run("recipes", "list").stdout
     result = CliRunner().invoke(app, ["recipes", "list", "--method", "shift"])
     assert result.exit_code == 2
-    assert "no shipped recipe is of that task and method" in result.stderr
+    assert "no shipped recipe is of such a task and method" in result.stderr
 
 
 def test_it_counts_on_a_shape_of_its_own():

@@ -183,6 +183,9 @@ class Watching(Display):
     def line(self, text: str) -> None:
         self._shown.line(text)
 
+    def writes_to(self, directory: Path) -> None:
+        self._shown.writes_to(directory)
+
     def opening(self, opening: Opening) -> None:
         self._shown.opening(opening)
 
