@@ -10,6 +10,7 @@ from compacter_cli.paper.tables import paper_tables
 from compacter_cli.profiling.deltas import delta
 from compacter_cli.reports.cells import title_of
 from compacter_cli.reports.entries import head_columns, head_entries, percent_text
+from compacter_cli.reports.setting_tables import chosen_notes
 from compacter_cli.reports.sizes import row_size
 from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table, number, words
 
@@ -46,7 +47,10 @@ def cost_table(comparison: Comparison) -> Table:
         *(Column(title) for title in ("trained %", "seconds", "peak MB", "adapter kB")),
     )
     rows = tuple(_cost_row(comparison, arm, axis) for arm, axis in comparison.rows())
-    notes = ("means over the chosen runs; memory is of the whole process, as the run recorded it",)
+    notes = (
+        "means over the chosen runs; memory is of the whole process, as the run recorded it",
+        *chosen_notes(comparison),
+    )
     return Table("Cost of a run", columns, rows, notes, len(head_columns(comparison.sweep)))
 
 

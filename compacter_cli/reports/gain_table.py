@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from compacter_cli.reports.cells import deviation, task_title, tested, title_of
 from compacter_cli.reports.entries import score_text, seeds_text
+from compacter_cli.reports.setting_tables import chosen_notes
 from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, words
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def gain_table(comparison: Comparison) -> Table | None:
         Column("summed"),
     )
     rows = tuple(_gain_row(arm, comparison.row(arm.name), reference) for arm in sweep.arms)
-    return Table("Shares of full fine-tuning's gain", columns, rows, tuple(_notes(sweep)))
+    return Table(
+        "Shares of full fine-tuning's gain",
+        columns,
+        rows,
+        (*_notes(sweep), *chosen_notes(comparison)),
+    )
 
 
 def _notes(sweep: Sweep) -> Iterator[str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from compacter_cli.errors import counted
 from compacter_cli.reports.curves import curves_figure
 from compacter_cli.reports.pairs import compare_pairs
 from compacter_cli.reports.report import Picture, Report
-from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, number, words
+from compacter_cli.reports.table import ABSENT, Column, Entry, Row, Table, best_of, number, words
 from compacter_cli.reports.verdicts import MOST_TOLD, conclusions, table_of_tests
 from compacter_cli.section import differences, value_at
 from compacter_cli.training.run_directory import FREE
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from compacter_cli.training.records import Result
 
 MEAN = "mean"
+# Keys by which the same rows are other texts, or are cut elsewhere.
+OF_TEXTS = (
+    "data.prefix", "data.source", "data.target", "data.labels", "data.source_length",
+    "data.target_length",
+)  # fmt: skip
 
 
 def report_of_runs(
@@ -40,10 +45,18 @@ def report_of_runs(
         tables=tables,
         shown=tuple(name for name in tables if not (many and name == "tests")),
         figures={"curves": Picture("Curves", lambda: curves_figure(curves))},
-        closing=tuple(conclusions(compared)),
+        closing=(*conclusions(compared), *(_other_texts(runs) if compared.pairs else ())),
         absent={"tests": "; ".join(compared.reasons)},
         problems=tuple(problem for run in runs for problem in run.problems),
     )
+
+
+def _other_texts(runs: Sequence[RunView]) -> Iterator[str]:
+    """That runs whose rows are the same read or wrote other texts, where their recipes say so."""
+    recipes = [run.recipe for run in runs]
+    found = {key for other in recipes[1:] for key in differences(recipes[0], other)}
+    if keys := sorted(found.intersection(OF_TEXTS)):
+        yield f"the runs were given other texts, {', '.join(keys)}: part of it may be due to that"
 
 
 def letters(count: int) -> list[str]:
@@ -96,7 +109,7 @@ _COSTS: tuple[tuple[str, Any, str, float], ...] = (
 
 def _metric_row(metric: str, results: Mapping[str, Any], comparable: bool) -> Row:
     values = [_scores_of(r).get(metric) if r else None for r in results.values()]
-    best = max((value for value in values if value is not None), default=None)
+    best = best_of([value for value in values if value is not None])
     entries = [
         ABSENT
         if value is None

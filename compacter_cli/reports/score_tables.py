@@ -24,8 +24,19 @@ from compacter_cli.reports.entries import (
     short_key,
 )
 from compacter_cli.reports.paper_rows import paper_row
+from compacter_cli.reports.setting_tables import chosen_notes
 from compacter_cli.reports.sizes import row_size
-from compacter_cli.reports.table import ABSENT, EMPTY, Column, Entry, Row, Table, formatted, words
+from compacter_cli.reports.table import (
+    ABSENT,
+    EMPTY,
+    Column,
+    Entry,
+    Row,
+    Table,
+    best_of,
+    formatted,
+    words,
+)
 from compacter_cli.tasks import TASKS
 
 if TYPE_CHECKING:
@@ -180,16 +191,20 @@ def _numbers_entry(task: str, numbers: list[float] | None, form: str = ".2f") ->
 def _best(
     comparison: Comparison, axis: Any, averages: dict[str, Average | None]
 ) -> dict[str, float]:
-    """The best mean of every task at a value of the axis, and under "" the best whole average."""
-    best: dict[str, float] = {}
+    """The best mean of every task at a value of the axis, and under "" the best whole average.
+
+    Those of which all are equal are left out.
+    """
+    values: dict[str, list[float]] = {}
     for arm in comparison.sweep.arms:
         for cell in comparison.row(arm.name, axis):
             if cell.chosen:
-                best[cell.task] = max(cell_mean(cell), best.get(cell.task, float("-inf")))
+                values.setdefault(cell.task, []).append(cell_mean(cell))
         found = averages[_key(arm, axis)]
         if found and len(found.over) == len(comparison.sweep.tasks):
-            best[""] = max(found.mean, best.get("", float("-inf")))
-    return best
+            values.setdefault("", []).append(found.mean)
+    best = {name: best_of(found) for name, found in values.items()}
+    return {name: value for name, value in best.items() if value is not None}
 
 
 def _notes(comparison: Comparison, averages: dict[str, Average | None]) -> Iterator[str]:
@@ -202,6 +217,7 @@ def _notes(comparison: Comparison, averages: dict[str, Average | None]) -> Itera
     )
     if sweep.search or any(arm.search for arm in sweep.arms):
         yield "of every search the setting with the best validation score: see the table of choices"
+        yield from chosen_notes(comparison)
     yield "avg: flat mean over all numbers of a row, as the paper's" + _parts(comparison, averages)
     if capped := _capped(comparison):
         yield f"{CAPPED} the task has fewer training rows than asked for: {capped}"

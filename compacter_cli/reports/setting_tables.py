@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from compacter_cli.reports.cells import Cell, average, task_title, tested
+from compacter_cli.reports.cells import Cell, average, task_title, tested, title_of
 from compacter_cli.reports.entries import (
     head_columns,
     head_entries,
@@ -222,6 +222,20 @@ def _unfinished_row(comparison: Comparison, line: IndexLine) -> Row:
 def setting_words(setting: dict[str, Any]) -> str:
     """A setting in a few words: "bottleneck 48, n 4"."""
     return ", ".join(f"{short_key(key)} {setting_text(value)}" for key, value in setting.items())
+
+
+def chosen_notes(comparison: Comparison) -> list[str]:
+    """Which setting each method's row is of, in a sentence; none where nothing was to choose.
+
+    With an axis the choices are too many for one.
+    """
+    found: list[str] = []
+    for arm in () if comparison.sweep.axis else comparison.sweep.arms:
+        cells = [cell for cell in comparison.row(arm.name) if len(cell.tried) > 1]
+        if chosen := [setting_words(cell.chosen.setting) for cell in cells if cell.chosen]:
+            setting = chosen[0] if len(set(chosen)) == 1 else "another by task"
+            found.append(f"{title_of(arm)} {setting}")
+    return [f"chosen: {'; '.join(found)}"] if found else []
 
 
 def runs_table(comparison: Comparison) -> Table:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -82,6 +82,11 @@ def words(text: str) -> Entry:
 def number(value: float | None, form: str = ".2f") -> Entry:
     """An entry of one number; a dash where there is none."""
     return ABSENT if value is None else Entry(formatted(value, form), {"": value})
+
+
+def best_of(values: Collection[float]) -> float | None:
+    """The highest of what stands beside each other: none where all of several are equal."""
+    return None if not values or len(values) > 1 == len(set(values)) else max(values)
 
 
 def formatted(value: float, form: str = ".2f") -> str:

@@ -11,13 +11,15 @@ from inspect import isfunction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compacter_cli.errors import CompacterError, MissingResourceError, excerpt
+from compacter_cli.errors import CompacterError, MissingResourceError, excerpt, nearest_or_all
 from compacter_cli.files import check_contained, read_json, size_text
 from compacter_cli.network import can_reach
 from compacter_cli.t5.hf_config import root_of, shares_embedding
+from compacter_cli.t5.hub_names import hub_hint
 from compacter_cli.t5.shapes import (
     CONFIG,
     DEMO_RANDOM,
+    PRESETS,
     RANDOM_TINY,
     is_hugging_face_s,
     local_directory,
@@ -160,6 +162,11 @@ def _load_float32(preset: str) -> tuple[T5Backbone, Vocabulary]:
     except CompacterError:
         raise
     except Exception as error:  # of Keras and HDF5: whatever a damaged file brings them to
+        if "Unknown preset identifier" in str(error):
+            raise MissingResourceError(
+                f'the preset "{excerpt(preset)}" is neither a directory nor a KerasHub name',
+                hub_hint(preset) or nearest_or_all(preset, PRESETS, "known names"),
+            ) from error
         first_line = str(error).strip().partition("\n")[0] or type(error).__name__
         missing = isinstance(error, FileNotFoundError)
         raise (MissingResourceError if missing else CompacterError)(
@@ -177,8 +184,6 @@ def _hint(error: Exception) -> str:
     """What to do: a copy of what is refused for what it is would be refused, too."""
     if isinstance(error, ValueError) and " is a pickle of more than tensors" in str(error):
         return "save the model with safetensors, where you trust it, or take files that are"
-    if isinstance(error, ValueError) and "Unknown preset identifier" in str(error):
-        return "give the directory of a preset, or a name of KerasHub's, such as t5_base_multi"
     if isinstance(error, ValueError) and "it is a link to" in str(error):
         return "copy the file itself into the directory"
     return "the files may be incomplete: copy or download the preset again"

@@ -110,6 +110,12 @@ def test_the_worse_run_may_come_second(compared):
     assert verdict.startswith("A scores 20.00 above B (95 % interval +13.00 to +28.00")
 
 
+def test_runs_that_were_given_other_texts_are_told_so(compared):
+    found = compared(recipe="[data]\nprefix = 'rte'\nmax_train_samples = 9\n")
+    told = "the runs were given other texts, data.prefix: part of it may be due to that"
+    assert found.closing[-1] == told
+
+
 def test_equal_runs_are_equal(compared):
     assert compared(right=60).closing[0].startswith("A and B score the same")
 

@@ -103,6 +103,19 @@ def test_means_deviations_and_numbers_of_seeds(make_sweep, make_line):
     assert gap == pytest.approx((73 + 80 + 91.5) / 3 - paper)
 
 
+def test_of_equal_scores_none_is_best_and_what_was_chosen_is_named(make_sweep, make_line):
+    sweep = make_sweep(search={"method.n": [2, 4]})
+    lines = [make_line("glue/rte", "full", {"accuracy": 0.0})]
+    lines += [
+        make_line("glue/rte", "compacter", {"accuracy": 0.0}, setting={"method.n": n})
+        | {"validation_mean": float(n)}
+        for n in (2, 4)
+    ]
+    table = score_table(comparison_of(sweep, lines))
+    assert not any(entry.best for row in table.rows for entry in row.entries)
+    assert "chosen: Compacter n 4" in table.notes
+
+
 def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make_line):
     sweep = make_sweep(tasks=["glue/rte", "glue/mrpc"])
     lines = [

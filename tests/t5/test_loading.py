@@ -133,6 +133,12 @@ def test_an_adapter_knows_a_saved_preset_by_its_weights(smoke_run, preset):
 # Presets that are damaged or not there.
 
 
+def test_a_name_that_is_none_is_told_with_one_that_is(keras):
+    with pytest.raises(MissingResourceError, match=r'"t5_base_mutli" is neither a dir') as caught:
+        load_backbone("t5_base_mutli")
+    assert caught.value.hint == 'did you mean "t5_base_multi"?'
+
+
 def test_a_preset_directory_that_is_not_there_is_named(tmp_path):
     with pytest.raises(MissingResourceError, match="there is no directory") as caught:
         load_backbone(str(tmp_path / "nothing"))
