@@ -28,10 +28,19 @@ class NotFiniteError(CompacterError):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal ended the process: Ctrl-C, SIGTERM or SIGHUP. Exit code 128 and its number."""
+    """A signal ended the process: Ctrl-C, SIGTERM or SIGHUP. Exit code 128 and its number.
 
-    def __init__(self, message: str = "", signum: int = signal.SIGINT) -> None:
-        super().__init__(message or _WORDS.get(signum, "interrupted"))
+    Args:
+        message: what is left of its work.
+        signum: number of the signal.
+        command: goes on with that work.
+    """
+
+    def __init__(
+        self, message: str = "", signum: int = signal.SIGINT, command: str | None = None
+    ) -> None:
+        self.said, self.command = message or _WORDS.get(signum, "interrupted"), command
+        super().__init__(f"{self.said}; go on with: {command}" if command else self.said)
         self.signum = signum
         self.exit_code = 128 + signum
 

@@ -295,5 +295,12 @@ def test_a_signal_is_json_too(monkeypatch):
     assert code == 143
 
 
+def test_the_command_that_goes_on_with_what_was_interrupted_is_next_in_json(monkeypatch):
+    monkeypatch.setattr(LOAD_RECIPE, raising(Interrupted("interrupted", 2, "compacter x --resume")))
+    found, code = told("train", "--recipe", "x")
+    assert found == {"error": "interrupted", "next": "compacter x --resume", "exit_code": 130}
+    assert code == 130
+
+
 def test_after_two_dashes_json_is_a_name():
     assert call("recipes", "show", "--", "--json").stderr.startswith("error: ")

@@ -60,7 +60,7 @@ def runs_of(run: Path | None, adapters: Sequence[str] | None) -> dict[str, Path]
 
 
 def chosen_of(run: Path, which: str, overrides: Sequence[str]) -> Chosen:
-    """The adapter of a run, with the recipe by which it answers.
+    """The adapter of a run, with the recipe by which it answers; a note where it is unfinished.
 
     Raises:
         UsageError: it is no run directory, or a value means nothing to a trained adapter.
@@ -68,7 +68,18 @@ def chosen_of(run: Path, which: str, overrides: Sequence[str]) -> Chosen:
     from compacter_cli.adapters.restoring import chosen
     from compacter_cli.training.run_directory import adapter_of_run
 
-    return chosen(adapter_of_run(run, which), overrides)
+    found = chosen(adapter_of_run(run, which), overrides)
+    note_unfinished(run, which)
+    return found
+
+
+def note_unfinished(run: Path, which: str) -> None:
+    """Say that what a run answers by is not its last word."""
+    from compacter_cli.commands.console import show_note
+    from compacter_cli.training.run_directory import is_unfinished
+
+    if is_unfinished(run):
+        show_note(f"{run} is unfinished: this is its {which} adapter so far")
 
 
 @dataclass(frozen=True)

@@ -147,15 +147,17 @@ def tell_machine(told: Told) -> None:
 
 def show_interrupt(interrupt: BaseException, exit_code: int) -> None:
     """Print that a signal ended the command, and what is left of its work."""
-    said = _one_line(interrupt) or "interrupted"
     if Machine.reads:
-        tell_machine(_interrupt_told(said, exit_code))
+        tell_machine(_interrupt_told(interrupt, exit_code))
     else:
-        err.say(said)
+        err.say(_one_line(interrupt) or "interrupted")
 
 
-def _interrupt_told(said: str, exit_code: int) -> Told:
-    return {"error": said, "next": None, "exit_code": exit_code}
+def _interrupt_told(interrupt: BaseException, exit_code: int) -> Told:
+    said, command = str(interrupt), None
+    if isinstance(interrupt, Interrupted):
+        said, command = interrupt.said, interrupt.command
+    return {"error": _one_line(said) or "interrupted", "next": command, "exit_code": exit_code}
 
 
 def show_note(sentence: str) -> None:
@@ -252,4 +254,4 @@ def signals_end_the_process(silent: bool = False) -> Iterator[None]:
 def _last_words(interrupt: Interrupted) -> bytes:
     if not Machine.reads:
         return f"{interrupt}\n".encode()
-    return f"{json.dumps(_interrupt_told(str(interrupt), interrupt.exit_code))}\n".encode()
+    return f"{json.dumps(_interrupt_told(interrupt, interrupt.exit_code))}\n".encode()

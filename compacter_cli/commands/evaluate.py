@@ -44,11 +44,12 @@ def command(
     Example: compacter evaluate --run runs/glue/rte/compacterpp/t5_mini-s42-0a1b2c3d --split test
     """
     from compacter_cli.adapters.restoring import chosen, meant_then
+    from compacter_cli.commands.asked import note_unfinished
     from compacter_cli.commands.console import load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
     from compacter_cli.t5.loading import check_preset
     from compacter_cli.tasks import task_of
-    from compacter_cli.training.run_directory import adapter_of_run, is_unfinished
+    from compacter_cli.training.run_directory import adapter_of_run
 
     directory, recipe, manifest = chosen(adapter_of_run(run, which), use_of(set_, batch_size))
     check_preset(recipe.backbone.preset, offline)
@@ -59,8 +60,7 @@ def command(
     )
     if meant := meant_then(manifest, directory):
         show_note(f"an earlier version trained it, with {meant}")
-    if is_unfinished(run):
-        show_note(f"{run} is unfinished: this is its {which} adapter so far")
+    note_unfinished(run, which)
     recorded = record_of(run, split) if which == "best" else None
     found["recorded"] = recorded.metrics if recorded else None
     if recorded and data_changed(found, recorded):

@@ -172,7 +172,7 @@ class PretrainingSession:
             self._save()
             if stop():
                 raise stop.interrupted(
-                    f"interrupted after step {self._step} of {steps}; go on with: {self._go_on}"
+                    f"interrupted after step {self._step} of {steps}", self._go_on
                 )
 
     @property

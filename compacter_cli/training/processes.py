@@ -238,9 +238,9 @@ class _AgreedStop(Stop):
             self.signum = self._processes.most(self._own.signum or 0) or None
         return super().__call__()
 
-    def interrupted(self, message: str) -> Interrupted:
+    def interrupted(self, message: str, command: str | None = None) -> Interrupted:
         _ignore_the_launcher()
-        return super().interrupted(message)
+        return super().interrupted(message, command)
 
 
 def _unreached(error: RuntimeError) -> CompacterError:

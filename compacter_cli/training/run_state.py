@@ -175,6 +175,5 @@ def telling_how_to_go_on(command: str, when: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interrupt:
         raise Interrupted(
-            f"interrupted {when}; go on with: {command}",
-            getattr(interrupt, "signum", signal.SIGINT),
+            f"interrupted {when}", getattr(interrupt, "signum", signal.SIGINT), command
         ) from None

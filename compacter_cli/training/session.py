@@ -299,8 +299,7 @@ class Session:
     def _leave(self, stop: Stop) -> None:
         done, updates = self.tuning.trainer.update, self.tuning.updates
         raise stop.interrupted(
-            f"interrupted after update {done:,} of {updates:,}, saved whole; go on with: "
-            f"{self._writer.command}"
+            f"interrupted after update {done:,} of {updates:,}, saved whole", self._writer.command
         )
 
     def _on_update(self, update: Update) -> None:

@@ -28,9 +28,9 @@ class Stop:
     def __call__(self) -> bool:
         return self.signum is not None
 
-    def interrupted(self, message: str) -> Interrupted:
-        """The error that ends the process as the signal would have."""
-        return Interrupted(message, self.signum or signal.SIGINT)
+    def interrupted(self, message: str, command: str | None = None) -> Interrupted:
+        """The error that ends the process as the signal would have, and what goes on with it."""
+        return Interrupted(message, self.signum or signal.SIGINT, command)
 
 
 @contextmanager

@@ -66,6 +66,16 @@ def test_a_table_shows_predictions_and_texts(keras, smoke_run):
     assert any(label in result.stdout for label in LABELS)
 
 
+def test_an_unfinished_run_answers_and_is_said_to_be_one(keras, smoke_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(smoke_run, run)
+    (run / "result.json").unlink()
+    (run / "state").mkdir()
+    result = call("--run", run, "--text", "sentence: zinc")
+    assert result.exit_code == 0
+    assert f"note: {run} is unfinished: this is its best adapter so far" in result.stderr
+
+
 def test_a_file_of_rows_is_answered_as_the_run_was_tested(keras, smoke_run, tmp_path):
     rows = HALVED_VALIDATION.apply(SMOKE.generate(), 42)["test"]
     path = tmp_path / "rows.jsonl"

@@ -238,7 +238,10 @@ def test_what_is_removed_from_a_running_directory_is_made_again_or_missed(
     train, whole, bits, tmp_path, name
 ):
     removing = f"lambda *_: os.system('rm -r {tmp_path / 'run' / name}') or None"
-    run = train(tmp_path / "run", before=f"at_step(4, {removing})").wait()
+    at = "at_step(4, {})"
+    if name == "best":  # behind the last epoch, which ties and writes it again
+        at = "at_call(import_module('compacter_cli.training.session').Session, 'finish', 1, {})"
+    run = train(tmp_path / "run", before=at.format(removing)).wait()
     assert "Traceback" not in run.said
     load_adapter(tmp_path / "run" / "last")
     if name == "best":  # it cannot be made again
