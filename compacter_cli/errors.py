@@ -93,6 +93,9 @@ class RecipeError(UsageError):
         ]
         super().__init__(f"{source}: " + "; ".join(lines))
 
+    def __reduce__(self) -> tuple[type, tuple[str, tuple[Problem, ...]]]:
+        return type(self), (self.source, self.problems)  # from one process to another
+
 
 class Named(dict[str, Value]):
     """What there is by name; asked for another name, it says the nearest one, or all.

@@ -33,6 +33,12 @@ def test_a_traceback_shows_the_hint_and_keeps_it_on_the_way_between_processes():
     assert not hasattr(UsageError("what came"), "__notes__")
 
 
+def test_a_recipe_s_problems_pass_from_process_to_process():
+    error = RecipeError("my.toml", [Problem("method.n", "must divide 512", "set it to 4")])
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.problems) == (str(error), error.problems)
+
+
 def test_a_recipe_error_lists_every_problem_in_one_line():
     error = RecipeError(
         "my.toml", iter([Problem("a.b", "is bad", "mend it"), Problem("c", "is worse")])
