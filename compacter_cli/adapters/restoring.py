@@ -127,6 +127,24 @@ def check_use(manifest: Manifest, directory: Path, recipe: Recipe) -> None:
             )
 
 
+def model_of(backbone: Backbone, recipe: Recipe) -> T5Model:
+    """A model with a recipe's method on a backbone, untrained, computed as the recipe says.
+
+    Raises:
+        ValueError: the method does not fit the backbone.
+    """
+    from compacter_cli.t5.model import T5Model
+
+    return T5Model(
+        backbone.keras,
+        recipe.method,
+        seed=recipe.seed,
+        compute_dtype=recipe.backbone.precision,
+        exact=backbone.exact,
+        execution=recipe.train.execution,
+    )
+
+
 def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Model:
     """A model with a loaded adapter, computed as `recipe` says; what the two hold is checked.
 
@@ -134,20 +152,12 @@ def model_with(backbone: Backbone, adapter: AdapterFile, recipe: Recipe) -> T5Mo
         CompacterError: another backbone, or tensors that are not those of the adapter's method.
     """
     from compacter_cli.adapters.adapter_file import check_backbone
-    from compacter_cli.t5.model import T5Model
     from compacter_cli.t5.placement import shape_of_backbone
 
     check_backbone(adapter, backbone)
     check_count(adapter, recipe.method, shape_of_backbone(backbone.keras))
     try:
-        model = T5Model(
-            backbone.keras,
-            recipe.method,
-            seed=recipe.seed,
-            compute_dtype=recipe.backbone.precision,
-            exact=backbone.exact,
-            execution=recipe.train.execution,
-        )
+        model = model_of(backbone, recipe)
         model.assign(adapter.tensors)
     except ValueError as error:
         raise undescribed(adapter.directory, error) from error

@@ -13,6 +13,7 @@ from compacter_cli.commands.options import (
     OverwriteOption,
     ResumeOption,
     ThreadsOption,
+    given_again,
     output_option,
 )
 from compacter_cli.errors import counted
@@ -20,6 +21,8 @@ from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, check_options, finished, train
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
     from compacter_cli.training.display import Display
@@ -66,7 +69,7 @@ def command(
     recipes = demo_recipes()
     sources = check_before_telling(recipes, output, overwrite, resume)
     start_frameworks(quiet=json_, threads=threads)
-    command = resume_command(output, device, threads)
+    command = resume_command(output, given_again(threads, device=device))
     with logged(display_for(json_)) as display, telling_how_to_go_on(command, "amid the two runs"):
         told = tell(
             recipes=recipes,
@@ -80,13 +83,11 @@ def command(
     print_json(told) if json_ else show(told)
 
 
-def resume_command(directory: Path, device: str | None, threads: int | None) -> str:
-    """The command that goes on with both runs, computed as was asked for."""
+def resume_command(directory: Path, options: Sequence[str]) -> str:
+    """The command that goes on with both runs, with `options` given again."""
     import shlex
 
-    asked = {"--output": directory, "--device": device, "--threads": threads}
-    given = (f" {name} {shlex.quote(str(value))}" for name, value in asked.items() if value)
-    return f"compacter demo{''.join(given)} --resume"
+    return " ".join(["compacter demo --output", shlex.quote(str(directory)), *options, "--resume"])
 
 
 def demo_recipes() -> dict[str, Recipe]:

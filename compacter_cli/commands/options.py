@@ -208,9 +208,13 @@ def whole_numbers(option: str, values: Sequence[str] | None) -> list[int] | None
         ) from None
 
 
-def given_again(threads: int | None, offline: bool = False) -> list[str]:
+def given_again(threads: int | None, offline: bool = False, device: str | None = None) -> list[str]:
     """The options, as they were given, that a command which goes on is to be given again."""
-    return [*([] if threads is None else [f"--threads {threads}"]), *["--offline"] * offline]
+    return [
+        *([] if device is None else [f"--device {device}"]),
+        *([] if threads is None else [f"--threads {threads}"]),
+        *["--offline"] * offline,
+    ]
 
 
 def use_of(set_: Sequence[str] | None, batch_size: int | None) -> list[str]:

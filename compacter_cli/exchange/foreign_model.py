@@ -97,17 +97,10 @@ def model_of(
     Raises:
         CompacterError: its tensors are not those of the recipe's method on this backbone.
     """
-    from compacter_cli.t5.model import T5Model
+    from compacter_cli.adapters.restoring import model_of
 
     _check_size(adapter, recipe.method, backbone)
-    model = T5Model(
-        backbone.keras,
-        recipe.method,
-        seed=recipe.seed,
-        compute_dtype=recipe.backbone.precision,
-        exact=backbone.exact,
-        execution=recipe.train.execution,
-    )
+    model = model_of(backbone, recipe)
     wanted = {counterpart(name).name: name for name in model.trained}
     if odd := sorted(wanted.keys() ^ adapter.tensors.keys()):
         where = "is missing" if odd[0] in wanted else "has no counterpart"

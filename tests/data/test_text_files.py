@@ -16,18 +16,6 @@ from compacter_cli.data.text_files import (
 from compacter_cli.errors import CompacterError
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Writes a file of text or bytes."""
-
-    def file(content, name="rows.txt"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return file
-
-
 def test_a_byte_order_mark_is_no_text(file):
     assert read_text(file(b"\xef\xbb\xbfone\ntwo")) == "one\ntwo"
 

@@ -15,18 +15,6 @@ ROWS = [{"text": "an apple", "label": "yes"}, {"text": "iron", "label": "no"}]
 
 
 @pytest.fixture
-def file(tmp_path):
-    """Writes a file of text or bytes."""
-
-    def file(content, name="rows.txt"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return file
-
-
-@pytest.fixture
 def read(file):
     """Rows of a file with some content."""
     return lambda form, content, *columns: list(
