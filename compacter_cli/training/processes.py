@@ -112,6 +112,7 @@ class Several(Processes):
 
     def __init__(self, store: Store, rank: int, count: int, device: str | None) -> None:
         import torch
+        import torch.distributed.nn  # its defaults would hold the group for good, imported later
         from torch import distributed
 
         self.rank, self.count, self._store = rank, count, store
@@ -327,18 +328,32 @@ def joined(device: str | None = None) -> Iterator[Processes]:
 
         store = _met()
     rank = int(os.environ["RANK"])
+    whole = False  # whether all have come to the end
     try:
         with handled(signal.SIG_DFL):
             found = Several(store, rank, count, device)
         yield found
         found.wait()
+        whole = True
     except BaseException as error:
         by_hand = isinstance(error, KeyboardInterrupt)
         _leave_the_telling(store, rank, getattr(error, "exit_code", 130 if by_hand else 1))
         raise
+    finally:
+        _disband(whole)
+
+
+def _disband(whole: bool) -> None:
+    """End the group's threads while Python runs: one that needs it later aborts the process.
+
+    Not on GPUs where others are lost, for whom nccl would wait.
+    """
     from torch import distributed
 
-    distributed.destroy_process_group()
+    if not distributed.is_initialized():
+        return
+    if whole or "nccl" not in distributed.get_backend_config():
+        distributed.destroy_process_group()
 
 
 def _met() -> Store:

@@ -169,3 +169,36 @@ def test_torchrun_starts_them_and_ends_with_them(train, tmp_path):
     assert done.stderr.count("writing to ") == 1
     assert done.stdout.count("next: compacter ") == 1
     near(tmp_path / "two", tmp_path / "run")
+
+
+PARTING = """
+import os
+from contextlib import suppress
+from pathlib import Path
+from compacter_cli.training.processes import joined
+
+with suppress(Exception), joined("cpu") as processes:
+    from compacter_cli.t5.runtime import hide_tensorflow, start_keras
+    hide_tensorflow()
+    start_keras()
+    import compacter_cli.training.session
+    processes.wait()
+    {end}
+names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+print(*(name for name in names if "gloo" in name))
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no threads are named here")
+@pytest.mark.parametrize("end", ["pass", "raise OSError"])
+def test_no_thread_of_the_group_outlives_it(meeting, end):
+    """One that lets go of a tensor after Python's end aborts a process that has done all."""
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", PARTING.format(end=end)], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, **place, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+        for place in meeting()
+    ]  # fmt: skip
+    assert [process.communicate()[0].strip() for process in both] == ["", ""]
+    assert [process.returncode for process in both] == [0, 0]
