@@ -66,7 +66,7 @@ def train(
         >>> result["test"]["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with_rows(overrides, "train", rows)
+        overrides = _with_rows(overrides, rows, "train")
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
     with logged(display or Display()) as told:
@@ -81,12 +81,12 @@ def train(
         )
 
 
-def _with_rows(overrides: Overrides, split: str, rows: Table) -> Overrides:
-    """Overrides that name the file in which the rows of a split are kept, too."""
-    key, path = f"data.{split}", kept_rows(rows)
+def _with_rows(overrides: Overrides, rows: Table, *splits: str) -> Overrides:
+    """Overrides that name the file in which the rows are kept, too, as that of `splits`."""
+    path = kept_rows(rows)
     if isinstance(overrides, Mapping):
-        return {**overrides, key: path}
-    return [*overrides, f"{key}={json.dumps(path)}"]
+        return {**overrides, **{f"data.{split}": path for split in splits}}
+    return [*overrides, *(f"data.{split}={json.dumps(path)}" for split in splits)]
 
 
 def evaluate(
@@ -108,8 +108,9 @@ def evaluate(
         which: of a run's adapters "best" or "last".
         device: "cpu" or "cuda"; a GPU where there is one.
         offline: fetch nothing.
-        rows: those of the split, of an adapter whose task is "jsonl"; they are taken and kept as
-            `train` takes its own.
+        rows: all that is to be scored, by an adapter whose task is "jsonl"; they are taken and
+            kept as `train` takes its own. They are every split then, and the files that the
+            adapter was trained on need not be there.
 
     Raises:
         UsageError: there is no such run, or an override would make it another adapter.
@@ -119,7 +120,7 @@ def evaluate(
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with_rows(overrides, split, rows)
+        overrides = _with_rows(overrides, rows, *evaluation.SPLITS)  # so that none is divided
     adapter = chosen(adapter_of_run(user_path(run), which), overrides)
     return evaluation.evaluate(
         adapter=adapter.directory,

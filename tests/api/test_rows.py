@@ -44,9 +44,12 @@ def test_a_frame_is_trained_on_and_answered(keras):
     assert [json.loads(line) for line in kept.read_text().splitlines()] == ROWS
     assert kept.parent == Path("runs/rows").absolute()
 
-    scored = evaluate(result["run"], rows=Frame(ROWS[:30]), device="cpu")
-    assert scored["count"] == 30
-    assert scored == evaluate(result["run"], {"data.test": kept_rows(ROWS[:30])}, device="cpu")
+    kept.unlink()  # what is scored is given
+    for split in ("test", "validation", "train"):
+        scored = evaluate(result["run"], rows=Frame(ROWS[:30]), device="cpu", split=split)
+        assert scored["count"] == 30
+    files = {f"data.{name}": kept_rows(ROWS[:30]) for name in ("train", "validation", "test")}
+    assert scored == evaluate(result["run"], files, device="cpu", split="train")
 
 
 def test_the_same_rows_are_the_same_file_whatever_holds_them():
