@@ -103,7 +103,11 @@ def plan(
     rows = source.load() if reads_files(recipe) else None
     task, shape = task_of(recipe), shape_of(recipe.backbone.preset)
     own = recipe.task in FORMATS
-    sizes = task.split.sizes(rows.counts if rows and own else task.rows)
+    sizes = (
+        task.split.sizes_of(rows.splits, recipe.data.seed)
+        if rows and own
+        else task.split.sizes(task.rows)
+    )
     counted = min(sizes["train"], recipe.data.max_train_samples or sizes["train"])
     updates = recipe.train.updates_per_epoch(counted) * recipe.train.epochs
     vocabulary = vocabulary_at_hand(recipe) if rows else None

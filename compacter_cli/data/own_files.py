@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ from compacter_cli.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from compacter_cli.recipe.sections import OwnDataSection
     from compacter_cli.tasks.base import Row
     from compacter_cli.tasks.own import OwnTask
@@ -44,23 +47,24 @@ def own_files(section: OwnDataSection) -> dict[str, Path]:
     return files
 
 
-def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
+def rows_from_own_files(task: OwnTask, files: dict[str, Path], seed: int) -> Rows:
     """The rows of a recipe's own files, which `own_files` found: checked, and not kept.
 
     Raises:
-        CompacterError: a row lacks a column, or its target is no label, or there are too few.
+        CompacterError: a row lacks a column, or its target is no label, or there are too few to
+            be divided by the data `seed`.
     """
     blank: Counter[str] = Counter()
     splits = {split: _read(task, path, split, blank) for split, path in files.items()}
-    sizes = task.split.sizes({split: len(rows) for split, rows in splits.items()})
-    for split, size in sizes.items():
+    for split, size in task.split.sizes_of(splits, seed).items():
         if size < 1:
             divided = (
                 files["train"] if split == "train" else files.get("validation", files["train"])
             )
             raise CompacterError(
                 f"{divided}: too few rows to divide; {split} would have none",
-                f"give more rows, or a file of its own for {split}",
+                f"give more rows, or a file of its own for {split}"
+                + (", or a data.group of fewer rows" if task.split.group else ""),
             )
     hashes = {split: sha256_of(path) for split, path in files.items()}
     origin: Origin = {"way": "own files", "path": str(files["train"]), "sha256": hashes}
@@ -69,7 +73,9 @@ def rows_from_own_files(task: OwnTask, files: dict[str, Path]) -> Rows:
 
 def _read(task: OwnTask, path: Path, split: str, blank: Counter[str]) -> RowFile:
     """The rows of a file; those with an empty text are counted in `blank`, under its `split`."""
-    _check_named(task, path)
+    grouping = task.group_fields(split)
+    templates = {"source": task.fields, "target": task.target_fields, "group": grouping}
+    _check_named(task, path, templates)
 
     def check(number: int, row: Row) -> None:
         blank[split] += any(not str(row[name]).strip() for name in task.fields)
@@ -80,19 +86,24 @@ def _read(task: OwnTask, path: Path, split: str, blank: Counter[str]) -> RowFile
                 (f'did you mean "{excerpt(meant)}"? ' if meant else "")
                 + "mend the line, or data.target and data.labels",
             )
+        if grouping and not any(str(row[name]).strip() for name in grouping):
+            raise CompacterError(
+                f"{path}, line {number}: the row has an empty group, by which rows stay together",
+                "fill it in, or mend data.group",
+            )
 
-    needed = dict.fromkeys((*task.fields, *task.target_fields))
+    needed = dict.fromkeys(chain.from_iterable(templates.values()))
     return RowFile.read(path, task.name, needed, check)
 
 
-def _check_named(task: OwnTask, path: Path) -> None:
-    """Refuse a file that lacks a column which the recipe's templates name, by its first row.
+def _check_named(task: OwnTask, path: Path, templates: Mapping[str, Iterable[str]]) -> None:
+    """Refuse a file that lacks a column which one of its `templates` names, by its first row.
 
     Raises:
         CompacterError: it does, or has no rows.
     """
     _, row = next(read_rows(path, task.name, ()))
-    for key, names in (("source", task.fields), ("target", task.target_fields)):
+    for key, names in templates.items():
         for name in names:
             if name not in row:
                 raise CompacterError(

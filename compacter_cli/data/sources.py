@@ -57,7 +57,7 @@ def find_rows(task: Task, section: ExamplesSection, offline: bool = False) -> Ro
     if isinstance(task, GeneratedTask):
         return RowSource(lambda: Rows(task.generate(), {"way": "generated"}))
     if isinstance(task, OwnTask) and isinstance(section, OwnDataSection):
-        return RowSource(partial(rows_from_own_files, task, own_files(section)))
+        return RowSource(partial(rows_from_own_files, task, own_files(section), section.seed))
     if isinstance(task, PublishedTask) and isinstance(section, DataSection):
         return RowSource(_published(task, section, offline))
     raise TypeError(f"{type(section).__name__} says nothing of where {task.name} is")
@@ -92,11 +92,11 @@ def load_rows(task: Task, section: ExamplesSection, offline: bool = False) -> Ro
 
 
 def split_sizes(task: Task, section: ExamplesSection) -> dict[str, int]:
-    """Rows that train, validate and test, found without a framework.
+    """Rows that train, validate and test; found without a framework but where groups stay together.
 
     Raises:
         CompacterError: a file of one's own cannot be read.
     """
     if isinstance(task, OwnTask):
-        return task.split.sizes(load_rows(task, section).counts)
+        return task.split.sizes_of(load_rows(task, section).splits, section.seed)
     return task.split.sizes(task.rows)

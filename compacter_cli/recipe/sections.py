@@ -90,14 +90,17 @@ class OwnDataSection(ExamplesSection):
     """All target texts; left out, the target is free text of up to `target_length` tokens."""
     metrics: Annotated[list[Text], Field(min_length=1)] | None = None
     """Metrics; accuracy for labels and exact_match and token_f1 for free text where left out."""
+    group: Text | None = None
+    """Template of what rows have in common that must lie on one side where rows are held out or
+    halved: "{patient}", or "{text}" for rows that stand twice."""
 
     paths = ("train", "validation", "test")
     whose = "data of one's own: task = " + ", ".join(FORMATS)
 
-    @field_validator("source", "target")
+    @field_validator("source", "target", "group")
     @classmethod
-    def _a_template(cls, value: str) -> str:
-        if not columns_of(value):
+    def _a_template(cls, value: str | None) -> str | None:
+        if value is not None and not columns_of(value):
             raise ValueError(f'names no column. Received: "{value}"; such as "review: {{text}}"')
         return value
 

@@ -7,11 +7,12 @@ import json
 import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeVar, runtime_checkable
+from hashlib import blake2b
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from compacter_cli.errors import excerpt
 from compacter_cli.tasks.base import Row, Task
-from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, permutation, taken
+from compacter_cli.tasks.splits import HALVED_VALIDATION, SplitRule, divided
 
 FORMATS = ("jsonl", "csv", "tsv")
 LABEL_METRICS = ("accuracy", "f1", "macro_f1", "matthews", "pearson", "spearman")
@@ -41,26 +42,39 @@ class OwnSection(Protocol):
     @property
     def test(self) -> str | None: ...
 
+    @property
+    def group(self) -> str | None: ...
 
+
+@dataclass(frozen=True)
 class GivenSplits(SplitRule):
     """The files as they are; what is missing is split off, by the paper's permutation.
 
     Without a validation file a tenth of the training rows, 1,000 at most, validates; without a
     test file half of the validation rows is the test, as in the paper's small tasks.
+
+    Attributes:
+        group: template of what rows have in common that are not to be parted, if anything.
     """
+
+    group: str | None = None
 
     words = "files as given, what is missing split off"
     reads = ("train", "validation", "test")
 
     def apply(self, splits: Mapping[str, Sequence[_Item]], seed: int) -> dict[str, Sequence[_Item]]:
-        train, validation = splits["train"], splits.get("validation")
+        train, validation, test = splits["train"], splits.get("validation"), splits.get("test")
+        key = None if self.group is None else self._key
         if validation is None:
-            drawn = taken(train, permutation(len(train), seed))
-            held = _tenth(len(train))
-            train, validation = drawn[held:], drawn[:held]
-        if "test" in splits:
-            return {"train": train, "validation": validation, "test": splits["test"]}
-        return HALVED_VALIDATION.apply({"train": train, "validation": validation}, seed)
+            validation, train = divided(train, _tenth(len(train)), seed, key)
+        if test is None:
+            validation, test = divided(validation, len(validation) // 2, seed, key)
+        return {"train": train, "validation": validation, "test": test}
+
+    def _key(self, row: Any) -> bytes:
+        """A row's group, in few bytes."""
+        text = filled(self.group or "", row)
+        return blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
     def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         train, validation = counts["train"], counts.get("validation")
@@ -70,6 +84,11 @@ class GivenSplits(SplitRule):
         if "test" in counts:
             return {"train": train, "validation": validation, "test": counts["test"]}
         return HALVED_VALIDATION.sizes({"train": train, "validation": validation})
+
+    def sizes_of(self, splits: Mapping[str, Sequence[_Item]], seed: int) -> dict[str, int]:
+        if self.group is None:
+            return super().sizes_of(splits, seed)
+        return {name: len(rows) for name, rows in self.apply(splits, seed).items()}
 
 
 def told(validation: bool, test: bool) -> str:
@@ -95,7 +114,7 @@ class OwnTask(Task):
 
     templates: tuple[str, str] = ("", "")
     """Templates of the source and of the target."""
-    split: SplitRule = GIVEN_SPLITS
+    split: GivenSplits = GIVEN_SPLITS
     files: tuple[bool, bool] = (False, False)
     """Whether there are files of their own for validation and for test."""
 
@@ -108,6 +127,7 @@ class OwnTask(Task):
             metrics=tuple(section.metrics or default_metrics(section.labels)),
             labels=tuple(section.labels or ()),
             templates=(section.source, section.target),
+            split=GivenSplits(section.group),
             files=(section.validation is not None, section.test is not None),
         )
 
@@ -118,7 +138,9 @@ class OwnTask(Task):
 
     @property
     def splits_words(self) -> str:
-        return told(*self.files)
+        group = self.split.group
+        kept = "" if group is None or all(self.files) else f"; rows of one {group} on one side"
+        return told(*self.files) + kept
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -128,6 +150,12 @@ class OwnTask(Task):
     def target_fields(self) -> tuple[str, ...]:
         """Columns that the target's template names."""
         return columns_of(self.templates[1])
+
+    def group_fields(self, split: str) -> tuple[str, ...]:
+        """Columns that the group's template names, of a file that is to be divided; else none."""
+        validation, test = self.files
+        whole = {"train": validation, "validation": test}.get(split, True)
+        return () if whole else columns_of(self.split.group or "")
 
     def source(self, row: Row) -> str:
         return filled(self.templates[0], row)

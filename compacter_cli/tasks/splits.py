@@ -2,7 +2,8 @@
 
 from abc import abstractmethod
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import ClassVar, TypeVar
 
 _Row = TypeVar("_Row")  # whatever a task's rows are
@@ -30,6 +31,37 @@ def permutation(length: int, seed: int) -> "array[int]":
     return array("q", drawn.numpy().tobytes())
 
 
+def divided(
+    rows: Sequence[_Row], first: int, seed: int, group: Callable[[_Row], Hashable] | None = None
+) -> tuple[Sequence[_Row], Sequence[_Row]]:
+    """The `first` rows of a permutation drawn from `seed`, and the others, in its order.
+
+    Args:
+        group: what rows have in common that must lie on one side. Groups are taken whole, as
+            their first row is drawn, until there are `first` rows or more.
+    """
+    order = permutation(len(rows), seed)
+    sides = order[:first], order[first:]
+    if group is not None:
+        sides = _with_their_groups(order, first, list(map(group, rows)))
+    return taken(rows, sides[0]), taken(rows, sides[1])
+
+
+def _with_their_groups(
+    order: Sequence[int], first: int, groups: Sequence[Hashable]
+) -> "tuple[array[int], array[int]]":
+    """The numbers in `order` on each of two sides, of which the first has `first` or more."""
+    sizes, before, count = Counter(groups), set[Hashable](), 0
+    for number in order:
+        if count < first and groups[number] not in before:
+            before.add(groups[number])
+            count += sizes[groups[number]]
+    return (
+        array("q", (number for number in order if groups[number] in before)),
+        array("q", (number for number in order if groups[number] not in before)),
+    )
+
+
 class SplitRule:
     """How a task's official splits become training, validation and test rows.
 
@@ -52,6 +84,11 @@ class SplitRule:
         """Rows of the three splits, from official `counts` alone; needs no framework."""
         raise NotImplementedError
 
+    def sizes_of(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, int]:
+        """Rows of the three splits, from the official ones, where they may hang on what is read."""
+        del seed
+        return self.sizes({name: len(rows) for name, rows in splits.items()})
+
 
 class HalvedValidation(SplitRule):
     """The small tasks: the validation set is halved, its first half (rounded down) validates."""
@@ -59,10 +96,9 @@ class HalvedValidation(SplitRule):
     words = "validation set halved: first half validation, second half test"
 
     def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
-        order = permutation(len(splits["validation"]), seed)
-        halved = taken(splits["validation"], order)
-        half = len(order) // 2
-        return {"train": splits["train"], "validation": halved[:half], "test": halved[half:]}
+        rows = splits["validation"]
+        validation, test = divided(rows, len(rows) // 2, seed)
+        return {"train": splits["train"], "validation": validation, "test": test}
 
     def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         half = counts["validation"] // 2
@@ -79,13 +115,8 @@ class HeldOutTraining(SplitRule):
     words = "1,000 training rows validate, the original validation set is the test"
 
     def apply(self, splits: Mapping[str, Sequence[_Row]], seed: int) -> dict[str, Sequence[_Row]]:
-        order = permutation(len(splits["train"]), seed)
-        drawn = taken(splits["train"], order)
-        return {
-            "train": drawn[HELD_OUT_ROWS:],
-            "validation": drawn[:HELD_OUT_ROWS],
-            "test": splits["validation"],
-        }
+        validation, train = divided(splits["train"], HELD_OUT_ROWS, seed)
+        return {"train": train, "validation": validation, "test": splits["validation"]}
 
     def sizes(self, counts: Mapping[str, int]) -> dict[str, int]:
         return {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import counted, excerpt
+from compacter_cli.recipe.sections import OwnDataSection
+from compacter_cli.tasks.own import columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +45,7 @@ def survey_notes(found: Survey, recipe: Recipe, whole_file: bool = False) -> lis
     """
     return [
         *_of_labels(found, recipe),
-        *_of_doubles(found, whole_file),
+        *_of_doubles(found, recipe, whole_file),
         *(
             f"{counted(count, 'row')} of {name} with an empty text in a column of data.source"
             for name, count in found.blank.items()
@@ -93,20 +96,32 @@ def _of_macro_f1(found: Survey) -> list[str]:
     return notes
 
 
-def _of_doubles(found: Survey, whole_file: bool) -> list[str]:
+def _of_doubles(found: Survey, recipe: Recipe, whole_file: bool) -> list[str]:
+    apart = not whole_file and _apart(recipe)
     notes = [
         f"{count:,} of {found.examples[name]:,} {name} sources are in train, too, as the model "
-        "reads them: they show what it remembers"
+        "reads them: they show what it remembers" + (f"; {apart}" if apart else "")
         for name, count in found.shared.items()
         if count
     ]
     if found.repeated:
-        held_out = whole_file and len(found.examples) < 3
+        apart = whole_file and _apart(recipe)
         notes.append(
             f"{found.repeated:,} of {found.examples['train']:,} training sources repeated"
-            + (", which may be divided between the splits" if held_out else "")
+            + (f", which may be divided between the splits: {apart}" if apart else "")
         )
     return notes
+
+
+def _apart(recipe: Recipe) -> str | None:
+    """How to keep a source that stands twice on one side; none where no file is divided, or rows
+    stay together by something else already.
+    """
+    data = recipe.data
+    if not isinstance(data, OwnDataSection) or data.group or (data.validation and data.test):
+        return None
+    group = "".join(f"{{{name}}}" for name in columns_of(data.source))
+    return f"--set {quote(f'data.group={group}')} keeps equal ones on one side"
 
 
 def _of_length(found: Survey, recipe: Recipe) -> list[str]:

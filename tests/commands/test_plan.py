@@ -56,7 +56,8 @@ def test_a_plan_shows_examples_and_what_may_surprise(recipe, tmp_path):
     for said in (
         "warm-up is 89 % of 90 updates",  # 18 rows by three, 15 times
         '90 % of the training rows are "0"',
-        "1 of 20 training sources repeated, which may be divided between the splits",
+        "1 of 20 training sources repeated, which may be divided between the splits: "
+        "--set 'data.group={words}' keeps equal ones on one side",
         "1 row of train with an empty text",
         "validation has 1 row: ",  # of the two that are held out
     ):

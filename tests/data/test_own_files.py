@@ -34,7 +34,7 @@ def write(path, rows):
 
 
 def read(given, form="jsonl"):
-    return rows_from_own_files(task(given, form), own_files(given))
+    return rows_from_own_files(task(given, form), own_files(given), given.seed)
 
 
 def listed(rows):
@@ -46,6 +46,42 @@ def refused(given, form="jsonl"):
         read(given, form)
     assert "\n" not in str(caught.value)
     return str(caught.value), caught.value.hint
+
+
+def test_rows_of_a_group_stay_together_and_sizes_say_so(here):
+    rows = [{**row, "who": number % 50} for number, row in enumerate(ROWS * 10)]  # 50 of 4 rows
+    write(here / "train.jsonl", rows)
+    given = section(group="{who}")
+    found = task(given).split.apply(read(given).splits, 42)
+    people = [{row["who"] for row in split} for split in found.values()]
+    assert [len(split) for split in found.values()] == list(
+        split_sizes(task(given), given).values()
+    )
+    assert sum(map(len, people)) == 50
+
+
+def test_a_group_too_large_to_be_divided_is_told(here):
+    write(here / "train.jsonl", [{**row, "who": "one"} for row in ROWS])
+    said, hint = refused(section(group="{who}"))
+    assert "train.jsonl: too few rows to divide; train would have none" in said
+    assert "a data.group of fewer rows" in hint
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_a_row_without_a_group_is_told_where_its_file_is_divided(here, empty):
+    write(here / "train.jsonl", [*({**row, "who": 1} for row in ROWS), {**ROWS[0], "who": empty}])
+    said, hint = refused(section(group="{who}"))
+    assert "line 21: the row has an empty group" in said
+    assert "data.group" in hint
+    write(here / "dev.jsonl", ROWS[:4])  # which has no such column, and needs none
+    read(section(group="{who}", validation="train.jsonl", train="dev.jsonl", test="dev.jsonl"))
+
+
+def test_a_group_s_column_that_is_not_there_is_told(here):
+    write(here / "train.jsonl", ROWS)
+    said, hint = refused(section(group="{who}"))
+    assert 'has no column "who", which data.group names; it has text, label' in said
+    assert "--set data.group=" in hint
 
 
 def test_rows_and_where_they_came_from(here):

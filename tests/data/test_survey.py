@@ -67,10 +67,10 @@ def survey(**given):
     return Survey(**{"examples": {}, "labels": {}, "repeated": 0, "shared": {}, "cut": {}, **given})
 
 
-def notes(found, whole_file=False, metrics=None):
+def notes(found, whole_file=False, **given):
     from compacter_cli.training.data_words import survey_notes
 
-    data = SimpleNamespace(metrics=metrics, source_length=128)
+    data = SECTION.model_copy(update={"source_length": 128, **given})
     return survey_notes(found, SimpleNamespace(data=data), whole_file)
 
 
@@ -95,8 +95,23 @@ def test_what_may_surprise_is_said():
     ):
         assert text in said
     assert "divided" not in said
-    assert "divided between the splits" in "\n".join(notes(found, whole_file=True))
+    hint = "--set 'data.group={text}' keeps equal ones on one side"
+    assert f"they show what it remembers; {hint}" in said
+    assert f"divided between the splits: {hint}" in "\n".join(notes(found, whole_file=True))
     assert "accuracy alone" not in "\n".join(notes(found, metrics=["accuracy", "macro_f1"]))
+
+
+@pytest.mark.parametrize(
+    "given", [{"group": "{text}"}, {"validation": "v.jsonl", "test": "t.jsonl"}]
+)
+@pytest.mark.parametrize("whole_file", [True, False])
+def test_doubles_are_not_to_be_kept_together_where_they_are_or_nothing_is_divided(
+    given, whole_file
+):
+    found = survey(examples={"train": 10, "test": 5}, repeated=2, shared={"test": 1})
+    said = "\n".join(notes(found, whole_file, **given))
+    assert "2 of 10 training sources repeated" in said
+    assert "data.group" not in said
 
 
 def test_labels_that_macro_f1_cannot_see_are_told():

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from compacter_cli.recipe.sections import OwnDataSection
-from compacter_cli.tasks.own import GIVEN_SPLITS, OwnTask, columns_of, default_metrics, filled
+from compacter_cli.tasks.own import (
+    GIVEN_SPLITS,
+    GivenSplits,
+    OwnTask,
+    columns_of,
+    default_metrics,
+    filled,
+)
 from compacter_cli.training.scoring import score
 
 
@@ -95,7 +102,7 @@ def test_a_task_is_made_of_its_section():
     assert task.targets == task.labels == ("no x", "yes x")
     assert task.prefix == ""
     assert task.shape == ("p: ", "p: {p} h: {h}")
-    assert task.split is GIVEN_SPLITS
+    assert task.split == GIVEN_SPLITS
     assert task.paper is None
 
 
@@ -202,6 +209,67 @@ def test_what_is_not_given_is_split_off(given, train, others, seed):
 def test_given_files_are_taken_in_their_own_order():
     splits = {name: [name] * 3 + ["last"] for name in ("train", "validation", "test")}
     assert GIVEN_SPLITS.apply(splits, 1) == GIVEN_SPLITS.apply(splits, 2) == splits
+
+
+def expected_groups(rows, first, seed):
+    """Whoever is drawn comes with all his rows, until there are enough."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [rows[int(place)] for place in torch.randperm(len(rows), generator=generator)]
+    before = []
+    for person in dict.fromkeys(row["who"] for row in drawn):
+        if sum(row["who"] in before for row in rows) >= first:
+            break
+        before.append(person)
+    return (
+        [row for row in drawn if row["who"] in before],
+        [row for row in drawn if row["who"] not in before],
+    )
+
+
+@pytest.mark.parametrize("seed", [0, 42])
+@pytest.mark.parametrize("given", [(), ("validation",), ("test",), ("validation", "test")])
+def test_a_group_is_not_parted(given, seed):
+    rule = GivenSplits("{who}")
+    splits = {
+        name: [{"row": f"{name} {row}", "who": row % people} for row in range(size)]
+        for name, size, people in (("train", 200, 60), ("validation", 30, 9), ("test", 8, 8))
+        if name in ("train", *given)
+    }
+    found = rule.apply(splits, seed)
+    expected = dict(splits)
+    if "validation" not in given:
+        held, expected["train"] = expected_groups(splits["train"], 20, seed)
+        expected["validation"] = held
+    if "test" not in given:
+        rows = expected["validation"]
+        halves = expected_groups(rows, len(rows) // 2, seed)
+        expected["validation"], expected["test"] = halves
+    assert found == expected
+    assert rule.sizes_of(splits, seed) == {name: len(rows) for name, rows in found.items()}
+    if not given:
+        assert 20 <= len(splits["train"]) - len(found["train"]) < 20 + 4  # the largest group
+        people = [{row["who"] for row in rows} for rows in found.values()]
+        assert sum(map(len, people)) == len(set.union(*people)) == 60
+
+
+def test_groups_of_one_row_are_divided_as_without_groups():
+    splits = {"train": [{"who": name} for name in range(57)]}
+    assert GivenSplits("{who}").apply(splits, 3) == GIVEN_SPLITS.apply(splits, 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "read"),
+    [
+        ({}, {"train": ("who",)}),
+        ({"validation": "v.jsonl"}, {"train": (), "validation": ("who",), "test": ()}),
+        ({"test": "t.jsonl"}, {"train": ("who",), "test": ()}),
+        ({"validation": "v.jsonl", "test": "t.jsonl"}, {"train": (), "validation": (), "test": ()}),
+    ],
+)
+def test_a_group_is_read_of_the_file_that_is_divided(files, read):
+    task = own(group="{who}", **files)
+    assert {split: task.group_fields(split) for split in read} == read
+    assert ("rows of one {who} on one side" in task.splits_words) == any(read.values())
 
 
 @pytest.mark.parametrize(
