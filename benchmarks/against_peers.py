@@ -25,6 +25,17 @@ from typing import Annotated
 import typer
 from ending import errors_told
 from setting import METHODS, PEERS, SHAPES, Setting
+from shared_options import (
+    BatchOption,
+    JsonOption,
+    RaggedOption,
+    RankOption,
+    RteOption,
+    RunsOption,
+    ShapesOption,
+    ShareOption,
+    VocabularyOption,
+)
 
 from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError, UsageError
@@ -37,30 +48,26 @@ def main(
     method: Annotated[
         list[str] | None, typer.Option(help="Repeatable; all that have a peer by default.")
     ] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="small, base or tiny. Repeatable.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1)] = 16,
+    shape: ShapesOption = None,
+    batch: BatchOption = 16,
     source: int = 128,
     target: int = 4,
     bottleneck: int = 16,
-    rank: Annotated[int, typer.Option(help="Of lora.")] = 8,
+    rank: RankOption = 8,
     threads: int = 2,
     device: str = "cpu",
     precision: str = "float32",
-    runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 5,
+    runs: RunsOption = 5,
     steps: Annotated[int, typer.Option(min=1, help="Steps a side in one alternation.")] = 1,
     growth: Annotated[
         list[int] | None,
         typer.Option(min=2, help="Batch, depth and length so many times, too. Repeatable."),
     ] = None,
-    ragged: Annotated[bool, typer.Option(help="Sources as long as RTE's.")] = False,
-    rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
-    vocabulary: Annotated[
-        str | None, typer.Option(help='For --rte: preset directory, or "rule" (1.3 tokens a word).')
-    ] = None,
-    share: Annotated[float, typer.Option(help="Of the RTE epoch.")] = 0.1,
-    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+    ragged: RaggedOption = False,
+    rte: RteOption = None,
+    vocabulary: VocabularyOption = None,
+    share: ShareOption = 0.1,
+    json_: JsonOption = None,
 ):
     """Print ratios of ours to the peer's: below 1 is less time or memory."""
     first = Setting(

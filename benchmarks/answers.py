@@ -10,13 +10,13 @@ label and its end.
 import json
 import statistics
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from against_peers import SIDES, check, side_process, sides_of
 from ending import errors_told
 from setting import Setting
+from shared_options import BatchOption, JsonOption, RaggedOption, RunsOption
 
 from compacter_cli.commands.console import out, table_of
 
@@ -26,15 +26,15 @@ def main(
         list[str] | None, typer.Option(help="Repeatable; compacter by default.")
     ] = None,
     shape: str = "small",
-    batch: Annotated[int, typer.Option(min=1)] = 64,
+    batch: BatchOption = 64,
     source: int = 128,
     tokens: Annotated[list[int] | None, typer.Option(help="Of an answer. Repeatable.")] = None,
     threads: int = 2,
     device: str = "cpu",
     precision: str = "float32",
-    runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 5,
-    ragged: Annotated[bool, typer.Option(help="Sources as long as RTE's.")] = False,
-    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+    runs: RunsOption = 5,
+    ragged: RaggedOption = False,
+    json_: JsonOption = None,
 ):
     """Print rows a second of both sides, and how many times as many ours answers."""
     settings = [

@@ -11,13 +11,23 @@ between. Both are timed in turn in one process, A B A B; the share is floor / st
 import json
 import statistics
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from against_peers import check, side_process
 from ending import errors_told
 from setting import Setting
+from shared_options import (
+    BatchOption,
+    JsonOption,
+    RaggedOption,
+    RankOption,
+    RteOption,
+    RunsOption,
+    ShapesOption,
+    ShareOption,
+    VocabularyOption,
+)
 
 from compacter_cli.commands.console import err, out, table_of
 
@@ -26,26 +36,22 @@ METHODS = ("full", "compacter", "compacterpp", "lora")
 
 def main(
     method: Annotated[list[str] | None, typer.Option(help="Repeatable; four by default.")] = None,
-    shape: Annotated[
-        list[str] | None, typer.Option(help="small, base or tiny. Repeatable.")
-    ] = None,
-    batch: Annotated[int, typer.Option(min=1)] = 16,
+    shape: ShapesOption = None,
+    batch: BatchOption = 16,
     source: int = 128,
     target: int = 4,
     bottleneck: int = 24,
-    rank: Annotated[int, typer.Option(help="Of lora.")] = 8,
+    rank: RankOption = 8,
     threads: int = 2,
     device: str = "cpu",
     precision: str = "float32",
-    runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 7,
+    runs: RunsOption = 7,
     steps: Annotated[int, typer.Option(min=1, help="Steps in one alternation.")] = 1,
-    ragged: Annotated[bool, typer.Option(help="Sources as long as RTE's.")] = False,
-    rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
-    vocabulary: Annotated[
-        str | None, typer.Option(help='For --rte: preset directory, or "rule" (1.3 tokens a word).')
-    ] = None,
-    share: Annotated[float, typer.Option(help="Of the RTE epoch.")] = 0.1,
-    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+    ragged: RaggedOption = False,
+    rte: RteOption = None,
+    vocabulary: VocabularyOption = None,
+    share: ShareOption = 0.1,
+    json_: JsonOption = None,
 ):
     """Print the share of the floor in a step, 1 at best."""
     first = Setting(

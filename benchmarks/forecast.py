@@ -20,6 +20,7 @@ from typing import Annotated
 
 import typer
 from ending import errors_told
+from shared_options import JsonOption, RteOption
 
 from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError, UsageError
@@ -37,12 +38,12 @@ def main(
         list[str] | None,
         typer.Option(help="Instead of those of the demo and own data. Repeatable."),
     ] = None,
-    rte: Annotated[str | None, typer.Option(help="Folder of original GLUE files.")] = None,
+    rte: RteOption = None,
     preset: Annotated[str | None, typer.Option(help="For --rte: directory of a T5.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="Of all recipes.")] = None,
     threads: int = 2,
     device: str = "cpu",
-    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+    json_: JsonOption = None,
 ):
     """Print a line a recipe: forecast, measured, and measured over forecast."""
     if (rte is None) != (preset is None):

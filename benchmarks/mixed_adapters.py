@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from shared_options import RunsOption
 
 from compacter_cli.commands.console import out, table_of
 from compacter_cli.t5.runtime import hide_tensorflow, on_device, start_keras
@@ -35,7 +36,7 @@ TEXT = "the old dog that saw a bird was very happy in the small green house by t
 def main(
     backbone: Annotated[str, typer.Option(help="Preset directory, or demo/t5.")] = "demo/t5",
     rows: Annotated[int, typer.Option(min=8, help="Of a batch.")] = 64,
-    runs: Annotated[int, typer.Option(min=1, help="Alternations.")] = 7,
+    runs: RunsOption = 7,
     device: str = "cpu",
     threads: int = 2,
 ):

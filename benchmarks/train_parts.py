@@ -23,6 +23,7 @@ from unittest import mock
 
 import typer
 from ending import errors_told
+from shared_options import JsonOption
 
 from compacter_cli.commands.console import err, out, table_of
 from compacter_cli.errors import CompacterError
@@ -64,7 +65,7 @@ def main(
     recipe: str = "demo/smoke_compacterpp",
     set_: Annotated[list[str] | None, typer.Option("--set")] = None,
     runs: Annotated[int, typer.Option(min=1)] = 5,
-    json_: Annotated[Path | None, typer.Option("--json", help="File to write.")] = None,
+    json_: JsonOption = None,
 ):
     """Print a line a part, in seconds."""
     words = ["train", "--recipe", recipe, "--device", "cpu"]
