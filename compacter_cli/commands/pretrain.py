@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from compacter_cli.pretraining.recipe import PretrainingRecipe
     from compacter_cli.pretraining.records import Pretrained
     from compacter_cli.training.display import Display
+    from compacter_cli.training.run_state import Standing
 
 
 def command(
@@ -42,13 +43,16 @@ def command(
     """
     from compacter_cli.commands.console import print_json, show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
+    from compacter_cli.pretraining.directory import read_summary
     from compacter_cli.pretraining.recipe import load_pretraining
     from compacter_cli.training.run_log import logged
 
     resolved = load_pretraining(recipe, set_ or [])
-    result = finished(resolved, output) if resume and not overwrite else None
-    if result is None:
-        check_before_pretraining(resolved, output, resume, overwrite)
+    found = check_before_pretraining(resolved, output, resume, overwrite)
+    if found == "finished":
+        result = read_summary(output)
+        show_note(f"{output} is finished: there is nothing to go on with")
+    else:
         start_frameworks(quiet=json_, threads=threads)
         with logged(display_for(json_)) as display:
             result = pretrain(
@@ -58,42 +62,35 @@ def command(
                 overwrite=overwrite,
                 device=device,
                 display=display,
-                checked=True,
+                found=found,
                 options=given_again(threads),
             )
-    else:
-        show_note(f"{output} is finished: there is nothing to go on with")
     print_json(result) if json_ else show_result(result)
-
-
-def finished(recipe: PretrainingRecipe, directory: Path) -> Pretrained | None:
-    """What the pretraining of `recipe` in `directory` came to, `None` where it is not finished.
-
-    Raises:
-        UsageError: `directory` holds something else, or the pretraining is not to be gone on with.
-    """
-    from compacter_cli.pretraining.directory import read_summary, standing
-
-    return read_summary(directory) if standing(directory, recipe) == "finished" else None
 
 
 def check_before_pretraining(
     recipe: PretrainingRecipe, directory: Path, resume: bool = False, overwrite: bool = False
-) -> None:
-    """Everything that can be known to fail without a framework."""
-    from compacter_cli.errors import UsageError
+) -> Standing:
+    """Everything that can be known to fail without a framework.
+
+    Returns:
+        How far the pretraining in `directory` is that is to be gone on with: "vacant" where one
+        is to begin.
+    """
     from compacter_cli.pretraining.corpus import check_text
     from compacter_cli.pretraining.directory import check_vacant, standing
     from compacter_cli.training.claim import check_writable
+    from compacter_cli.training.run import check_options
 
-    if resume and overwrite:
-        raise UsageError("--resume goes on and --overwrite begins again", "give one of them")
-    if resume:
-        standing(directory, recipe)
-    else:
+    check_options(resume, False, overwrite)
+    if not resume:
         check_vacant(directory, overwrite)
+    found = standing(directory, recipe) if resume else "vacant"
+    if found == "finished":
+        return found
     check_writable(directory)
     check_text(recipe.text)
+    return found
 
 
 def pretrain(
@@ -104,7 +101,7 @@ def pretrain(
     overwrite: bool = False,
     device: str | None = None,
     display: Display | None = None,
-    checked: bool = False,
+    found: Standing | None = None,
     options: Sequence[str] = (),
 ) -> Pretrained:
     """Pretrain a T5 into a preset directory.
@@ -116,7 +113,7 @@ def pretrain(
         overwrite: replace the pretraining that is in it.
         device: "cpu" or "cuda"; a GPU where there is one.
         display: what is told while it goes on; silent by default.
-        checked: whether `check_before_pretraining` was called, to save checking again.
+        found: what `check_before_pretraining` gave, to save checking again.
         options: of the command line beside `device`, to be given again by whoever goes on.
 
     Returns:
@@ -126,25 +123,25 @@ def pretrain(
         CompacterError: it cannot be started, or fails.
         KeyboardInterrupt: Ctrl-C; it can be resumed.
     """
+    from compacter_cli.pretraining.directory import read_summary
+
     directory = Path(directory)
-    if not checked:
-        if resume and not overwrite and (result := finished(recipe, directory)) is not None:
-            return result
-        check_before_pretraining(recipe, directory, resume, overwrite)
+    found = found or check_before_pretraining(recipe, directory, resume, overwrite)
+    if found == "finished":
+        return read_summary(directory)
     from compacter_cli.commands.pretraining_words import opening_lines
     from compacter_cli.pretraining.session import PretrainingSession
     from compacter_cli.t5.runtime import on_device, start_keras
-    from compacter_cli.training.claim import is_vacant
+    from compacter_cli.training.claim import resume_command
     from compacter_cli.training.display import Display
 
     start_keras()
     display = display or Display()
-    again = [*([f"--device {device}"] if device else []), *options]
-    begun = resume and not is_vacant(directory)
+    go_on = resume_command("compacter pretrain", directory, device, options)
     with on_device(device) as device_name:
-        session = PretrainingSession(recipe, directory, device_name, display, again)
+        session = PretrainingSession(recipe, directory, device_name, display, go_on)
         with closing(session):
-            session.resume() if begun else session.begin(overwrite)
+            session.resume() if found == "unfinished" else session.begin(overwrite)
             for line in opening_lines(session):
                 display.line(line)
             session.train()

@@ -1,7 +1,5 @@
-"""The directory of a pretraining: whose it is, whether it may be written, how it is continued."""
+"""The directory of a pretraining: whose it is, how far, and whether it may be written."""
 
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -84,10 +82,3 @@ def read_summary(directory: Path) -> Pretrained:
         raise CompacterError(
             f"{path} is damaged: {error}", "the preset beside it is whole all the same"
         ) from error
-
-
-def resume_command(directory: Path, options: Sequence[str] = ()) -> str:
-    """The command that goes on with the pretraining in `directory`, `options` given again."""
-    recipe, output = shlex.quote(str(directory / RECIPE)), shlex.quote(str(directory))
-    asked = " ".join([*options, "--resume"])
-    return f"compacter pretrain --recipe {recipe} --output {output} {asked}"

@@ -17,7 +17,6 @@ from compacter_cli.pretraining.directory import (
     PRETRAINING,
     SUMMARY,
     check_vacant,
-    resume_command,
 )
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.pretraining.records import SUMMARY_FORMAT, SUMMARY_VERSION
@@ -57,7 +56,7 @@ class PretrainingSession:
         directory: preset directory to write.
         device: torch device name.
         display: what is told while it goes on.
-        options: of the command line, to be given again by whoever goes on.
+        go_on: the command that goes on with it.
     """
 
     def __init__(
@@ -66,11 +65,10 @@ class PretrainingSession:
         directory: Path,
         device: str,
         display: Display,
-        options: Sequence[str] = (),
+        go_on: str,
     ) -> None:
         self.recipe, self.directory, self.device = recipe, directory, device
-        self._display = display
-        self._go_on = resume_command(directory, options)
+        self._display, self._go_on = display, go_on
         self._lock: Lock | None = None
         self._display.line("reading the text ...")
         self.corpus = read_corpus(recipe.text)

@@ -3,7 +3,7 @@
 import os
 import shlex
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +135,18 @@ def check_same_recipe(
         f"go on with its own, --recipe {shlex.quote(str(directory / RECIPE))}, or begin anew with "
         "another --output",
     )
+
+
+def resume_command(
+    command: str, directory: Path, device: str | None = None, options: Sequence[str] = ()
+) -> str:
+    """The call of `command`, such as "compacter train", that goes on in `directory`.
+
+    On `device` if it was asked for; `options` are others to be given again.
+    """
+    recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
+    asked = " ".join([*(["--device", device] if device else []), *options, "--resume"])
+    return f"{command} --recipe {recipe} --output {output} {asked}"
 
 
 def claim(

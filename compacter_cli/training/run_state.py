@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NotRequired, cast
@@ -20,7 +19,7 @@ from compacter_cli.training.records import EpochLine, ProgressRecord, ScoresReco
 from compacter_cli.training.run_directory import FREE, RUN, read_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from compacter_cli.recipe.recipe import Recipe
@@ -151,21 +150,6 @@ _OTHERWISE = {
     "processes": "the run was computed by {then} at a time and is by {here}: the last digits may "
     "differ, and dropout, where there is any, is another",
 }
-
-
-def resume_command(
-    directory: Path,
-    device: str | None = None,
-    program: str = "compacter",
-    options: Sequence[str] = (),
-) -> str:
-    """The command that goes on with the run in `directory`, on `device` if it was asked for.
-
-    `program` is how it is started, `options` are others to be given again.
-    """
-    recipe, output = (shlex.quote(str(path)) for path in (directory / RECIPE, directory))
-    asked = " ".join([*(["--device", device] if device else []), *options, "--resume"])
-    return f"{program} train --recipe {recipe} --output {output} {asked}"
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from compacter_cli.files import sweep, write_json
 from compacter_cli.recipe.earlier import completed
 from compacter_cli.section import differences
 from compacter_cli.training import run_directory as runs
-from compacter_cli.training.claim import hold
-from compacter_cli.training.run_state import resume_command
+from compacter_cli.training.claim import hold, resume_command
 from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ class RunWriter:
         options: Sequence[str] = (),
     ) -> None:
         self.directory = directory
-        self.command = resume_command(directory, device, program, options)
+        self.command = resume_command(f"{program} train", directory, device, options)
         self.saved: tuple[int, int] | None = None
         self._recipe, self._display = recipe, display
         self._lock: Lock | None = None

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import shutil
@@ -12,7 +11,6 @@ from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import sweep, write_json
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.training.claim import check_writable, is_vacant
 from compacter_cli.training.run_directory import (
     RUN,
     adapter_of_run,
@@ -288,46 +286,6 @@ def test_of_runs_that_begin_at_once_one_has_the_directory(tmp_path):
     assert load_recipe(str(tmp_path / "run" / "recipe.toml")).seed == first
     refused = [outcome for outcome in outcomes if outcome != first]
     assert all("choose another --output" in said or "taken by another" in said for said in refused)
-
-
-# Whether one could start.
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("file/run", "Not a directory"),
-        ("x" * 300, "File name too long"),
-        ("x/" * 2500, "File name too long"),
-        ("a\0b", "null byte"),
-        ("link", "No such file"),
-    ],
-)
-def test_where_nothing_can_be_written_is_said_without_trying_for_long(tmp_path, name, said):
-    (tmp_path / "file").write_text("a file")
-    (tmp_path / "link").symlink_to(tmp_path / "nowhere" / "at all")
-    before = sorted(os.listdir(tmp_path))
-    assert is_vacant(tmp_path / name)
-    with pytest.raises(UsageError, match=f"cannot write to .*{said}") as caught:
-        check_writable(tmp_path / name)
-    assert "--output" in caught.value.hint
-    assert sorted(os.listdir(tmp_path)) == before
-
-
-def test_a_folder_without_the_right_to_write_is_said_to_be(tmp_path, monkeypatch):
-    def refused(dir):  # root, who runs some of these tests, may write everywhere
-        raise PermissionError(errno.EACCES, "Permission denied", str(dir))
-
-    monkeypatch.setattr("tempfile.TemporaryFile", refused)
-    with pytest.raises(UsageError, match="Permission denied"):
-        check_writable(tmp_path / "a" / "run")
-
-
-def test_where_a_run_can_be_written_nothing_is_left_by_finding_out(tmp_path):
-    (tmp_path / "there").mkdir()
-    for name in ("new", "a/b/c", "there"):
-        check_writable(tmp_path / name)
-    assert [path.name for path in tmp_path.rglob("*")] == ["there"]
 
 
 # What is written into it.

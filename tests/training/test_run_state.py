@@ -1,12 +1,10 @@
 import copy
 import json
-import shlex
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from compacter_cli.commands.options import given_again
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.claim import check_same_recipe
@@ -16,7 +14,6 @@ from compacter_cli.training.run_state import (
     RunRecord,
     changes,
     check_record,
-    resume_command,
     standing,
 )
 
@@ -289,21 +286,3 @@ def test_nothing_that_changed_is_nothing_said():
 def test_another_version_machine_or_stream_is_said(key, value, said):
     (sentence,) = changes(COMPUTED, {**COMPUTED, key: value})
     assert sentence.startswith(said)
-
-
-# The command.
-
-
-@pytest.mark.parametrize(
-    "name", ["runs/a", "a run", "it's", 'so "said"', "$(rm -r x);", "schnee/☃", "-x", "a\nb"]
-)
-def test_the_command_that_goes_on_names_the_directory_as_a_shell_reads_it(name):
-    words = shlex.split(resume_command(Path(name)))
-    assert words == [
-        "compacter", "train", "--recipe", f"{name}/recipe.toml", "--output", name, "--resume"
-    ]  # fmt: skip
-
-
-def test_the_command_that_goes_on_has_the_options_of_the_one_that_began():
-    command = resume_command(Path("r"), "cpu", options=given_again(2, offline=True))
-    assert command.endswith("--output r --device cpu --threads 2 --offline --resume")
