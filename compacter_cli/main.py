@@ -94,7 +94,7 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name != "train" and "WORLD_SIZE" in os.environ:
-            from compacter_cli.training.processes import check_alone
+            from compacter_cli.training.joining import check_alone
 
             check_alone(cmd_name)
         return load_command(cmd_name)

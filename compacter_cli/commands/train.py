@@ -57,7 +57,7 @@ def command(
     from compacter_cli.commands.console import err, print_json
     from compacter_cli.commands.plan import plan, show_plan
     from compacter_cli.recipe.recipe import load_recipe
-    from compacter_cli.training.processes import joined
+    from compacter_cli.training.joining import joined
     from compacter_cli.training.run import check_options
     from compacter_cli.training.run_directory import run_directory, wrote_recipe
 

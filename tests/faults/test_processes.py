@@ -175,7 +175,7 @@ PARTING = """
 import os
 from contextlib import suppress
 from pathlib import Path
-from compacter_cli.training.processes import joined
+from compacter_cli.training.joining import joined
 
 with suppress(Exception), joined("cpu") as processes:
     from compacter_cli.t5.runtime import hide_tensorflow, start_keras
