@@ -21,7 +21,7 @@ from compacter_cli.paper.demo_scores import FILE
 from compacter_cli.reports.cells import comparison_of
 from compacter_cli.sweeps.directory import read_sweep
 from compacter_cli.t5.shapes import DEMO_PRESET
-from compacter_cli.training.run_directory import ENVIRONMENT
+from compacter_cli.training.environment import ENVIRONMENT
 
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "recipes" / "demo"

@@ -12,12 +12,7 @@ from compacter_cli.files import fresh_place, write_json
 from compacter_cli.pretraining import preset
 from compacter_cli.pretraining.batches import Batches, Exercises, Spans
 from compacter_cli.pretraining.corpus import read_corpus
-from compacter_cli.pretraining.directory import (
-    PRESET,
-    PRETRAINING,
-    SUMMARY,
-    check_vacant,
-)
+from compacter_cli.pretraining.directory import PRESET, PRETRAINING, SUMMARY, check_vacant
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.pretraining.records import SUMMARY_FORMAT, SUMMARY_VERSION
 from compacter_cli.t5.initial import start_at_random
@@ -25,12 +20,8 @@ from compacter_cli.t5.loading import WEIGHTS, load_backbone
 from compacter_cli.t5.saving import write_preset
 from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold
-from compacter_cli.training.run_directory import (
-    append_metrics,
-    cut_metrics,
-    environment,
-    sync_metrics,
-)
+from compacter_cli.training.environment import environment
+from compacter_cli.training.metrics_file import append_metrics, cut_metrics, sync_metrics
 from compacter_cli.training.signals import deferred_signals
 from compacter_cli.training.space import check_space
 

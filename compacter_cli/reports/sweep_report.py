@@ -26,7 +26,7 @@ from compacter_cli.reports.setting_tables import (
 )
 from compacter_cli.reports.table import Column, Entry, Row, Table, words
 from compacter_cli.sweeps.estimates import PAPER_BACKBONE
-from compacter_cli.training.run_directory import ENVIRONMENT
+from compacter_cli.training.environment import ENVIRONMENT
 
 if TYPE_CHECKING:
     from compacter_cli.reports.cells import Comparison

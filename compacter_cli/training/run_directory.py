@@ -2,53 +2,26 @@
 
 import hashlib
 import json
-import math
-import platform
 import re
 import shutil
-import sys
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, cast
 
-import compacter_cli
 from compacter_cli.adapters.manifest import BEST, holds_adapter, read_manifest
 from compacter_cli.errors import CompacterError, UsageError, did_you_mean, excerpt, user_path
-from compacter_cli.files import (
-    append_json,
-    parse_json,
-    place_of,
-    present,
-    read_json,
-    sync,
-    write_json,
-    write_text,
-    writing,
-)
+from compacter_cli.files import place_of, present, read_json, write_json, write_text
 from compacter_cli.recipe.recipe import Recipe
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.section import flat
-from compacter_cli.training.claim import (
-    METRICS,
-    RECIPE,
-    Kind,
-    claim,
-    pretraining_in,
-)
+from compacter_cli.training.claim import METRICS, RECIPE, Kind, claim, pretraining_in
+from compacter_cli.training.environment import ENVIRONMENT
 from compacter_cli.training.lock import LOCK, Lock, check_free
 from compacter_cli.training.log_file import LOG
-from compacter_cli.training.records import (
-    RESULT_FORMAT,
-    RESULT_VERSION,
-    RUN_FORMAT,
-    RUN_VERSION,
-    Environment,
-    Result,
-)
+from compacter_cli.training.records import RESULT_FORMAT, RESULT_VERSION, Environment, Result
 
 _DEEPEST = 5  # of a sweep, runs/<task's benchmark>/<task>/<method>/<run>
-RESULT, ENVIRONMENT, STATES = "result.json", "environment.json", "state"
+RESULT, STATES = "result.json", "state"
 PREDICTIONS = "predictions.jsonl"
 WATCHED = ("tensorboard", "wandb")  # folders of what watches a run
 STATE_NAME = re.compile(r"\d{8,}e?")  # update, and whether its epoch is scored
@@ -122,16 +95,6 @@ def start_run(
     return lock
 
 
-def note_resumed(directory: Path, now: Environment, update: int) -> None:
-    """Write to environment.json in what a run goes on, and after which update."""
-    path = directory / ENVIRONMENT
-    try:
-        before = [*read_json(path).get("resumed", [])]
-    except (OSError, ValueError, AttributeError, TypeError):
-        before = []
-    write_json(path, {**now, "resumed": [*before, update]})
-
-
 def wrote_recipe(name: str) -> bool:
     """Whether a run, of this version or an earlier one, wrote the recipe that is called `name`."""
     path = user_path(name)
@@ -142,29 +105,6 @@ def mend_recipe(directory: Path, recipe: Recipe) -> None:
     """Write recipe.toml again where a run that goes on has lost it."""
     if not _holds_recipe(directory):
         write_text(directory / RECIPE, recipe.toml())
-
-
-def cut_metrics(directory: Path, step: int, epochs: float = math.inf) -> None:
-    """Take out of metrics.jsonl what a run that goes on after `step` will write again.
-
-    Of the epochs' lines those of the first `epochs` stay.
-
-    Raises:
-        CompacterError: the file cannot be written.
-    """
-    path = directory / METRICS
-    text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
-    kept = [line for line in text.splitlines() if _is_before(line, step, epochs)]
-    write_text(path, "".join(f"{line}\n" for line in kept))
-
-
-def _is_before(line: str, step: int, epochs: float) -> bool:
-    """Whether a line is of what was done; not half a line, of a process killed while writing."""
-    try:
-        entry = parse_json(line)
-        return entry["step"] <= step and entry.get("number", 0) <= epochs
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return False
 
 
 def remove_states(directory: Path) -> None:
@@ -224,23 +164,6 @@ def _run_meant(given: Path) -> str:
     if found := next(filter(is_run, below), None):
         return f"give the directory of a run below it, such as {found}"
     return "give the directory that train printed"
-
-
-def append_metrics(directory: Path, **entry: Any) -> None:
-    """Add a line to metrics.jsonl: an `UpdateLine`, an `EpochLine`, or pretraining's own."""
-    append_json(Path(directory) / METRICS, entry)
-
-
-def sync_metrics(directory: Path) -> None:
-    """Wait until the lines of metrics.jsonl are on the disk: what is saved next says that they are.
-
-    Raises:
-        CompacterError: the disk does not take them.
-    """
-    path = Path(directory) / METRICS
-    if path.is_file():
-        with writing(path):
-            sync(path)
 
 
 def read_result(directory: Path) -> Result | None:
@@ -330,29 +253,3 @@ def _holds_recipe(directory: Path) -> bool:
     except UsageError:
         return False
     return "task" in tables
-
-
-def environment(device: str) -> Environment:
-    """Versions and machine, for the record beside the weights."""
-    import torch
-
-    packages = ("keras", "keras-hub", "torch", "tensorflow-datasets", "sentencepiece", "numpy")
-    return {
-        "format": RUN_FORMAT,
-        "version": RUN_VERSION,
-        "compacter": compacter_cli.__version__,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in packages},
-        "device": device,
-        "device_name": torch.cuda.get_device_name() if device.startswith("cuda") else "cpu",
-        "threads": torch.get_num_threads(),
-        "command": sys.argv[1:],
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

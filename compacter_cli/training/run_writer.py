@@ -12,6 +12,8 @@ from compacter_cli.recipe.earlier import completed
 from compacter_cli.section import differences
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.claim import hold, resume_command
+from compacter_cli.training.environment import note_resumed
+from compacter_cli.training.metrics_file import append_metrics, cut_metrics, sync_metrics
 from compacter_cli.training.space import check_space
 
 if TYPE_CHECKING:
@@ -120,7 +122,7 @@ class RunWriter:
         """
         from compacter_cli.training.checkpoints import remove, remove_older
 
-        runs.note_resumed(self.directory, environment, update)
+        note_resumed(self.directory, environment, update)
         runs.mend_recipe(self.directory, self._recipe)
         remove(self.directory, damaged)
         remove_older(self.directory)
@@ -140,11 +142,11 @@ class RunWriter:
 
     def log(self, entry: Mapping[str, Any]) -> None:
         """Add a line to metrics.jsonl."""
-        self._do_with_metrics(lambda: runs.append_metrics(self.directory, **entry))
+        self._do_with_metrics(lambda: append_metrics(self.directory, **entry))
 
     def cut_metrics(self, update: int, epochs: int) -> None:
         """Take out of metrics.jsonl what a run that goes on from there will write again."""
-        self._do_with_metrics(lambda: runs.cut_metrics(self.directory, update, epochs))
+        self._do_with_metrics(lambda: cut_metrics(self.directory, update, epochs))
 
     def _do_with_metrics(self, write: Callable[[], None]) -> None:
         """Write to metrics.jsonl; what it means that it cannot be, the recipe says."""
@@ -183,7 +185,7 @@ class RunWriter:
         from compacter_cli.training.checkpoints import save
 
         _check_finite(state.tensors, state.update)
-        self._do_with_metrics(lambda: runs.sync_metrics(self.directory))
+        self._do_with_metrics(lambda: sync_metrics(self.directory))
         with self._writing():
             save(self.directory, state, record, scored, self.command)
         self.saved = state.update, record["progress"]["epochs"]

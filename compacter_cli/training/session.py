@@ -19,6 +19,7 @@ from compacter_cli.tasks import task_of
 from compacter_cli.tasks.own import FORMATS
 from compacter_cli.training import run_directory as runs
 from compacter_cli.training.display import Display, Opening
+from compacter_cli.training.environment import environment
 from compacter_cli.training.initial import start_from
 from compacter_cli.training.processes import ALONE, Processes
 from compacter_cli.training.records import RESULT_FORMAT, RESULT_VERSION
@@ -242,7 +243,7 @@ class Session:
         self._writer.check_space(self.model.trained_tensors())
 
     def _environment(self) -> Environment:
-        found, count = runs.environment(self.device), self._processes.count
+        found, count = environment(self.device), self._processes.count
         return {**found, "processes": count} if count > 1 else found
 
     def _opening(self) -> Opening:

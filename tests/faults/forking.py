@@ -108,8 +108,8 @@ def die_at_operation(number, note=None):
 
     for owner, name in OPERATIONS:
         watch(owner, name)
-    directory = import_module("compacter_cli.training.run_directory")
-    directory.append_json, directory.sync = files.append_json, files.sync
+    lines = import_module("compacter_cli.training.metrics_file")
+    lines.append_json, lines.sync = files.append_json, files.sync
 
 
 def refuse(code):

@@ -98,7 +98,7 @@ def test_metrics_that_cannot_be_written_are_told_once_and_the_training_goes_on(
     train, whole, bits, tmp_path
 ):
     fault = (
-        "at_step(4, lambda *_: at_call('compacter_cli.training.run_directory', 'append_json', 1, "
+        "at_step(4, lambda *_: at_call('compacter_cli.training.metrics_file', 'append_json', 1, "
     )
     fault += "lambda path, _: (_ for _ in ()).throw(files.CompacterError(f'cannot write {path}'))))"
     said = train(tmp_path / "run", before=fault).ended(0)
@@ -146,7 +146,7 @@ def test_a_start_that_cannot_be_written_down_is_an_error_of_one_line(
     run, options = place / "new", []
     if at == "resumed":
         run, options = shutil.copytree(unfinished, place / "copy"), ["--resume"]
-    before = full + "at_call('compacter_cli.training.run_directory', 'environment', 1, full)"
+    before = full + "at_call('compacter_cli.training.session', 'environment', 1, full)"
     run_of = train(run, *options, before=before).wait()
     assert run_of.code in (1, 2)  # the latter where not even the directory could be taken
     assert re.search(f"error: cannot write (to )?{run}(/[a-z.]*)?: {reason}", run_of.said)

@@ -11,16 +11,13 @@ from compacter_cli.adapters.adapter_file import load_adapter
 from compacter_cli.errors import CompacterError, UsageError
 from compacter_cli.files import sweep, write_json
 from compacter_cli.recipe.recipe import load_recipe
+from compacter_cli.training.metrics_file import append_metrics
 from compacter_cli.training.run_directory import (
     RUN,
     adapter_of_run,
-    append_metrics,
     check_vacant,
-    cut_metrics,
-    environment,
     is_run,
     is_unfinished,
-    note_resumed,
     read_result,
     run_directory,
     start_run,
@@ -307,22 +304,6 @@ def test_json_that_cannot_be_written_leaves_the_file_before_it(tmp_path):
     assert json.loads(path.read_text()) == {"a": 1}
 
 
-def test_metrics_are_a_json_object_a_line(tmp_path):
-    append_metrics(tmp_path, kind="update", step=1, loss=0.5)
-    append_metrics(tmp_path, kind="epoch", number=1)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"kind": "update", "step": 1, "loss": 0.5},
-        {"kind": "epoch", "number": 1},
-    ]
-
-
-def test_metrics_that_cannot_be_written_are_an_error_of_one_line(tmp_path):
-    (tmp_path / "metrics.jsonl").mkdir()  # stands for a full or failing disk
-    with pytest.raises(CompacterError, match="metrics"):
-        append_metrics(tmp_path, step=1)
-
-
 def test_a_result_that_cannot_be_written_is_an_error_of_one_line(tmp_path):
     (tmp_path / "result.json").mkdir()
     with pytest.raises(CompacterError, match="result"):
@@ -362,21 +343,6 @@ def test_a_directory_is_a_run_by_its_recipe(tmp_path):
     (tmp_path / "recipe.toml").rmdir()
     (tmp_path / "recipe.toml").write_text("")
     assert is_run(tmp_path)
-
-
-def test_the_environment_names_versions_machine_and_command(monkeypatch):
-    import keras
-    import torch
-
-    monkeypatch.setattr("sys.argv", ["compacter", "train", "--recipe", "x"])
-    found = environment("cpu")
-    assert found["packages"]["keras"] == keras.__version__
-    assert found["packages"]["torch"] == torch.__version__
-    assert None not in found["packages"].values()
-    assert (found["device"], found["device_name"]) == ("cpu", "cpu")
-    assert found["threads"] == torch.get_num_threads()
-    assert found["command"] == ["train", "--recipe", "x"]
-    json.dumps(found)
 
 
 # The adapters of a run.
@@ -430,51 +396,6 @@ def test_an_adapter_that_no_run_has_is_refused_with_those_it_has(tmp_path, there
     assert caught.value.hint == 'did you mean "last"?'
 
 
-@pytest.mark.parametrize(("step", "kept"), [(-1, 0), (0, 1), (1, 2), (2, 4), (9, 4)])
-def test_metrics_are_cut_to_what_will_not_be_written_again(tmp_path, step, kept):
-    path = tmp_path / "metrics.jsonl"
-    lines = [json.dumps({"step": number}) for number in (0, 1, 2, 2)]
-    path.write_text("\n".join(lines) + '\n{"step": 3, "lo')  # killed while writing
-    cut_metrics(tmp_path, step)
-    assert path.read_text().splitlines() == lines[:kept]
-    assert [entry.name for entry in tmp_path.iterdir()] == ["metrics.jsonl"]
-
-
-def test_lines_of_epochs_that_will_be_scored_again_are_cut(tmp_path):
-    # An epoch's line has the step of its last update, which may be saved without it.
-    lines = ['{"step": 4}', '{"step": 4, "number": 1}', '{"step": 8}', '{"step": 8, "number": 2}']
-    (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-    cut_metrics(tmp_path, 8, epochs=1)
-    assert (tmp_path / "metrics.jsonl").read_text().splitlines() == lines[:3]
-
-
-def test_lines_that_are_no_updates_are_cut(tmp_path):
-    kept = '{"step": 1}'
-    odd = ["[" * 5_000, "5", "null", '"step"', '{"step": "1"}', '{"step": 1, "number": "1"}', "[1]"]
-    (tmp_path / "metrics.jsonl").write_text("\n".join([*odd, kept]) + "\n")
-    cut_metrics(tmp_path, 8)
-    assert (tmp_path / "metrics.jsonl").read_text() == kept + "\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, [5]),
-        ("", [5]),
-        ("[1]", [5]),
-        ('{"resumed": 3}', [5]),
-        ('{"device": "cuda"}', [5]),
-        ('{"resumed": [2, 4]}', [2, 4, 5]),
-    ],
-)
-def test_after_which_updates_a_run_goes_on_is_added_to_its_environment(tmp_path, text, expected):
-    path = tmp_path / "environment.json"
-    if text is not None:
-        path.write_text(text)
-    note_resumed(tmp_path, ENVIRONMENT, 5)
-    assert json.loads(path.read_text()) == {**ENVIRONMENT, "resumed": expected}
-
-
 def test_what_killed_processes_left_is_swept(tmp_path):
     left = ["best.new-1", "last.new-22", "last.previous", "state.new-1"]
     for name in [*left, "last", "best.previous", "mine.new-1"]:
@@ -486,11 +407,6 @@ def test_what_killed_processes_left_is_swept(tmp_path):
     # The best adapter was only there as it had been set aside.
     kept = ["best", "last", "mine.new-1", "notes.previous", "recipe.toml"]
     assert sorted(entry.name for entry in tmp_path.iterdir()) == kept
-
-
-def test_metrics_that_were_never_written_are_cut_too(tmp_path):
-    cut_metrics(tmp_path, 3)
-    assert (tmp_path / "metrics.jsonl").read_text() == ""
 
 
 def test_a_run_with_a_state_and_no_result_is_unfinished(tmp_path):

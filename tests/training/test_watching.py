@@ -15,16 +15,12 @@ from compacter_cli.training import watching
 from compacter_cli.training.claim import is_vacant
 from compacter_cli.training.display import Display
 from compacter_cli.training.loop import Epoch
+from compacter_cli.training.metrics_file import append_metrics
 from compacter_cli.training.run import train
-from compacter_cli.training.run_directory import RUN, append_metrics, run_directory
+from compacter_cli.training.run_directory import RUN, run_directory
 from compacter_cli.training.scoring import Scores
 from compacter_cli.training.trainer import Update
-from compacter_cli.training.watching import (
-    Watching,
-    check_watchers,
-    project_and_name,
-    scalars_of,
-)
+from compacter_cli.training.watching import Watching, check_watchers, project_and_name, scalars_of
 
 SMALL = ("train.epochs=2", "train.warmup_steps=1", "data.max_train_samples=40")
 SCORES = Scores({"accuracy": 60.0, "f1": 70.0}, {"accuracy": 50.0, "f1": 0.0}, 10, 0)
