@@ -84,7 +84,7 @@ def command(
     from compacter_cli.commands.console import load_frameworks, print_json
     from compacter_cli.commands.convert_source import find_source, recipe_for, target_of
     from compacter_cli.commands.convert_words import show, show_backbone
-    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.preset_places import check_preset
 
     source = find_source(from_, which)
     to, _ = target_of(source, to)

@@ -47,7 +47,7 @@ def command(
     from compacter_cli.commands.asked import note_unfinished
     from compacter_cli.commands.console import load_frameworks, print_json, show_note
     from compacter_cli.data.sources import find_rows
-    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.preset_places import check_preset
     from compacter_cli.tasks import task_of
     from compacter_cli.training.run_directory import adapter_of_run
 

@@ -97,7 +97,7 @@ def command(
     from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.serving.access import read_token
     from compacter_cli.serving.server import address_of, check_installed, is_local, listening_at
-    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.preset_places import check_preset
 
     check_installed()
     chosen = {

@@ -270,7 +270,7 @@ def check_resources(expansion: Expansion, offline: bool) -> None:
         MissingResourceError: one is neither here nor to be had.
     """
     from compacter_cli.data.sources import find_rows
-    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.preset_places import check_preset
     from compacter_cli.tasks import task_of
     from compacter_cli.training.watching import check_watchers
 

@@ -36,7 +36,7 @@ def look_over(recipe: Recipe, rows: Rows | None, vocabulary: Vocabulary | None) 
 
 def vocabulary_at_hand(recipe: Recipe) -> Vocabulary | None:
     """The vocabulary of the recipe's backbone, where it is on this disk."""
-    from compacter_cli.t5.loading import cached_directory, find_vocabulary
+    from compacter_cli.t5.preset_places import cached_directory, find_vocabulary
     from compacter_cli.t5.vocabulary import read_vocabulary
 
     preset = recipe.backbone.preset

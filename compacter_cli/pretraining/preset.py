@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from compacter_cli.files import sync, sync_tree
-from compacter_cli.t5.loading import WEIGHTS
+from compacter_cli.t5.preset_files import WEIGHTS
 from compacter_cli.t5.shapes import CONFIG
 
 FILES = (CONFIG, WEIGHTS, "metadata.json", "preprocessor.json", "task.json", "tokenizer.json")

@@ -16,7 +16,8 @@ from compacter_cli.pretraining.directory import PRESET, PRETRAINING, SUMMARY, ch
 from compacter_cli.pretraining.pieces import cut_into_pieces, sentinel_ids, train_vocabulary
 from compacter_cli.pretraining.records import SUMMARY_FORMAT, SUMMARY_VERSION
 from compacter_cli.t5.initial import start_at_random
-from compacter_cli.t5.loading import WEIGHTS, load_backbone
+from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.preset_files import WEIGHTS
 from compacter_cli.t5.saving import write_preset
 from compacter_cli.t5.vocabulary import END, Vocabulary
 from compacter_cli.training.claim import claim, hold

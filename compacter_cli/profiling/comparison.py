@@ -16,7 +16,7 @@ from compacter_cli.profiling.deltas import DEFINITION, paper_deltas, with_deltas
 from compacter_cli.profiling.job import Job, Probe
 from compacter_cli.profiling.limits import check_budget
 from compacter_cli.profiling.plan import NO_TASK, recipes_of
-from compacter_cli.t5.loading import cached_directory
+from compacter_cli.t5.preset_places import cached_directory
 from compacter_cli.t5.shapes import RANDOM_TINY, local_directory
 from compacter_cli.tasks import task_of
 

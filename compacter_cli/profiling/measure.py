@@ -259,7 +259,7 @@ def vocabulary_for(name: str, shape: T5Shape) -> Vocabulary:
     Raises:
         UsageError: it is none of them, or has more pieces than the backbone has rows.
     """
-    from compacter_cli.t5.loading import find_vocabulary
+    from compacter_cli.t5.preset_places import find_vocabulary
 
     vocabulary = find_vocabulary(name)
     if vocabulary is None:

@@ -209,7 +209,7 @@ def _drop(tables: Any, location: tuple[int | str, ...]) -> None:
 
 
 def _label_problems(recipe: Recipe) -> list[Problem]:
-    from compacter_cli.t5.loading import find_vocabulary
+    from compacter_cli.t5.preset_places import find_vocabulary
 
     targets = task_of(recipe).targets
     vocabulary = find_vocabulary(recipe.backbone.preset) if targets else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from compacter_cli.files import check_space
-from compacter_cli.t5.loading import WEIGHTS
+from compacter_cli.t5.preset_files import WEIGHTS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -71,7 +71,7 @@ def check_before_training(
         Where the rows are, looked over.
     """
     from compacter_cli.data.sources import find_rows
-    from compacter_cli.t5.loading import check_preset
+    from compacter_cli.t5.preset_places import check_preset
     from compacter_cli.tasks import task_of
     from compacter_cli.training.claim import check_writable, is_vacant
     from compacter_cli.training.initial import check_initial

@@ -23,7 +23,7 @@ def test_lengths_are_the_rows_own(tmp_path):
 
 
 def lengths_of(text):
-    from compacter_cli.t5.loading import find_vocabulary
+    from compacter_cli.t5.preset_places import find_vocabulary
 
     return len(find_vocabulary("random/tiny").encode([text])[0]) + 1  # the end token
 

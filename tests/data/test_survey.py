@@ -6,7 +6,7 @@ import pytest
 
 from compacter_cli.data.survey import Survey, survey_of_files
 from compacter_cli.recipe.sections import OwnDataSection
-from compacter_cli.t5.loading import find_vocabulary
+from compacter_cli.t5.preset_places import find_vocabulary
 from compacter_cli.tasks.own import OwnTask
 
 SECTION = OwnDataSection(

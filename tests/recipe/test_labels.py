@@ -4,7 +4,7 @@ import pytest
 
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.labels import check_labels, label_problems, unwritable
-from compacter_cli.t5.loading import find_vocabulary
+from compacter_cli.t5.preset_places import find_vocabulary
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 from compacter_cli.commands.evaluate import evaluate
 from compacter_cli.pretraining.recipe import load_pretraining
 from compacter_cli.recipe.recipe import load_recipe
-from compacter_cli.t5.loading import find_vocabulary, load_backbone
+from compacter_cli.t5.loading import load_backbone
+from compacter_cli.t5.preset_places import find_vocabulary
 from compacter_cli.t5.shapes import DEMO_PRESET, local_directory, shape_of
 from compacter_cli.t5.vocabulary import UNKNOWN
 from compacter_cli.tasks import DEMO_TASKS

@@ -8,16 +8,9 @@ import sys
 import pytest
 
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError
-from compacter_cli.t5.loading import find_vocabulary
+from compacter_cli.t5.preset_places import find_vocabulary
 from compacter_cli.t5.random_backbone import tiny_vocabulary
-from compacter_cli.t5.vocabulary import (
-    END,
-    FEW,
-    PAD,
-    UNKNOWN,
-    Vocabulary,
-    read_vocabulary,
-)
+from compacter_cli.t5.vocabulary import END, FEW, PAD, UNKNOWN, Vocabulary, read_vocabulary
 from compacter_cli.tasks.smoke import SMOKE
 
 
