@@ -15,16 +15,15 @@ from compacter_cli.adapters.places import places_of
 from compacter_cli.errors import RecipeError, UsageError
 from compacter_cli.methods.base import Method
 from compacter_cli.recipe.choices import read_method
-from compacter_cli.t5.model import named_variables
 from compacter_cli.t5.placement import (
     HEAD,
     adapted_projections,
     backbone_weights,
-    select,
     shape_of_backbone,
     turn_into,
     wrap,
 )
+from compacter_cli.t5.variables import named_variables, select
 
 # Of the classes that Keras knows by name: it says the name where it does not know one, and imports
 # nothing but its own packages by itself. So the name says what to import.

@@ -22,9 +22,9 @@ from compacter_cli.methods.base import Method
 from compacter_cli.recipe.recipe import Recipe, load_recipe
 from compacter_cli.recipe.tables import Overrides, override
 from compacter_cli.t5.loading import fingerprint_of, load_backbone, stored_in
-from compacter_cli.t5.model import assign_all
 from compacter_cli.t5.placement import backbone_weights, shape_of_backbone, turn_into, unwrap
 from compacter_cli.t5.tensors import first_not_finite
+from compacter_cli.t5.variables import assign_all
 from compacter_cli.tasks.own import FORMATS
 
 if TYPE_CHECKING:

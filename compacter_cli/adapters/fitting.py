@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from compacter_cli.adapters.restoring import check_count, recipe_of_manifest, undescribed
 from compacter_cli.errors import CompacterError
 from compacter_cli.t5.loading import fingerprint_of
-from compacter_cli.t5.model import check_fit
 from compacter_cli.t5.placement import shape_of_backbone
+from compacter_cli.t5.variables import check_fit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -19,8 +19,9 @@ from compacter_cli.t5.forward import Encoded, T5Forward
 from compacter_cli.t5.fused.kernels import FusedKernels
 from compacter_cli.t5.kernels import Kernels
 from compacter_cli.t5.lean.kernels import LeanKernels
-from compacter_cli.t5.placement import backbone_weights, select, shape_of_backbone
+from compacter_cli.t5.placement import backbone_weights, shape_of_backbone
 from compacter_cli.t5.shapes import T5Shape
+from compacter_cli.t5.variables import assign_all, named_variables, select
 from compacter_cli.t5.vocabulary import PAD
 
 if TYPE_CHECKING:
@@ -330,53 +331,3 @@ class T5Model(keras.Model):
 def execution_on(device: str) -> str:
     """The execution that is "auto" on a kind of device: what was measured to be fastest there."""
     return "fused" if device == "cuda" else "lean"
-
-
-def assign_all(
-    variables: Mapping[str, keras.Variable], values: Mapping[str, Tensor | np.ndarray]
-) -> None:
-    """Set `variables` from `values`, all or none; errors as of `check_fit`."""
-    check_fit(variables, values)
-    for name, value in values.items():
-        variables[name].assign(value)
-
-
-def check_fit(
-    variables: Mapping[str, keras.Variable | Tensor], values: Mapping[str, Tensor | np.ndarray]
-) -> None:
-    """Refuse `values` that are not those of `variables`.
-
-    Raises:
-        ValueError: the names differ, or a shape does.
-    """
-    if set(values) != set(variables):
-        odd = sorted(set(values) ^ set(variables))
-        raise ValueError(f"the weights are not this model's; first that differs: {odd[0]}")
-    for name, value in values.items():
-        found, expected = tuple(value.shape), tuple(variables[name].shape)
-        if found != expected:
-            raise ValueError(f"{name} has the shape {found}, expected {expected}")
-
-
-def named_variables(layers: Mapping[str, keras.layers.Layer]) -> dict[str, keras.Variable]:
-    """Variables of `layers` by structural name; a layer that several share is named once.
-
-    `layers` maps a structural name to a layer; a variable's name is its layer's, the attributes
-    that lead to it, and its own: `encoder.3.feed_forward.adapter.down.s`.
-    """
-    named, seen = {}, set()
-
-    def walk(layer: keras.layers.Layer, prefix: str) -> None:
-        if id(layer) in seen:
-            return
-        seen.add(id(layer))
-        # Under torch a Keras layer keeps its sub-layers where torch modules do.
-        for attribute, value in {**vars(layer), **vars(layer).get("_modules", {})}.items():
-            if isinstance(value, keras.Variable):
-                named[f"{prefix}.{value.name}"] = value
-            elif isinstance(value, keras.layers.Layer):
-                walk(value, f"{prefix}.{attribute}")
-
-    for name, layer in layers.items():
-        walk(layer, name)
-    return named

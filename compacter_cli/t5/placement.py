@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -169,18 +168,6 @@ def _check_complete(backbone: T5Backbone, weights: Mapping[str, keras.Variable])
             "this KerasHub's T5Backbone has weights that compacter does not know: "
             + ", ".join(unnamed)
         )
-
-
-def select(names: Collection[str], patterns: Collection[str]) -> list[str]:
-    """Those of `names` that match a shell pattern of `patterns`, in their own order.
-
-    Raises:
-        ValueError: a pattern matches nothing; a silent miss would train less than declared.
-    """
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f'the selector "{pattern}" matches no weight of the backbone')
-    return [name for name in names if any(fnmatchcase(name, p) for p in patterns)]
 
 
 @keras.saving.register_keras_serializable(package="compacter")

@@ -214,7 +214,7 @@ class Trainer:
         Raises:
             CompacterError: it is of another one; nothing was changed.
         """
-        from compacter_cli.t5.model import check_fit
+        from compacter_cli.t5.variables import check_fit
 
         by_kind: dict[str, dict[str, Tensor]] = {}
         for key, value in state.tensors.items():

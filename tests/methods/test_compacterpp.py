@@ -5,9 +5,10 @@ import pytest
 
 from compacter_cli.errors import RecipeError
 from compacter_cli.methods import METHODS
-from compacter_cli.t5.model import T5Model, named_variables
+from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import shape_of_backbone
 from compacter_cli.t5.shapes import PAPER_ROWS, T5Shape, shape_of
+from compacter_cli.t5.variables import named_variables
 
 CompacterPP = METHODS["compacterpp"]
 BASE = shape_of("t5_base_multi")

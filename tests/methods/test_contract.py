@@ -12,9 +12,10 @@ import torch
 from compacter_cli.methods import METHODS
 from compacter_cli.section import seed_of
 from compacter_cli.t5.batch import collate
-from compacter_cli.t5.model import T5Model, named_variables
+from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import backbone_weights
 from compacter_cli.t5.shapes import T5Shape
+from compacter_cli.t5.variables import named_variables
 
 every_method = pytest.mark.parametrize("name", METHODS)
 SHAPE = T5Shape(64, 32, 48, 1, 4, 8)

@@ -6,9 +6,10 @@ import torch
 from compacter_cli.errors import UsageError
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.merging import FOLDED, check_foldable, fold, folded, folded_weights
-from compacter_cli.t5.model import T5Model, assign_all
+from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.parts import Kronecker, Linear, Thin
 from compacter_cli.t5.placement import backbone_weights
+from compacter_cli.t5.variables import assign_all
 
 LINEAR = {
     "full": {},

@@ -11,7 +11,7 @@ from torch.nn import functional
 from compacter_cli.adapters.attach import attach
 from compacter_cli.methods import METHODS
 from compacter_cli.t5.batch import collate
-from compacter_cli.t5.model import T5Model, named_variables
+from compacter_cli.t5.model import T5Model
 from compacter_cli.t5.placement import backbone_weights
 
 KINDS = ["v1_0", "gated"]
@@ -296,26 +296,6 @@ def test_an_attached_backbone_is_refused_until_it_is_detached(tiny_backbone):
         T5Model(backbone, compacter())
     attached.detach()
     assert len(T5Model(backbone, compacter()).trainable_variables) == 7 + 1 + 4 * 6
-
-
-def test_named_variables_names_a_shared_layer_once():
-    layers = compacter().build(_shape(), seed=0)
-    names = list(named_variables(layers))
-    assert names[0] == "rule.A"
-    assert names.count("rule.A") == 1
-    assert set(names[1:7]) == {
-        f"encoder.0.self_attention.adapter.{side}.{part}"
-        for side in ("down", "up")
-        for part in ("s", "t", "bias")
-    }
-    assert len(names) == 1 + 4 * 6
-    assert not any("rule" in name for name in names[1:])
-
-
-def _shape():
-    from compacter_cli.t5.shapes import T5Shape
-
-    return T5Shape(64, 32, 48, 1, 4, 8)
 
 
 # Greedy decoding

@@ -1,4 +1,4 @@
-"""Structural names of KerasHub's T5: complete, unique, exact; selectors; wrapping an output."""
+"""Structural names of KerasHub's T5: complete, unique, exact; wrapping an output."""
 
 import keras
 import numpy as np
@@ -13,7 +13,6 @@ from compacter_cli.t5.placement import (
     empty_backbone,
     plain,
     saved_with_one_copy,
-    select,
     unwrap,
     wrap,
 )
@@ -90,26 +89,6 @@ def test_a_weight_without_a_name_is_an_error(tiny_backbone):
     with pytest.raises(ValueError, match="weights that compacter does not know") as error:
         backbone_weights(backbone)
     assert "lora_kernel_a" in str(error.value)
-
-
-NAMES = ["embedding", "encoder.0.feed_forward.output", "encoder.layer_norm", "decoder.layer_norm"]
-
-
-def test_select_keeps_the_names_order_and_repeats_nothing():
-    assert select(NAMES, ["*.layer_norm", "enc*", "embedding"]) == NAMES
-    assert select(NAMES, ["decoder.*", "encoder.layer_norm"]) == NAMES[2:]
-    assert select(NAMES, ["*"]) == NAMES
-
-
-def test_select_of_no_patterns_is_nothing():
-    assert select(NAMES, ()) == []
-
-
-@pytest.mark.parametrize("pattern", ["*.bias", "layer_norm", "Embedding", ""])
-def test_a_selector_that_matches_nothing_is_an_error(pattern):
-    with pytest.raises(ValueError, match="matches no weight of the backbone") as error:
-        select(NAMES, ["*", pattern])
-    assert f'"{pattern}"' in str(error.value)
 
 
 class Double(keras.layers.Layer):
