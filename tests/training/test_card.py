@@ -7,7 +7,7 @@ from compacter_cli.adapters.manifest import read_manifest
 from compacter_cli.adapters.restoring import recipe_of_manifest
 from compacter_cli.errors import CompacterError
 from compacter_cli.recipe.recipe import recipe_of
-from compacter_cli.training.card import _yaml, base_model, card_of, write_card
+from compacter_cli.training.card import card_of, write_card
 from compacter_cli.training.display import Display
 from compacter_cli.training.run import train
 from compacter_cli.training.run_directory import read_result
@@ -110,21 +110,6 @@ def test_texts_of_ones_own_end_no_code_and_free_text_has_no_labels(own_recipe):
     assert "`compacter-demo-t5`" in card
 
 
-@pytest.mark.parametrize(
-    ("preset", "name"),
-    [
-        ("flan_base_multi", "google/flan-t5-base"),
-        ("models/t5_1.1_xxl/", "t5_1.1_xxl"),  # a folder may hold anything
-        ("/home/me/my t5..v2", "my-t5.-v2"),
-        ("demo/t5", "compacter-demo-t5"),
-        ("random/tiny", "compacter-random-tiny"),
-        ("/", "unnamed"),
-    ],
-)
-def test_a_backbone_is_called_what_hubs_call_it_or_by_its_last_name(preset, name):
-    assert base_model(preset) == name
-
-
 @pytest.mark.peers
 @pytest.mark.parametrize("own", [False, True], ids=["a published backbone", "one's own"])
 def test_the_hubs_own_library_reads_the_metadata(recipe, own_recipe, own):
@@ -149,12 +134,7 @@ def test_a_folder_of_a_published_name_is_not_said_to_be_that(recipe):
     assert "/home/me" not in card
 
 
-def test_the_metadata_holds_what_yaml_takes(recipe):
-    assert list(_yaml({"a": "é\x7f\u2028\ud800\n", "b": [1.5]})) == [
-        r'a: "é\U0000007f\U00002028\U0000d800\n"',
-        "b:",
-        "  - 1.5",
-    ]
+def test_the_metadata_holds_no_number_that_is_none(recipe):
     card = card_of(recipe, {**RESULT, "test": scores(metrics={"accuracy": math.nan})}, TRAINED_ON)
     assert "NaN" not in header(card)
 
