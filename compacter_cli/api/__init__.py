@@ -66,7 +66,7 @@ def train(
         >>> result["test"]["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with_rows(overrides, rows, "train")
+        overrides = _with(overrides, {"data.train": kept_rows(rows)})
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
     with logged(display or Display()) as told:
@@ -81,12 +81,11 @@ def train(
         )
 
 
-def _with_rows(overrides: Overrides, rows: Table, *splits: str) -> Overrides:
-    """Overrides that name the file in which the rows are kept, too, as that of `splits`."""
-    path = kept_rows(rows)
+def _with(overrides: Overrides, places: Mapping[str, str]) -> Overrides:
+    """Overrides that say, too, where rows are."""
     if isinstance(overrides, Mapping):
-        return {**overrides, **{f"data.{split}": path for split in splits}}
-    return [*overrides, *(f"data.{split}={json.dumps(path)}" for split in splits)]
+        return {**overrides, **places}
+    return [*overrides, *(f"{key}={json.dumps(path)}" for key, path in places.items())]
 
 
 def evaluate(
@@ -120,7 +119,7 @@ def evaluate(
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with_rows(overrides, rows, *evaluation.SPLITS)  # so that none is divided
+        overrides = _with(overrides, evaluation.every_split(kept_rows(rows)))
     adapter = chosen(adapter_of_run(user_path(run), which), overrides)
     return evaluation.evaluate(
         adapter=adapter.directory,

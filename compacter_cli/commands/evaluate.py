@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -19,18 +20,30 @@ from compacter_cli.commands.options import (
     WhichOption,
     use_of,
 )
-from compacter_cli.errors import CompacterError, counted
-from compacter_cli.training.evaluation import Evaluation, evaluate
+from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, counted
+from compacter_cli.training.evaluation import Evaluation, evaluate, every_split
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from compacter_cli.recipe.recipe import Recipe
 
 
 def command(
     run: RunOption,
     which: WhichOption = "best",
-    split: Annotated[SplitName, typer.Option("--split", help="Which split to score.")] = "test",
+    split: Annotated[
+        SplitName | None, typer.Option("--split", help="Which split to score; test by default.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            "--file",
+            metavar="FILE",
+            help="Score all rows of this file instead, with an adapter of rows of one's own; its "
+            "other files need not be there.",
+        ),
+    ] = None,
     set_: UseOption = None,
     batch_size: BatchSizeOption = None,
     device: DeviceOption = None,
@@ -51,23 +64,54 @@ def command(
     from compacter_cli.tasks import task_of
     from compacter_cli.training.run_directory import adapter_of_run
 
+    if split and file:
+        raise UsageError("expected one of --split and --file, got both", "leave one of them out")
     directory, recipe, manifest = chosen(adapter_of_run(run, which), use_of(set_, batch_size))
+    if file:
+        recipe = _scoring(file, recipe)
     check_preset(recipe.backbone.preset, offline)
     source = find_rows(task_of(recipe), recipe.data, offline)
     load_frameworks(threads=threads)
     found = evaluate(
-        adapter=directory, recipe=recipe, split=split, device=device, offline=offline, source=source
+        adapter=directory,
+        recipe=recipe,
+        split=split or "test",
+        device=device,
+        offline=offline,
+        source=source,
     )
     if meant := meant_then(manifest, directory):
         show_note(f"an earlier version trained it, with {meant}")
     note_unfinished(run, which)
-    recorded = record_of(run, split) if which == "best" else None
+    recorded = record_of(run, found["split"]) if which == "best" and not file else None
     found["recorded"] = recorded.metrics if recorded else None
     if recorded and data_changed(found, recorded):
         show_note(
             "the data is not what the run was trained on: its files or their number of rows differ"
         )
-    print_json(found) if json_ else show(found)
+    print_json(found) if json_ else show(found, file)
+
+
+def _scoring(file: Path, recipe: Recipe) -> Recipe:
+    """An adapter's recipe by which a file of rows is every split.
+
+    Raises:
+        UsageError: the adapter's task has rows of its own, or reads files of another form.
+        MissingResourceError: there is no such file.
+    """
+    from compacter_cli.recipe.recipe import load_recipe
+    from compacter_cli.tasks.own import FORMATS
+
+    form = file.suffix.removeprefix(".").lower()
+    if recipe.task not in FORMATS or (form in FORMATS and form != recipe.task):
+        reads = f"{recipe.task} files" if recipe.task in FORMATS else f"the rows of {recipe.task}"
+        raise UsageError(
+            f"--file {file}: this adapter is scored on {reads}",
+            "compacter predict --file answers rows of any form",
+        )
+    if not file.is_file():
+        raise MissingResourceError(f"--file: there is no file {file}", "give a file of rows")
+    return load_recipe(recipe, every_split(str(file)))
 
 
 class Record(NamedTuple):
@@ -118,13 +162,14 @@ def data_changed(found: Evaluation, recorded: Record) -> bool:
     )
 
 
-def show(found: Evaluation) -> None:
+def show(found: Evaluation, file: Path | None = None) -> None:
     """Print scores, and whether they are those that the run recorded."""
     from compacter_cli.commands.console import out, show_note
     from compacter_cli.commands.score_tables import scores_table
     from compacter_cli.training.words import warnings_of
 
-    out.print(f"{found['task']}, {found['split']}: {counted(found['count'], 'example')}")
+    of = file or found["split"]
+    out.print(f"{found['task']}, {of}: {counted(found['count'], 'example')}")
     out.print(scores_table(found, found["paper"]))
     for warning in warnings_of(found):
         show_note(warning)

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 SPLITS = "train", "validation", "test"
 
 
+def every_split(path: str) -> dict[str, str]:
+    """The overrides by which a file of rows is every split, so that none of them is divided."""
+    return {f"data.{split}": path for split in SPLITS}
+
+
 class Evaluation(ScoresRecord):
     """Scores of an adapter on a split; `recorded` are those that the run wrote down itself."""
 

@@ -290,3 +290,55 @@ def test_rte_on_a_pretrained_preset_is_repeated_exactly(real_preset, real_data, 
     shown = call("--run", tmp_path / "run", "--json")
     assert shown.exit_code == 0, shown.output
     assert scores_of(json.loads(shown.stdout)) == result["test"]
+
+
+# A file of one's own.
+
+
+@pytest.fixture(scope="module")
+def own_run(keras, tmp_path_factory):
+    """A run on rows of one's own, of which the files are gone, and a file of other rows."""
+    folder = tmp_path_factory.mktemp("own")
+    rows = [{"text": text, "kind": "ny"[at % 2]} for at, text in enumerate(["iron", "plum"] * 20)]
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (folder / "train.jsonl").write_text("".join(lines))
+    data = {"train": str(folder / "train.jsonl"), "source": "{text}", "target": "{kind}"}
+    recipe = recipe_of(
+        {
+            "task": "jsonl",
+            "backbone": {"preset": "random/tiny"},
+            "method": {"name": "compacterpp"},
+            "data": {**data, "labels": ["n", "y"]},
+            "train": {"epochs": 1, "batch_size": 20, "warmup_steps": 1},
+        },
+        "the recipe",
+    )
+    train(recipe=recipe.resolved(), directory=folder / "run", device="cpu")
+    (folder / "train.jsonl").rename(folder / "others.jsonl")
+    return folder
+
+
+@pytest.mark.parametrize("options", [(), ("--which", "last")])
+def test_a_file_is_scored_whole_without_those_that_were_trained_on(own_run, options):
+    file = own_run / "others.jsonl"
+    result = call("--run", own_run / "run", "--file", file, "--json", *options)
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout)
+    assert found["count"] == 40
+    assert found["data"]["path"] == str(file)
+    assert found["recorded"] is None
+    assert found["majority"] == {"accuracy": 50.0}
+    shown = call("--run", own_run / "run", "--file", file, *options)
+    assert f"jsonl, {file}: 40 examples" in shown.stdout
+    assert "trained on" not in shown.stderr
+
+
+def test_a_file_that_cannot_be_scored_is_told(own_run, smoke_run):
+    run, file = own_run / "run", own_run / "others.jsonl"
+    said = assert_one_line(call("--run", run, "--file", own_run / "rows.csv"), 2)
+    assert "this adapter is scored on jsonl files" in said
+    said = assert_one_line(call("--run", run, "--file", own_run / "gone.jsonl"), 3)
+    assert "--file: there is no file" in said
+    assert "got both" in assert_one_line(call("--run", run, "--file", file, "--split", "test"), 2)
+    said = assert_one_line(call("--run", smoke_run, "--file", file), 2)
+    assert "this adapter is scored on the rows of demo/smoke" in said
