@@ -101,21 +101,24 @@ def read_mixed(
             'several adapters answer the rows of a file, whose column "adapter" names one',
             f"give --file with {', '.join(f'.{known}' for known in FORMATS)}",
         )
-    sources, rows, names = [], [], []
     with _path_of(file) as path:
-        for number, row in read_rows(path, kind, ("adapter",)):
+
+        def check(number: int, row: Row) -> None:
             name = str(row["adapter"])
             if name not in tasks:
                 raise UsageError(
                     f'{path}, line {number}: there is no adapter "{excerpt(name)}"',
                     nearest_or_all(name, tasks),
                 )
-            task = tasks[name]
-            check_columns(path, number, row, task.fields, task.lists)
-            sources.append(_source_of(task, row, f"{path}, line {number}"))
-            rows.append(row)
-            names.append(name)
-    return Given(sources, rows, names)
+            check_columns(path, number, row, tasks[name].fields, tasks[name].lists)
+
+        pairs = list(read_rows(path, kind, ("adapter",), check=check))
+        names = [str(row["adapter"]) for _, row in pairs]
+        sources = [
+            _source_of(tasks[name], row, f"{path}, line {number}")
+            for name, (number, row) in zip(names, pairs, strict=True)
+        ]
+        return Given(sources, [row for _, row in pairs], names)
 
 
 @contextmanager

@@ -59,8 +59,7 @@ class RowFile(PlacedRows[Row]):
         with reading(path):
             state = _state(os.stat(path))
         starts, ends, columns = array("q"), array("q"), ()
-        for record in read_records(path, form, tuple(needed)):
-            check(record.number, record.row)
+        for record in read_records(path, form, tuple(needed), check=check):
             starts.append(record.start)
             ends.append(record.end)
             columns = columns or tuple(record.row)

@@ -7,7 +7,8 @@ import io
 import json
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from compacter_cli.data import text_files
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_COLUMNS = 10_000
 MOST_DIGITS = 300  # of an integer, as many as a float has; from 4,300 on Python refuses to read one
+LOOKED_ON = 1 << 24  # bytes of a file behind a wrong row in which others are counted
+NAMED = 3  # lines of those others
 
 
 class Record(NamedTuple):
@@ -37,15 +40,40 @@ class Record(NamedTuple):
     row: Row
 
 
+class _Place(NamedTuple):
+    """A place in a file where a row should be, as a `Record` has it.
+
+    `row` makes the row, or raises a `CompacterError` that says what is there instead.
+    """
+
+    number: int
+    start: int
+    end: int
+    row: Callable[[], Row]
+
+
+def _any(number: int, row: Row) -> None:
+    """A check that takes any row."""
+
+
 def read_rows(
-    path: Path, form: str, columns: Sequence[str], lists: Collection[str] = ()
+    path: Path,
+    form: str,
+    columns: Sequence[str],
+    lists: Collection[str] = (),
+    check: Callable[[int, Row], None] = _any,
 ) -> Iterator[tuple[int, Row]]:
     """`(line number, row)` of every row of a file, as `read_records` reads it."""
-    return ((record.number, record.row) for record in read_records(path, form, columns, lists))
+    records = read_records(path, form, columns, lists, check)
+    return ((record.number, record.row) for record in records)
 
 
 def read_records(
-    path: Path, form: str, columns: Sequence[str], lists: Collection[str] = ()
+    path: Path,
+    form: str,
+    columns: Sequence[str],
+    lists: Collection[str] = (),
+    check: Callable[[int, Row], None] = _any,
 ) -> Iterator[Record]:
     """Every row of a file, one after the other.
 
@@ -54,16 +82,61 @@ def read_records(
         form: "jsonl", "csv" (quoted as usual) or "tsv" (never quoted, as in GLUE).
         columns: the columns that every row must have: texts, numbers, true or false.
         lists: those of `columns` that are lists of texts instead.
+        check: raises `CompacterError` where a line's row, which has these columns, is wrong.
 
     Raises:
-        CompacterError: the file is empty, or a line is none of a row; the line is named.
+        CompacterError: the file is empty, or a line is none of a row; the line is named, and how
+            many of those behind it are wrong, too.
     """
-    record = None
-    for record in _json_rows(path) if form == "jsonl" else _table_rows(path, form):
+
+    def record_at(place: _Place) -> Record:
+        record = Record(place.number, place.start, place.end, place.row())
         check_columns(path, record.number, record.row, columns, lists)
+        check(record.number, record.row)
+        return record
+
+    place = None
+    places = _json_places(path) if form == "jsonl" else _table_places(path, form, columns)
+    for place in places:
+        try:
+            record = record_at(place)
+        except CompacterError as error:
+            error.args = (f"{error}{_wrong_behind(place, places, record_at)}",)
+            raise
         yield record
-    if record is None:
+    if place is None:
         raise CompacterError(f"{path} holds no rows", "give a file with at least one")
+
+
+def _wrong_behind(
+    place: _Place, rest: Iterator[_Place], record_at: Callable[[_Place], Record]
+) -> str:
+    """In words, in how many lines behind a wrong one something is wrong, too; "" where in none.
+
+    Looked at are no more than `LOOKED_ON` bytes, for whoever waits for the error.
+    """
+    wrong: list[int] = []
+    at_least = "at least "
+    try:
+        for other in rest:
+            if other.end - place.end > LOOKED_ON:
+                break
+            try:
+                record_at(other)
+            except CompacterError:
+                wrong.append(other.number)
+        else:
+            at_least = ""
+    except CompacterError:  # one behind which nothing can be read: not UTF-8, an open quote
+        pass
+    if not wrong:
+        return ""
+    one = len(wrong) == 1
+    lines = ", ".join(str(number) for number in wrong[:NAMED])
+    return (
+        f"; {at_least}{len(wrong):,} more {'row is' if one else 'rows are'} wrong: "
+        f"{'line' if one else 'lines'} {lines}{' and others' if wrong[NAMED:] else ''}"
+    )
 
 
 def row_of(form: str, columns: Sequence[str], text: str) -> Row:
@@ -107,7 +180,7 @@ def cell_problem(value: object, is_list: bool) -> str | None:
     if isinstance(value, str):
         return flaw_of(value)
     if isinstance(value, float) and not math.isfinite(value):
-        return "is a number too large to be one"
+        return "is NaN, no number" if math.isnan(value) else "is a number too large to be one"
     if not isinstance(value, (bool, int, float)):
         return f"is {_kind(value)}, expected a text, a number, true or false"
     return None
@@ -119,27 +192,35 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
-def _json_rows(path: Path) -> Iterator[Record]:
+def _json_places(path: Path) -> Iterator[_Place]:
     for number, start, end, line in placed_lines(path):
-        if not line.strip():
-            continue
-        try:
-            row = _json_value(line)
-        except RecursionError:
-            raise CompacterError(
-                f"{path}, line {number}: not JSON that is read: it is nested too deeply",
-                "write one JSON object a line",
-            ) from None
-        except ValueError as error:
-            raise CompacterError(
-                f"{path}, line {number}: not JSON: {error}", "write one JSON object a line"
-            ) from error
-        if not isinstance(row, dict):
-            raise CompacterError(
-                f"{path}, line {number}: expected a JSON object, got {type(row).__name__}",
-                "write one JSON object a line",
-            )
-        yield Record(number, start, end, row)
+        if line.strip():
+            yield _Place(number, start, end, partial(_json_row, path, number, line))
+
+
+def _json_row(path: Path, number: int, line: str) -> Row:
+    """The row of a line of JSONL.
+
+    Raises:
+        CompacterError: it is none.
+    """
+    try:
+        row = _json_value(line)
+    except RecursionError:
+        raise CompacterError(
+            f"{path}, line {number}: not JSON that is read: it is nested too deeply",
+            "write one JSON object a line",
+        ) from None
+    except ValueError as error:
+        raise CompacterError(
+            f"{path}, line {number}: not JSON: {error}", "write one JSON object a line"
+        ) from error
+    if not isinstance(row, dict):
+        raise CompacterError(
+            f"{path}, line {number}: expected a JSON object, got {type(row).__name__}",
+            "write one JSON object a line",
+        )
+    return row
 
 
 def _json_value(text: str) -> Any:
@@ -163,7 +244,11 @@ def _cells(lines: Iterable[str], form: str) -> _csv.Reader:
     return csv.reader(lines, strict=True)
 
 
-def _table_rows(path: Path, form: str) -> Iterator[Record]:
+def _table_places(path: Path, form: str, columns: Sequence[str]) -> Iterator[_Place]:
+    """The places of a table's rows; the first alone where its header lacks one of `columns`.
+
+    Of such a table all rows are wrong, in one way.
+    """
     end = 0
 
     def lines() -> Iterator[str]:
@@ -177,22 +262,36 @@ def _table_rows(path: Path, form: str) -> Iterator[Record]:
     try:
         header = next(reader, [])
         _check_header(path, header)
+        lacking = not set(columns) <= set(header)
         start = end
         for cells in reader:
             begin, start = start, end
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise CompacterError(
-                    f"{path}, line {reader.line_num}: expected {len(header)} columns as in the "
-                    f"header ({excerpt(', '.join(header), 300)}), got {len(cells)}",
-                    "quote a cell that holds the separator" if form == "csv" else None,
-                )
-            yield Record(reader.line_num, begin, end, dict(zip(header, cells, strict=True)))
+            if cells:
+                row = partial(_table_row, path, reader.line_num, form, header, cells)
+                yield _Place(reader.line_num, begin, end, row)
+                if lacking:
+                    return
     except csv.Error as error:
         raise CompacterError(
             f"{path}, line {reader.line_num}: {error}", "is a quote before it not closed?"
         ) from error
+
+
+def _table_row(
+    path: Path, number: int, form: str, header: Sequence[str], cells: Sequence[str]
+) -> Row:
+    """The row of a table's line, by its header.
+
+    Raises:
+        CompacterError: it has more cells, or fewer.
+    """
+    if len(cells) != len(header):
+        raise CompacterError(
+            f"{path}, line {number}: expected {len(header)} columns as in the header "
+            f"({excerpt(', '.join(header), 300)}), got {len(cells)}",
+            "quote a cell that holds the separator" if form == "csv" else None,
+        )
+    return dict(zip(header, cells, strict=True))
 
 
 def _check_no_json(path: Path, line: str) -> None:

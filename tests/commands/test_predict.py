@@ -532,6 +532,8 @@ def test_a_row_must_name_an_adapter_and_have_its_fields(smoke_run, rows_file, tm
     ):
         path.write_text(json.dumps(row) + "\n", encoding="utf-8")
         assert said in assert_one_line(call(*adapters, "--file", path), 2)
+    line = assert_one_line(call(*adapters, "--file", rows_file(("mime", "a"), ("my", "b"))), 2)
+    assert 'no adapter "mime"; 1 more row is wrong: line 2' in line
     for more in (("--text", "x"), ("--split", "test"), ("--file", tmp_path / "rows.txt")):
         said = assert_one_line(call(*adapters, *more), 2)
         assert 'whose column "adapter" names one' in said

@@ -260,6 +260,17 @@ def test_a_cell_that_is_no_text_or_number_is_refused_by_file_and_line(here, colu
     assert message.startswith("train.jsonl, line 6: ")
 
 
+def test_other_rows_that_are_wrong_are_told_with_the_first(here):
+    wrong = [{"text": "x", "label": "Y"}, {"text": "x"}, {"text": "x", "label": ""}]
+    write(here / "train.jsonl", [*ROWS, *wrong, *ROWS])
+    message, hint = refused(section())
+    assert message == (
+        'train.jsonl, line 21: the row has the target "Y", expected one of n, y; '
+        "2 more rows are wrong: lines 22, 23"
+    )
+    assert hint.startswith('did you mean "y"?')
+
+
 def test_a_long_target_that_is_no_label_is_cut_in_the_message(here):
     write(here / "train.jsonl", [{"text": "a", "label": "x\n" * 100_000}])
     message, _ = refused(section())

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from compacter_cli.data import text_files
+from compacter_cli.data import text_files, text_rows
 from compacter_cli.data.text_rows import MOST_COLUMNS, read_rows
-from compacter_cli.errors import CompacterError
+from compacter_cli.errors import CompacterError, UsageError
 
 FORMS = ("jsonl", "csv", "tsv")
 ROWS = [{"text": "an apple", "label": "yes"}, {"text": "iron", "label": "no"}]
@@ -163,7 +163,8 @@ def test_a_column_that_is_there_twice_is_refused(refused, form, separator):
 def test_a_missing_column_is_named_beside_those_that_are_there(refused, form):
     first = 1 if form == "jsonl" else 2
     message, hint = refused(form, written(form, ROWS), "text", "stars")
-    assert message == f', line {first}: expected the column "stars", got text, label'
+    more = "; 1 more row is wrong: line 2" if form == "jsonl" else ""  # of a table it is the header
+    assert message == f', line {first}: expected the column "stars", got text, label{more}'
     assert hint == "every row needs text, stars"
     _, hint = refused(form, written(form, ROWS), "text", "labels")
     assert hint == 'did you mean "label"?'
@@ -195,6 +196,52 @@ def test_broken_json_is_refused_by_its_line(refused, line):
 def test_broken_quotes_of_a_csv_are_refused_by_their_line(refused, rest):
     message, _ = refused("csv", f"text\nx\n{rest}", "text")
     assert message.startswith(", line 3: ")
+
+
+# Several faults
+
+
+@pytest.mark.parametrize(
+    ("form", "content", "said"),
+    [
+        ("csv", "a,b\nx\ny,z\n", ""),
+        ("csv", "a,b\nx\ny,z\nx,y,z\n", "; 1 more row is wrong: line 4"),
+        ("tsv", "a\tb\nx\ny\tz\n\ny\nz\nx\n", "; 3 more rows are wrong: lines 5, 6, 7"),
+        (
+            "jsonl",
+            '7\n{"a": 1}\n{\n{}\n\n[]\n{}\n',
+            "; 4 more rows are wrong: lines 3, 4, 6 and others",
+        ),
+        ("csv", 'a,b\nx\ny\n"x,y\n', "; at least 1 more row is wrong: line 3"),  # an open quote
+        ("csv", b"a,b\nx\ny\n\xff,y\n", ""),  # read in blocks: it is the first that is found
+    ],
+)
+def test_of_several_wrong_rows_all_are_counted_in_the_first_one_s_line(
+    refused, form, content, said
+):
+    message, _ = refused(form, content, "a")
+    assert message.startswith((", line 1: ", ", line 2: ", ", line 4: not UTF-8"))
+    assert message.partition("; ")[1:] == said.partition("; ")[1:]
+
+
+def test_what_a_caller_checks_counts_too_and_its_error_stays_of_its_kind(file):
+    path = file("text\na\nb\na\nb\nb\n", "rows.csv")
+    taken = []
+
+    def check(number, row):
+        if row["text"] == "b":
+            raise UsageError(f"line {number} is b", "mend it")
+
+    with pytest.raises(UsageError) as caught:
+        taken.extend(read_rows(path, "csv", ("text",), check=check))
+    assert str(caught.value) == "line 3 is b; 2 more rows are wrong: lines 5, 6"
+    assert (caught.value.hint, caught.value.exit_code) == ("mend it", 2)
+
+
+def test_behind_a_wrong_row_no_more_than_a_part_of_a_large_file_is_read(refused, monkeypatch):
+    monkeypatch.setattr(text_rows, "LOOKED_ON", 40)
+    message, _ = refused("csv", "text,label\nx\n" + "y,z\nx\n" * 1_000, "text")
+    assert message.endswith("; at least 6 more rows are wrong: lines 4, 6, 8 and others")
 
 
 # Hostile files
