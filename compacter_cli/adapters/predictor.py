@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from compacter_cli.adapters.loaded import LoadedAdapter, Shares
 from compacter_cli.adapters.mixed_batch import Known, MixedBatch
+from compacter_cli.data.rows import FILLED, is_empty
 from compacter_cli.errors import UsageError, counted, excerpt, nearest_or_all
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ class Predictor:
         """The source text of each row, a dict with the task's text fields.
 
         Raises:
-            UsageError: a row lacks one of them.
+            UsageError: a row lacks one of them, or it is empty: `None`, NaN, pandas' NA.
         """
         rows = list(rows)
         tasks = [one.task for one in self._chosen(rows, adapter)]
@@ -182,6 +183,11 @@ class Predictor:
                     f"{task.name} reads {', '.join(task.fields)}",
                     nearest_or_all(missing[0], row, "the row has"),
                 )
+            for field in task.fields:
+                if row[field] is None or is_empty(row[field]):
+                    raise UsageError(
+                        f'row {number}: the field "{field}" is empty ({row[field]})', FILLED
+                    )
         return [task.source(row) for row, task in zip(rows, tasks, strict=True)]
 
     def answers(

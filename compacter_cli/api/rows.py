@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
+from compacter_cli.data.rows import FILLED, is_empty
 from compacter_cli.errors import UsageError, excerpt
 from compacter_cli.files import make_directory, write_text
 
@@ -53,23 +53,16 @@ def _line(number: int, row: Mapping[str, Any]) -> str:
     try:
         cells = dict(row)
         for name, value in cells.items():
-            if _is_empty(value):
+            if is_empty(value):
                 raise UsageError(
                     f'rows: row {number}, counted from 1: "{excerpt(name)}" is empty ({value})',
-                    'fill it, as by frame.fillna("")',
+                    FILLED,
                 )
         return json.dumps(cells, ensure_ascii=False, allow_nan=False, default=_plain)
     except (TypeError, ValueError) as error:
         raise UsageError(
             f"rows: row {number}: {error}", "give dicts of texts, numbers, true and false"
         ) from error
-
-
-def _is_empty(value: object) -> bool:
-    """Whether a cell is NaN, as pandas reads an empty one, or its NA or NaT."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def _plain(value: Any) -> Any:

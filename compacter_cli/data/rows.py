@@ -1,5 +1,6 @@
 """Rows of a task, where they came from, and what is wrong with them as a whole."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypeAlias
@@ -9,6 +10,8 @@ from typing_extensions import TypedDict  # pydantic asks for this one before Pyt
 from compacter_cli.tasks.base import Row, Task
 
 Splits: TypeAlias = Mapping[str, Sequence[Row]]
+
+FILLED = 'fill it, as by frame.fillna("")'  # the hint for a cell that `is_empty`
 
 
 class Origin(TypedDict):
@@ -41,6 +44,13 @@ class Rows:
     def counts(self) -> dict[str, int]:
         """Number of rows of each split."""
         return {split: len(rows) for split, rows in self.splits.items()}
+
+
+def is_empty(value: object) -> bool:
+    """Whether a cell in memory is NaN, as pandas reads an empty one, or its NA or NaT."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return type(value).__name__ in ("NAType", "NaTType")
 
 
 def problem_of(task: Task, split: str, rows: Sequence[Row]) -> str | None:

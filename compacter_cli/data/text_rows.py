@@ -224,13 +224,22 @@ def _json_row(path: Path, number: int, line: str) -> Row:
 
 
 def _json_value(text: str) -> Any:
-    return json.loads(text.removesuffix("\n"), parse_int=_integer, parse_constant=_no_json)
+    return json.loads(
+        text.removesuffix("\n"), parse_int=_integer, parse_float=_real, parse_constant=_no_json
+    )
 
 
 def _integer(digits: str) -> int:
     if len(digits) > MOST_DIGITS:
         raise ValueError(f"an integer of {len(digits):,} digits")
     return int(digits)
+
+
+def _real(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):  # and could not be written again beside an answer
+        raise ValueError(f"{excerpt(digits)} is a number too large to be one")
+    return value
 
 
 def _no_json(name: str) -> NoReturn:

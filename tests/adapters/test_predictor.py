@@ -140,6 +140,20 @@ def test_a_row_that_lacks_a_field_is_refused_by_its_number(backbone, smoke_run):
     assert caught.value.hint == "the row has: text"
 
 
+NA = type("NAType", (), {"__repr__": lambda _: "<NA>"})()  # as pandas'
+
+
+@pytest.mark.parametrize("cell", [None, math.nan, NA])
+def test_a_row_with_an_empty_field_is_refused_by_its_number(backbone, smoke_run, cell):
+    predictor = Predictor(backbone, smoke_run / "best")
+    rows = [{"sentence": "iron", "more": cell}, {"sentence": cell}]
+    with pytest.raises(UsageError) as caught:
+        predictor.predict_rows(rows)
+    assert str(caught.value) == f'row 2: the field "sentence" is empty ({cell})'
+    assert caught.value.hint == 'fill it, as by frame.fillna("")'
+    assert len(predictor.predict_rows(rows[:1])) == 1
+
+
 def test_nothing_asked_is_nothing_answered(backbone, smoke_run):
     predictor = Predictor(backbone, smoke_run / "best")
     assert predictor.predict([]) == []

@@ -380,6 +380,15 @@ def test_every_column_of_the_input_stays_beside_the_answer(smoke_run, tmp_path):
     assert [item["text"] for item in found] == ["sentence: iron", "sentence: pear"]
 
 
+@pytest.mark.parametrize("number", ["NaN", "1e999", "[-Infinity]"])
+def test_a_column_that_could_not_be_written_again_as_json_is_refused(smoke_run, tmp_path, number):
+    path, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    path.write_text(f'{{"sentence": "iron"}}\n{{"sentence": "pear", "more": {number}}}\n')
+    line = assert_one_line(call("--run", smoke_run, "--file", path, "--output", output), 2)
+    assert f"{path}, line 2: not JSON: {number.strip('[]')} is " in line
+    assert not output.exists()
+
+
 @pytest.mark.usefixtures("answered")
 @pytest.mark.parametrize(("ending", "separator"), [("csv", ","), ("tsv", "\t"), ("CSV", ",")])
 def test_an_output_that_is_a_table_has_the_inputs_columns_and_the_answers(
