@@ -16,7 +16,7 @@ from compacter_cli.commands.options import (
     given_again,
     output_option,
 )
-from compacter_cli.errors import counted
+from compacter_cli.errors import UsageError, counted
 from compacter_cli.training.records import Result
 from compacter_cli.training.run import check_before_training, check_options, finished, train
 
@@ -79,6 +79,7 @@ def command(
             resume=resume,
             display=display,
             sources=sources,
+            command=command,
         )
     print_json(told) if json_ else show(told)
 
@@ -106,11 +107,35 @@ def check_before_telling(
         Where the rows are, of each run that is not `finished` already.
     """
     check_options(resume, False, overwrite)
+    if not (resume or overwrite):
+        _check_not_begun(recipes, directory)
     return {
         method: check_before_training(recipe, directory / method, True, overwrite, resume)
         for method, recipe in recipes.items()
         if not (resume and finished(recipe, directory / method))
     }
+
+
+def _check_not_begun(recipes: dict[str, Recipe], directory: Path) -> None:
+    """Refuse a folder whose demo came to no end, by the way to go on with it: both of its runs.
+
+    Raises:
+        UsageError: it is there; or a process writes it.
+    """
+    from compacter_cli.training.claim import is_vacant
+    from compacter_cli.training.lock import check_free
+    from compacter_cli.training.run_directory import RESULT, RUN
+
+    runs = [directory / method for method in recipes]
+    there = [run for run in runs if not is_vacant(run) and RUN.holds(run)]
+    if there and not all((run / RESULT).is_file() for run in runs):
+        for run in there:
+            check_free(run)
+        raise UsageError(
+            f"{directory} holds a demo already (unfinished)",
+            "give --resume to go on with it, choose another --output, or give --overwrite to "
+            "replace it",
+        )
 
 
 def tell(
@@ -122,6 +147,7 @@ def tell(
     resume: bool = False,
     display: Display | None = None,
     sources: dict[str, RowSource] | None = None,
+    command: str | None = None,
 ) -> Story:
     """Train a run a method into `directory` and let the adapter answer some of the test rows.
 
@@ -133,6 +159,7 @@ def tell(
         resume: go on with the runs that are there; begin those that are not.
         display: what is told while they go on; silent by default.
         sources: what `check_before_telling` found, to save looking again.
+        command: the one that goes on with both runs, told where one ends early.
 
     Raises:
         CompacterError: a run cannot be started, or fails.
@@ -149,6 +176,7 @@ def tell(
             resume=resume,
             display=display,
             source=sources.get(method),
+            command=command,
         )
         for method in METHODS
     )

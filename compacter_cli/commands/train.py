@@ -111,6 +111,7 @@ def _trained(
     """The result of a run, trained now or found finished; the main process tells how it goes."""
     from compacter_cli.commands.console import show_note, start_frameworks
     from compacter_cli.commands.progress import display_for
+    from compacter_cli.training.claim import resume_command
     from compacter_cli.training.run import check_before_training, check_share, finished, train
     from compacter_cli.training.run_log import logged
 
@@ -133,7 +134,9 @@ def _trained(
             display=display,
             source=source,
             processes=processes,
-            options=given_again(threads, offline),
+            command=resume_command(
+                f"{processes.program} train", directory, device, given_again(threads, offline)
+            ),
         )
 
 

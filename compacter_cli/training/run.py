@@ -10,7 +10,7 @@ from compacter_cli.errors import UsageError
 from compacter_cli.training.processes import ALONE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from compacter_cli.data.sources import RowSource
     from compacter_cli.recipe.recipe import Recipe
@@ -100,7 +100,7 @@ def train(
     display: Display | None = None,
     source: RowSource | None = None,
     processes: Processes = ALONE,
-    options: Sequence[str] = (),
+    command: str | None = None,
 ) -> Result:
     """Train a recipe into a run directory.
 
@@ -117,7 +117,8 @@ def train(
             was asked, too.
         processes: those that train the run together, as `joined` gives them; the main one writes
             and tells.
-        options: of the command line beside `device`, to be given again by whoever goes on.
+        command: the one that goes on with what the run is part of, or has more options than
+            `resume_command` knows; told where the run ends early.
 
     Returns:
         The result, as in the run's `result.json`.
@@ -140,7 +141,7 @@ def train(
     with (
         memory_advice(recipe.train, directory),
         _watching(display, recipe, directory, offline, processes) as watching,
-        Session(recipe, directory, device, source, watching, processes, options) as session,
+        Session(recipe, directory, device, source, watching, processes, command) as session,
     ):
         session.resume(strict) if begun else session.start(overwrite)
         session.train()

@@ -154,10 +154,15 @@ _OTHERWISE = {
 
 @contextmanager
 def telling_how_to_go_on(command: str, when: str) -> Iterator[None]:
-    """Let a signal that ends what is done inside tell when it did, and the command to go on."""
+    """Let a signal that ends what is done inside tell when it did, and the command to go on.
+
+    What tells that command already stays: it knows better when.
+    """
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        if getattr(interrupt, "command", None) == command:
+            raise
         raise Interrupted(
             f"interrupted {when}", getattr(interrupt, "signum", signal.SIGINT), command
         ) from None

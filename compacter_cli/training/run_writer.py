@@ -11,7 +11,7 @@ from compacter_cli.files import sweep, write_json
 from compacter_cli.recipe.earlier import completed
 from compacter_cli.section import differences
 from compacter_cli.training import run_directory as runs
-from compacter_cli.training.claim import hold, resume_command
+from compacter_cli.training.claim import hold
 from compacter_cli.training.environment import note_resumed
 from compacter_cli.training.metrics_file import append_metrics, cut_metrics, sync_metrics
 from compacter_cli.training.space import check_space
@@ -41,10 +41,8 @@ class RunWriter:
     Args:
         recipe: resolved recipe; it says when a state is due, and how much metrics.jsonl matters.
         directory: run directory.
-        device: the one that was asked for, if any, for the command that goes on.
         display: what is told.
-        program: how the run is started, for that command.
-        options: those of it that are to be given again.
+        command: the one that goes on with the run, for what is told.
 
     Attributes:
         saved: update and epochs of the latest state.
@@ -54,13 +52,11 @@ class RunWriter:
         self,
         recipe: Recipe,
         directory: Path,
-        device: str | None,
         display: Display,
-        program: str = "compacter",
-        options: Sequence[str] = (),
+        command: str,
     ) -> None:
         self.directory = directory
-        self.command = resume_command(f"{program} train", directory, device, options)
+        self.command = command
         self.saved: tuple[int, int] | None = None
         self._recipe, self._display = recipe, display
         self._lock: Lock | None = None

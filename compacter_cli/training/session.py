@@ -18,6 +18,7 @@ from compacter_cli.t5.runtime import on_device, seed_everything, start_keras
 from compacter_cli.tasks import task_of
 from compacter_cli.tasks.own import FORMATS
 from compacter_cli.training import run_directory as runs
+from compacter_cli.training.claim import resume_command
 from compacter_cli.training.display import Display, Opening
 from compacter_cli.training.environment import environment
 from compacter_cli.training.initial import start_from
@@ -34,7 +35,7 @@ from compacter_cli.training.run_state import (
 from compacter_cli.training.run_writer import Onlooker, RunWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
     import torch
@@ -68,7 +69,7 @@ class Session:
         source: where the rows are.
         display: what is told while it goes on.
         processes: those that train together, each in a session of its own; the main one writes.
-        options: of the command line, to be given again by whoever goes on.
+        command: the one that goes on, where it is not `train`'s for this run alone.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Session:
         source: RowSource,
         display: Display | None = None,
         processes: Processes = ALONE,
-        options: Sequence[str] = (),
+        command: str | None = None,
     ) -> None:
         self.recipe, self.directory = recipe, directory
         self.display = display or Display()
@@ -90,7 +91,8 @@ class Session:
         self._device_name, self._source = device, source
         self._processes = processes
         writer = RunWriter if processes.main else Onlooker
-        self._writer = writer(recipe, directory, device, self.display, processes.program, options)
+        command = command or resume_command(f"{processes.program} train", directory, device)
+        self._writer = writer(recipe, directory, self.display, command)
         self._stack = ExitStack()
         self._seconds = 0.0
 

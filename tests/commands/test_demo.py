@@ -1,5 +1,6 @@
 """`compacter demo`: the whole story, on a made-up task and a tiny T5."""
 
+import errno
 import json
 import shlex
 import shutil
@@ -183,11 +184,11 @@ def test_json_is_the_whole_of_stdout_and_overwrite_replaces_both_runs(story, tmp
 def test_a_run_that_is_there_is_refused_before_anything_is_trained(story, tmp_path, method):
     shutil.copytree(story[0] / method, tmp_path / method)
     result = call("--output", tmp_path)
-    assert_refused(result, f"{tmp_path / method} holds a run already (finished)")
+    assert_refused(result, f"{tmp_path} holds a demo already (unfinished)")
     assert "--overwrite" in result.stderr
     assert "--seed" not in result.stderr  # it has no such option
     assert [path.name for path in tmp_path.iterdir()] == [method]
-    with pytest.raises(UsageError, match="holds a run already"):
+    with pytest.raises(UsageError, match="holds a demo already"):
         tell(recipes=small_recipes(), directory=tmp_path)
 
 
@@ -218,11 +219,31 @@ def test_an_interrupted_story_names_the_command_that_goes_on_with_both_runs(
     assert (result.exit_code, going_on) == (130, [True])
     command = f"compacter demo --output '{folder}' --device cpu --resume"
     assert result.stderr.splitlines()[-1] == f"interrupted amid the two runs; go on with: {command}"
+    refused = call("--output", folder)  # by one who has not kept that line
+    assert_refused(refused, f"{folder} holds a demo already (unfinished)")
+    assert "next: give --resume to go on with it, " in refused.stderr
     result = CliRunner().invoke(app, shlex.split(command)[1:])
     assert result.exit_code == 0, result.output
     assert result.stderr.count("epoch 1: loss") == 1  # the first run was finished
     assert "Compacter++ answers:" in result.stdout
     assert call("--output", folder, "--resume", "--overwrite").exit_code == 2
+
+
+def test_a_run_that_ends_early_names_the_command_that_goes_on_with_both(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    command = f"compacter demo --output {tmp_path / 'story'} --device cpu --resume"
+    monkeypatch.setattr("compacter_cli.training.checkpoints.write_whole", full)
+    result = call("--output", tmp_path / "story")
+    assert result.exit_code == 1, result.output
+    assert f", then: {command}; the state saved before" in result.stderr.splitlines()[-1]
+
+
+def test_a_finished_story_is_not_gone_on_with_by_another_one(story):
+    result = call("--output", story[0])
+    assert_refused(result, f"{story[0] / 'compacterpp'} holds a run already (finished)")
+    assert "--resume" not in result.stderr
 
 
 # The story as shipped.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from compacter_cli.errors import CompacterError, UsageError
+from compacter_cli.errors import CompacterError, Interrupted, UsageError
 from compacter_cli.recipe.recipe import load_recipe
 from compacter_cli.training.claim import check_same_recipe
 from compacter_cli.training.lock import LOCK, Lock
@@ -15,6 +15,7 @@ from compacter_cli.training.run_state import (
     changes,
     check_record,
     standing,
+    telling_how_to_go_on,
 )
 
 NOW = {"backbone": "b" * 64, "data": "d" * 64}
@@ -286,3 +287,17 @@ def test_nothing_that_changed_is_nothing_said():
 def test_another_version_machine_or_stream_is_said(key, value, said):
     (sentence,) = changes(COMPUTED, {**COMPUTED, key: value})
     assert sentence.startswith(said)
+
+
+# The command.
+
+
+def test_the_innermost_words_of_an_interrupt_stay_with_the_same_command():
+    for inner, said in (("go", "after update 3"), ("another", "amid the two")):
+        with (
+            pytest.raises(Interrupted) as caught,
+            telling_how_to_go_on("go", "amid the two"),
+            telling_how_to_go_on(inner, "after update 3"),
+        ):
+            raise KeyboardInterrupt
+        assert str(caught.value) == f"interrupted {said}; go on with: go"
