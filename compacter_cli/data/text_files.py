@@ -14,7 +14,7 @@ from compacter_cli.errors import CompacterError
 # fifty times the memory of what it is given.
 LONGEST_LINE = 1 << 23
 MARK = b"\xef\xbb\xbf"  # of byte order, which some programs put before UTF-8
-_RECODE = "convert the file to UTF-8 (iconv -f latin1 -t utf8), or take the original again"
+_WIDE = (b"\xff\xfe", b"\xfe\xff")  # what UTF-16 begins with, as Excel's "Unicode text" does
 
 
 @contextmanager
@@ -82,7 +82,9 @@ def placed_lines(path: Path) -> Iterator[tuple[int, int, int, str]]:
                 yield number, start, end, text
     except UnicodeDecodeError as error:
         raise CompacterError(
-            f"{path}, line {_first_undecodable_line(path)}: not UTF-8 ({error.reason})", _RECODE
+            f"{path}, line {_first_undecodable_line(path)}: not UTF-8 ({error.reason})",
+            f"convert the file to UTF-8 (iconv -f {_likely_encoding(path)} -t utf-8), or take the "
+            "original again",
         ) from error
 
 
@@ -113,6 +115,12 @@ def _first_undecodable_line(path: Path) -> int | str:
             except UnicodeDecodeError:
                 return number
     return "?"
+
+
+def _likely_encoding(path: Path) -> str:
+    """What a file that is not UTF-8 is most likely written in: latin1 is cp1252 in all letters."""
+    with open(path, "rb") as file:
+        return "utf-16" if file.read(2) in _WIDE else "cp1252"
 
 
 def sha256_of(path: Path) -> str:

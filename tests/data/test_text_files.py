@@ -30,17 +30,19 @@ def test_lines_end_in_a_plain_newline(file, end):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_text_of_latin_1_is_refused_by_its_line(file, end):
-    path = file(f"eins{end}zwei{end}größe{end}vier".encode("latin-1"))
+def test_a_text_of_windows_is_refused_by_its_line(file, end):
+    path = file(f"eins{end}zwei{end}größe – 3{end}vier".encode("cp1252"))
     with pytest.raises(CompacterError, match="line 3: not UTF-8") as caught:
         read_text(path)
     assert str(caught.value).startswith(str(path))
-    assert "UTF-8" in caught.value.hint
+    assert "UTF-8 (iconv -f cp1252 -t utf-8)" in caught.value.hint
 
 
-def test_a_text_of_utf_16_is_refused_at_its_first_line(file):
-    with pytest.raises(CompacterError, match="line 1: not UTF-8"):
-        read_text(file("text\n".encode("utf-16")))
+@pytest.mark.parametrize("order", ["utf-16-le", "utf-16-be"])
+def test_a_text_of_utf_16_is_refused_at_its_first_line(file, order):
+    with pytest.raises(CompacterError, match="line 1: not UTF-8") as caught:
+        read_text(file("\ufefftext\n".encode(order)))
+    assert "iconv -f utf-16 -t utf-8" in caught.value.hint
 
 
 @pytest.mark.parametrize("name", [".", "nothing.txt"])
