@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compacter_cli.adapters.manifest import holds_adapter
 from compacter_cli.errors import CompacterError, UsageError, counted
 from compacter_cli.files import parse_json
 from compacter_cli.recipe.tables import read_tables
 from compacter_cli.reports.checked import checked_metrics_line, checked_result
-from compacter_cli.training.claim import METRICS, RECIPE, pretraining_in
+from compacter_cli.training.claim import METRICS, RECIPE, pretraining_in, resume_command
 from compacter_cli.training.run_directory import RESULT, STATES, is_run, read_result
 
 if TYPE_CHECKING:
@@ -89,6 +90,13 @@ def check_run(directory: Path) -> None:
         raise UsageError(f"{directory} is a pretraining; report shows sweeps and runs", hint)
     left = (RESULT, METRICS, STATES)
     if not is_run(directory) and not any((directory / name).exists() for name in left):
+        if holds_adapter(directory):
+            what = (
+                f"{directory} is an adapter without its run, whose scores and course are reported"
+            )
+            raise UsageError(
+                what, "score it by compacter evaluate --run, or give its run's directory"
+            )
         raise UsageError(f"{directory} is neither a sweep nor a run", hint)
 
 
@@ -115,15 +123,15 @@ def _result(directory: Path) -> tuple[Result | None, str]:
 
 
 def _unfinished(directory: Path, epochs: int, recipe: dict[str, Any]) -> str:
-    """How far an unfinished run is, and how it goes on."""
+    """How far an unfinished run is, and how it goes on; without a recipe it does not."""
+    if not recipe:
+        return f"{directory} has no result: no scores are known but those of evaluate"
     train = recipe.get("train")
     planned = train.get("epochs") if isinstance(train, dict) else None
     planned = planned if isinstance(planned, int) else None
     done = f"{epochs} of {counted(planned, 'epoch')}" if planned else counted(epochs, "epoch")
-    return (
-        f"{directory} is unfinished: {done} so far; go on with compacter train "
-        f"--recipe {directory / RECIPE} --output {directory} --resume"
-    )
+    command = resume_command("compacter train", directory)
+    return f"{directory} is unfinished: {done} so far; go on with {command}"
 
 
 def _metrics(directory: Path) -> tuple[list[Line], int]:

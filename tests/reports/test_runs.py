@@ -1,6 +1,7 @@
 """Runs as a report sees them: whole, unfinished, damaged, or none at all."""
 
 import json
+import shlex
 import shutil
 
 import pytest
@@ -79,6 +80,25 @@ def test_a_missing_part_leaves_the_rest(make_run):
     assert run.problems == (f"{directory / 'recipe.toml'} is not there",)
 
 
+def test_an_unfinished_run_goes_on_by_a_command_that_a_shell_takes(make_run):
+    directory = make_run("my run", finished=False)
+    (problem,) = view_run(directory).problems
+    begin, _, command = problem.partition("; go on with ")
+    assert begin.startswith(f"{directory} is unfinished")
+    assert shlex.split(command) == [
+        "compacter", "train", "--recipe", f"{directory}/recipe.toml", "--output", str(directory),
+        "--resume",
+    ]  # fmt: skip
+
+
+def test_what_has_an_adapter_alone_as_convert_writes_it_is_not_gone_on_with(make_run):
+    directory = make_run(finished=False)
+    (directory / "recipe.toml").unlink()
+    problems = view_run(directory).problems
+    assert f"{directory} has no result: no scores are known but those of evaluate" in problems
+    assert "--resume" not in " ".join(problems)
+
+
 def test_a_damaged_recipe_is_a_sentence(make_run):
     directory = make_run()
     (directory / "recipe.toml").write_text("task = ")
@@ -92,6 +112,11 @@ def test_what_is_no_run_is_refused(tmp_path, make_run):
         view_run(tmp_path / "gone")
     with pytest.raises(UsageError, match="neither a sweep nor a run"):
         view_run(tmp_path)
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "adapter.json").write_text("{}")
+    with pytest.raises(UsageError, match="is an adapter without its run") as caught:
+        view_run(tmp_path / "best")
+    assert "compacter evaluate --run" in caught.value.hint
     directory = make_run()
     (directory / "recipe.toml").write_text("[text]\n")
     with pytest.raises(UsageError, match="is a pretraining"):
