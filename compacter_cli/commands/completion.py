@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from compacter_cli.section import Section
 
-RECIPE = "recipe.toml"
+RECIPE = "recipe.toml"  # as `training.claim` has it, whose import would take half a second
 _MOST = 2_000  # folders looked at; a Tab must answer at once
 _DEEPEST = 4  # runs/<task's benchmark>/<task>/<method>/<run>
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from compacter_cli.commands import completion
+from compacter_cli.training import claim
 
 SCRIPT = """
 import json, sys
@@ -84,3 +85,7 @@ def test_the_name_of_an_adapter_stays_before_its_run(place, monkeypatch):
 def test_a_folder_that_cannot_be_read_or_is_not_there_offers_nothing(place, monkeypatch):
     monkeypatch.chdir(place)
     assert completion.runs("nowhere/") == completion.runs("runs/empty") == []
+
+
+def test_a_run_is_known_by_the_name_that_runs_give_their_recipe():
+    assert completion.RECIPE == claim.RECIPE
