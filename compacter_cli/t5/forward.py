@@ -9,10 +9,8 @@ the tests. Weights are (inputs, outputs); between embedding and output, hidden s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, TypeAlias
 
 import torch
@@ -24,10 +22,9 @@ from compacter_cli.t5.cache import Cache, KeysValuesCache, StatesCache
 from compacter_cli.t5.dropout import Dropout
 from compacter_cli.t5.kernels import Kernels, KeysValues, Scope, attention_weights, hiding
 from compacter_cli.t5.parts import Head, Linear, Parts
-from compacter_cli.t5.shapes import RELATIVE_BUCKETS, T5Shape
+from compacter_cli.t5.positions import buckets_between
+from compacter_cli.t5.shapes import T5Shape
 from compacter_cli.t5.tokens import Tokens
-
-MAX_DISTANCE = 128  # beyond it all relative positions share a bucket
 
 Encoded: TypeAlias = tuple[Tensor, Tensor]  # states (B, S, k) and mask (B, S)
 
@@ -258,35 +255,6 @@ class T5Forward:
         table = self.parts.weights[f"{stack}.0.self_attention.relative_bias"]
         # What is captured as a CUDA graph owns all that it reads, and lends none of its memory.
         captured = table.is_cuda and torch.cuda.is_current_stream_capturing()
-        buckets_of = _buckets.__wrapped__ if captured else _buckets
-        buckets = buckets_of(queries, keys, first_query, stack == "encoder", table.device)
-        return functional.embedding(buckets, table).permute(2, 0, 1).unsqueeze(0)
-
-
-@lru_cache(maxsize=8)
-def _buckets(
-    queries: int, keys: int, first_query: int, both_ways: bool, device: torch.device
-) -> Tensor:
-    """The bucket of every query with every key, (queries, keys): the same for many a step."""
-    positions = torch.arange(keys, device=device)
-    distance = positions[None, :] - positions[first_query : first_query + queries, None]
-    return relative_bucket(distance, both_ways)
-
-
-def relative_bucket(distance: Tensor, both_ways: bool) -> Tensor:
-    """T5's bucket of each `distance` (key position minus query position), integers.
-
-    Half of the 32 buckets are exact small distances, the others grow logarithmically up to 128;
-    the encoder looks both ways with 16 buckets each, the decoder only back.
-    """
-    buckets, offset = RELATIVE_BUCKETS, 0
-    if both_ways:
-        buckets //= 2
-        offset = (distance > 0).long() * buckets
-        distance = distance.abs()
-    else:
-        distance = (-distance).clamp(min=0)
-    exact = buckets // 2
-    far = torch.log(distance.clamp(min=1).float() / exact) / math.log(MAX_DISTANCE / exact)
-    far = (exact + (far * (buckets - exact)).long()).clamp(max=buckets - 1)
-    return offset + torch.where(distance < exact, distance, far)
+        buckets_of = buckets_between.__wrapped__ if captured else buckets_between
+        found = buckets_of(queries, keys, first_query, stack == "encoder", table.device)
+        return functional.embedding(found, table).permute(2, 0, 1).unsqueeze(0)
