@@ -7,7 +7,7 @@ import os
 import re
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NotRequired, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, NotRequired, TextIO
 
 from rich.console import Console
 from rich.theme import Theme
@@ -225,6 +225,17 @@ def load_frameworks(silent: bool = False, threads: int | None = None) -> None:
         hide_tensorflow()
         start_keras()
         use_threads(threads)
+
+
+def end_as_it_stands(interrupt: Interrupted) -> NoReturn:
+    """Tell of a signal, and end the process on the spot: a thread still computes in torch.
+
+    Where Python ends, such a thread aborts the process, and its exit code would be that of a crash.
+    """
+    with suppress(CompacterError):
+        show_interrupt(interrupt, interrupt.exit_code)
+        sys.stdout.flush()
+    os._exit(interrupt.exit_code)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from compacter_cli.commands.options import (
     WhichOption,
     adapters_option,
 )
-from compacter_cli.errors import UsageError, excerpt
+from compacter_cli.errors import Interrupted, UsageError, excerpt
 from compacter_cli.serving.limits import NAME, TEXTS, Limits
 
 if TYPE_CHECKING:
@@ -94,8 +94,15 @@ def command(
     Example: compacter serve --adapter rte=RUN --adapter cb=OTHER_RUN
     """
     from compacter_cli.commands.asked import chosen_of, runs_of
-    from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
+    from compacter_cli.commands.console import (
+        end_as_it_stands,
+        err,
+        load_frameworks,
+        print_json,
+        show_note,
+    )
     from compacter_cli.serving.access import read_token
+    from compacter_cli.serving.calls import go_on
     from compacter_cli.serving.server import address_of, check_installed, is_local, listening_at
     from compacter_cli.t5.preset_places import check_preset
 
@@ -126,14 +133,19 @@ def command(
             batch=batch_size, waiting=queue, body=max_body, answer_seconds=timeout,
             bodies=max(USUAL.bodies, 4 * max_body),
         )  # fmt: skip
-        serve(
-            adapters=chosen,
-            listening=listening,
-            limits=limits,
-            token=token,
-            device=device,
-            ready=ready,
-        )
+        try:
+            serve(
+                adapters=chosen,
+                listening=listening,
+                limits=limits,
+                token=token,
+                device=device,
+                ready=ready,
+            )
+        except Interrupted as interrupt:
+            if go_on():
+                end_as_it_stands(interrupt)
+            raise
 
 
 def loading_line(names: Iterable[str]) -> str:

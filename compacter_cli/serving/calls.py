@@ -7,10 +7,14 @@ import traceback
 from concurrent.futures import Future
 from queue import SimpleQueue
 from threading import Thread
+from threading import enumerate as threads
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+_NAME = "answers"  # of the thread
 
 
 class Calls:
@@ -22,7 +26,7 @@ class Calls:
     def __init__(self) -> None:
         self._given: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]
         self._given = SimpleQueue()
-        Thread(target=self._run, name="answers", daemon=True).start()
+        Thread(target=self._run, name=_NAME, daemon=True).start()
 
     async def result(self, call: Callable[[], Any]) -> Any:
         """What `call` gives in the thread."""
@@ -40,6 +44,11 @@ class Calls:
             if future.set_running_or_notify_cancel():
                 _settle(future, call)
             del given, future, call  # or they were kept until the next call
+
+
+def go_on() -> bool:
+    """Whether a call may still be going on: Python's end in the midst of torch is an abort."""
+    return any(thread.name == _NAME for thread in threads())
 
 
 def _settle(future: Future[Any], call: Callable[[], Any]) -> None:

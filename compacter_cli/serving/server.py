@@ -128,6 +128,8 @@ def _server(config: Any) -> Any:
             # Not handed on, to be raised amid the loop; nor does uvicorn tell of what is cut off.
             self.force_exit = True
             logging.getLogger("uvicorn.error").disabled = True
+            # uvicorn may be waiting for the application's end already, and then looks no more.
+            asyncio.get_running_loop().call_soon_threadsafe(self.lifespan.shutdown_event.set)
 
     return Quiet(config)
 

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
+import time
 
 import pytest
 
-from compacter_cli.serving.calls import Calls
+from compacter_cli.serving.calls import Calls, go_on
 
 
 def raising(error):
@@ -36,3 +37,20 @@ def test_what_would_end_the_loop_is_an_error_like_any(error):
         calls.end()
 
     asyncio.run(inside())
+
+
+def test_it_is_known_whether_one_goes_on():
+    async def inside():
+        calls, free = Calls(), threading.Event()
+        waiting = asyncio.create_task(calls.result(free.wait))
+        await asyncio.sleep(0)
+        assert go_on()
+        free.set()
+        assert await waiting
+        calls.end()
+
+    asyncio.run(inside())
+    until = time.monotonic() + 60
+    while go_on():  # the thread, until it has ended
+        assert time.monotonic() < until
+        time.sleep(0.01)

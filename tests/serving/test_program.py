@@ -1,5 +1,6 @@
 """`compacter serve` as a process: bodies without end, files that go, SIGTERM under load."""
 
+import contextlib
 import http.client
 import json
 import select
@@ -20,8 +21,9 @@ MB = 1_000_000
 class Program:
     """The process, once it answers."""
 
-    def __init__(self, *options):
-        command = [sys.executable, "-P", "-m", "compacter_cli", "serve", "--port", "0", "--json"]
+    def __init__(self, *options, code=None):
+        program = ("-c", code) if code else ("-m", "compacter_cli")
+        command = [sys.executable, "-P", *program, "serve", "--port", "0", "--json"]
         self.process = subprocess.Popen(
             [*command, "--device", "cpu", *map(str, options)],
             stdout=subprocess.PIPE,
@@ -53,6 +55,13 @@ class Program:
         connection.close()
         return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
+    def until_nobody_is_let_in(self):
+        """Wait until it has noticed that it is to end."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                socket.create_connection(("127.0.0.1", self.port), timeout=60).close()
+                time.sleep(0.01)
+
     def peak(self):
         """Most memory that it has had, in bytes."""
         with open(f"/proc/{self.process.pid}/status") as file:
@@ -65,10 +74,10 @@ def start(keras, smoke_run, tmp_path):
     pytest.importorskip("fastapi", reason='needs FastAPI: pip install "compacter[serve]"')
     started = []
 
-    def start(*options):
+    def start(*options, code=None):
         runs = [shutil.copytree(smoke_run, tmp_path / name) for name in ("one", "two")]
         adapters = [part for run in runs for part in ("--adapter", f"{run.name}={run}")]
-        started.append(Program(*adapters, *options))
+        started.append(Program(*adapters, *options, code=code))
         return started[-1]
 
     yield start
@@ -114,8 +123,26 @@ def test_a_gigabyte_is_refused_in_little_memory_and_files_may_go(start, tmp_path
     assert program.predict("two", [text])[1]["answers"] == before[1]["answers"]
 
 
-def test_sigterm_under_load_loses_nothing_that_was_accepted(start):
-    program = start("--batch-size", "8", "--timeout", "100")
+# The program, whose model does something before it answers.
+DOING = """
+import os, sys, time
+from compacter_cli.main import main
+from compacter_cli.serving.served import Served
+real = Served.answer
+def answer(self, texts, names):
+    if texts != [""]:  # what it tries before it is asked
+        {}
+    return real(self, texts, names)
+Served.answer = answer
+main()
+"""
+
+
+def test_sigterm_under_load_loses_nothing_that_was_accepted(start, tmp_path):
+    held = tmp_path / "held"
+    held.touch()
+    waits = f"while os.path.exists({str(held)!r}): time.sleep(0.01)"
+    program = start("--batch-size", "8", "--timeout", "100", code=DOING.format(waits))
     words = ("iron", "apple", "zinc", "copper", "peach")
     asked = [[f"sentence: {words[(n + m) % 5]} {n}" for n in range(64)] for m in range(4)]
     found = [None] * 4
@@ -127,9 +154,11 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(start):
     for thread in threads:
         thread.start()
     until = time.monotonic() + 60
-    while program.number("compacter_waiting_texts") < 120:
+    while program.number("compacter_waiting_texts") < 4 * 64 - 8:
         assert time.monotonic() < until
     program.process.send_signal(signal.SIGTERM)
+    program.until_nobody_is_let_in()
+    held.unlink()
     for thread in threads:
         thread.join(120)
     assert [status for status, _ in found] == [200] * 4
@@ -142,3 +171,27 @@ def test_sigterm_under_load_loses_nothing_that_was_accepted(start):
         "exit_code": 143,
     }
     assert "Traceback" not in said
+
+
+def test_a_second_signal_amid_a_computation_that_never_ends_is_told_and_no_abort(start):
+    # A thread that Python's end meets in torch would abort the process.
+    computes = "import torch; print('computing', file=sys.stderr, flush=True)\n"
+    computes += "        while True: torch.ones(300, 300) @ torch.ones(300, 300)"
+    program = start(code=DOING.format(computes))
+
+    def ask():
+        with contextlib.suppress(OSError, http.client.HTTPException, ValueError):  # it is cut off
+            program.predict("one", ["sentence: iron apple zinc"])
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    while program.process.stderr.readline() not in ("computing\n", ""):
+        pass
+    program.process.send_signal(signal.SIGINT)
+    program.until_nobody_is_let_in()
+    program.process.send_signal(signal.SIGINT)
+    _, said = program.process.communicate(timeout=60)
+    thread.join(60)
+    assert program.process.returncode == 130, said
+    assert json.loads(said.splitlines()[-1])["error"] == "stopped at once, by a second signal"
+    assert len(said.splitlines()) == 1

@@ -4,8 +4,6 @@ import os
 import signal
 import socket
 import sys
-import threading
-import time
 import types
 
 import pytest
@@ -65,18 +63,18 @@ def test_a_second_signal_ends_it_at_once_without_a_word(capfd, monkeypatch):
 
     monkeypatch.setattr(logging.getLogger("uvicorn.error"), "disabled", False)  # put back
 
+    def press():
+        os.kill(os.getpid(), signal.SIGINT)
+
     async def app(scope, receive, send):
         assert scope["type"] == "lifespan"
         await receive()
         await send({"type": "lifespan.startup.complete"})
-        await asyncio.sleep(60)  # it would never be through
-
-    def press_twice():
-        for _ in range(2):
-            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-            time.sleep(0.1)
+        await receive()  # it is told to end
+        press()
+        await asyncio.sleep(3600)  # it would never be through
 
     with listening_at("127.0.0.1", 0) as listening, deferred_signals() as stop:
-        whole = server.run(app, listening, stop, press_twice, 60, Limits())
+        whole = server.run(app, listening, stop, press, 60, Limits())
     assert (whole, stop.signum) == (False, signal.SIGINT)
     assert capfd.readouterr().err == ""
