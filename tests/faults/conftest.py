@@ -56,12 +56,20 @@ class Command:
             self.code = self.forking.ask(wait=self.number)
         return self
 
-    def until(self, seen, seconds=60):
+    def until(self, seen, seconds=120):
         """Wait until `seen()` is true, while it runs."""
         end = time.monotonic() + seconds
         while not seen():
             assert time.monotonic() < end, self.said
             time.sleep(0.002)
+
+    def until_held(self, place):
+        """Wait until it stays at `hold(place)`, and has noticed what was sent to it before.
+
+        Of two signs that come, Python looks for signals before the second.
+        """
+        before = place.stat().st_size if place.exists() else 0
+        self.until(lambda: place.exists() and place.stat().st_size >= before + 2)
 
     @property
     def said(self):

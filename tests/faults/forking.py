@@ -71,6 +71,18 @@ def slow_down(seconds):
     trainer.step = step
 
 
+def hold(place):
+    """What stays until a file is gone, which it makes, and lets it grow all the while."""
+
+    def holding(*_args, **_options):
+        with open(place, "a", encoding="utf-8") as file:
+            while os.path.exists(place):
+                print(end=".", file=file, flush=True)
+                time.sleep(0.01)
+
+    return holding
+
+
 def send(*numbers):
     """What sends this process signals."""
 
@@ -131,7 +143,7 @@ def limit_files(size):
 WORDS = {
     word.__name__: word
     for word in (
-        at_call, at_step, die, die_at_operation, errno, import_module, limit_files, os,
+        at_call, at_step, die, die_at_operation, errno, hold, import_module, limit_files, os,
         refuse, send, signal, slow_down, time,
     )
 }  # fmt: skip

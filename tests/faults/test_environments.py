@@ -128,7 +128,7 @@ def test_without_network_and_data_it_takes_a_moment_to_say_what_there_is_to_do(s
     recipe = ("--recipe", "glue/rte_compacterpp", "--set", "backbone.preset=random/tiny")
     words = ("train", *recipe, "--set", f"data.data_dir={tmp_path}", "--offline")
     said = start(*words, "--output", tmp_path / "run").ended(3)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # half a second; a download's tries take minutes
     assert "loading torch" not in said
     for part in (str(tmp_path), "RTE.zip", "data.archive", "data.folder", "glue/RTE/train.tsv"):
         assert part in said

@@ -147,8 +147,9 @@ def test_another_version_or_machine_is_said_and_goes_on(train, whole, unfinished
 def test_a_run_in_use_is_refused_by_every_command_that_would_write_it(
     train, start, whole, bits, tmp_path
 ):
-    run = train(tmp_path / "run", before="slow_down(0.5)")
-    run.until(lambda: (tmp_path / "run" / "state" / "00000001").is_dir())
+    held = tmp_path / "held"
+    run = train(tmp_path / "run", before=f"at_step(2, hold({str(held)!r}))")
+    run.until_held(held)
     text = tmp_path / "text.txt"
     text.write_text("one line\nanother line\n")
     pretrain = ("pretrain", "--recipe", "demo/pretrain", "--set", f'text.files=["{text}"]')
@@ -162,13 +163,18 @@ def test_a_run_in_use_is_refused_by_every_command_that_would_write_it(
     ]
     for other in others:
         assert f"is being written by another process ({run.number})" in other.ended(2)
+    held.unlink()
     run.ended(0)
     assert bits(tmp_path / "run") == whole()
 
 
-def test_of_two_that_go_on_at_once_one_does(train, whole, bits, unfinished):
-    before = "at_step(1, lambda *_: time.sleep(1))"
+def test_of_two_that_go_on_at_once_one_does(train, whole, bits, unfinished, tmp_path):
+    held = tmp_path / "held"
+    before = f"at_step(1, hold({str(held)!r}))"
     both = [train(unfinished, "--resume", before=before) for _ in range(2)]
+    both[0].until_held(held)
+    both[0].until(lambda: any("is being written by another" in command.said for command in both))
+    held.unlink()
     assert sorted(command.wait().code for command in both) == [0, 2]
     assert all("Traceback" not in command.said for command in both)
     assert bits(unfinished) == whole()

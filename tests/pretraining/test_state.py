@@ -149,7 +149,7 @@ def test_weights_that_cannot_be_a_state_s_are_damage(tmp_path, tensor, reason):
         load_state(tmp_path)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json", "vocabulary.spm"])
 def test_a_pipe_or_a_link_in_place_of_a_file_is_damage(saved, tmp_path, name):
     path = saved / "state" / name

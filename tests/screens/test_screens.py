@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import typer
@@ -124,7 +125,8 @@ def show_sweeping():
     found.running = lambda: {first["run"]: Followed(40, 0.61, (now - 4, 0))}
     found.line, found.began = lambda run: first, now - 30
     reason = f"{sweep_words.run_words(failed)}: {failed['state']}: {failed['error']}"
-    err.print(sweep_display.screen(found, [reason]))
+    with mock.patch.object(time, "time", return_value=now):  # however long all of this took
+        err.print(sweep_display.screen(found, [reason]))
 
 
 def show_serving():

@@ -1,5 +1,6 @@
 """What is answered at which path, over a real socket, by a model that stands for one."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -269,6 +270,7 @@ def test_who_sends_no_whole_head_is_let_go(serving, sent):
     with (
         serving(Limits(head_seconds=0.3)) as server,
         socket.create_connection(("127.0.0.1", server.port), timeout=30) as idle,
+        contextlib.suppress(ConnectionError),  # closed before all was sent
     ):
         idle.sendall(sent)
         while idle.recv(1000):  # until it is closed
@@ -276,11 +278,11 @@ def test_who_sends_no_whole_head_is_let_go(serving, sent):
 
 
 def test_an_answer_may_take_longer_than_a_head(serving):
-    with serving(Limits(head_seconds=0.1)) as server:
+    with serving(Limits(head_seconds=1)) as server:
         server.served.free.clear()
         threads, found = in_threads(lambda: server.predict(texts=["one"]))
         assert server.served.begun.wait(30)
-        time.sleep(0.3)
+        time.sleep(1.2)
         server.served.free.set()
         threads[0].join(30)
         assert found[0][0] == 200

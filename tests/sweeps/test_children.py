@@ -37,7 +37,7 @@ def long_run(tmp_path):
     thread.join()
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it never came"
@@ -65,7 +65,7 @@ def test_a_run_that_fails_gives_the_reason(tmp_path):
 def test_a_stop_saves_the_state_and_a_run_goes_on(long_run):
     directory, thread, outcome = long_run
     (directory / "stop").touch()
-    thread.join(60)
+    thread.join(120)
     assert outcome == {"state": "stopped"}
     assert list((directory / PLACE / "state").glob("0*"))
     assert not (directory / PLACE / ".lock").exists()
@@ -74,7 +74,7 @@ def test_a_stop_saves_the_state_and_a_run_goes_on(long_run):
 def test_a_child_that_is_killed_died(long_run):
     directory, thread, outcome = long_run
     os.kill(process_of(directory), signal.SIGKILL)
-    thread.join(60)
+    thread.join(120)
     assert outcome["state"] == "died"
     assert "SIGKILL" in outcome["error"]
 

@@ -20,7 +20,8 @@ from compacter_cli.sweeps.running import Surroundings
 from compacter_cli.training.run import train
 
 pytestmark = pytest.mark.extras
-SMALL = ("train.epochs=12", "data.max_train_samples=120", "train.save_every=2",
+# An orphan looks for its parent once a second: long after that it must still be training.
+SMALL = ("train.epochs=50", "data.max_train_samples=120", "train.save_every=2",
          "train.score_before=false")  # fmt: skip
 
 

@@ -256,7 +256,7 @@ def change_config(preset, **changes):
     path.write_text(json.dumps(saved))
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(120)
 def test_a_config_of_more_than_its_weights_can_hold_is_refused_before_it_is_made(
     preset, monkeypatch
 ):
@@ -300,7 +300,7 @@ def test_an_unknown_activation_is_refused(preset):
     assert "os.system" in refused(preset)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore:Skipping nested container")  # Keras, before its error
 def test_weights_that_lie_elsewhere_or_are_no_file_are_refused(preset, tmp_path):
     path = preset / "model.weights.h5"

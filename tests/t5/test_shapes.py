@@ -250,7 +250,7 @@ def test_shape_of_backbone_reads_every_dimension():
     )
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 def test_a_config_that_is_no_file_or_lies_elsewhere_is_refused(tmp_path):
     (tmp_path / "preset").mkdir()
     path = tmp_path / "preset" / "config.json"

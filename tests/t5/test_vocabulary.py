@@ -164,7 +164,7 @@ def test_a_vocabulary_out_of_the_preset_is_not_followed(preset, tmp_path_factory
         read_vocabulary(preset)
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 def test_a_pipe_in_place_of_a_vocabulary_is_refused_at_once(preset):
     path = preset / "assets" / "tokenizer" / "vocabulary.spm"
     path.unlink()

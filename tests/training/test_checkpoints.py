@@ -366,7 +366,7 @@ def test_a_file_larger_than_any_state_s_is_not_read(two, monkeypatch):
     assert "more than 100 bytes are not read" in newest(two).damaged["00000002"]
 
 
-@pytest.mark.timeout(10)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("name", FILES)
 def test_a_link_out_of_the_state_or_a_pipe_is_not_read(two, name):
     path = place_of(two) / name
