@@ -48,6 +48,7 @@ class Adapter(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.down = down
         self.up = up
         self.activation = keras.activations.get(activation)

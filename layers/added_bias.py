@@ -30,6 +30,7 @@ class AddedBias(keras.layers.Layer):
 
     def __init__(self, initializer: InitializerLike = "zeros", **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         self.initializer = keras.initializers.get(initializer)
 
     def build(self, input_shape: Shape) -> None:

@@ -51,6 +51,7 @@ class KroneckerDelta(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("units", units)
         check_positive("rows", rows)
         check_positive("columns", columns)

@@ -48,6 +48,7 @@ class LowRankDelta(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("units", units)
         check_positive("rank", rank)
         self.units = units

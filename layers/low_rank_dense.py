@@ -52,6 +52,7 @@ class LowRankDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("units", units)
         check_positive("rank", rank)
         self.units = units

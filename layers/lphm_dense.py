@@ -65,6 +65,7 @@ class LPHMDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("n", n)
         check_positive("rank", rank)
         check_positive("units", units)

@@ -56,6 +56,7 @@ class PHMDense(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.supports_masking = True
         check_positive("n", n)
         check_positive("units", units)
         check_divisible("units", units, n)

@@ -55,6 +55,14 @@ class SoftPrompt(keras.layers.Layer):
         shape = (batch, self.length, inputs.shape[-1])
         return ops.concatenate([ops.broadcast_to(prompt, shape), inputs], axis=1)
 
+    def compute_mask(self, inputs: Tensor, previous_mask: Tensor | None) -> Tensor | None:
+        """The mask of the sequences, `(batch, sequence)`, with the prompt unmasked before it."""
+        if previous_mask is None:
+            return None
+        prompt = ops.ones_like(previous_mask[:, :1])
+        prompt = ops.repeat(prompt, self.length, axis=1)
+        return ops.concatenate([prompt, previous_mask], axis=1)
+
     def compute_output_shape(
         self, input_shape: tuple[int | None, int | None, int]
     ) -> tuple[int | None, int | None, int]:
