@@ -98,7 +98,7 @@ def put_in(
 
     Raises:
         UsageError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
-            not fit, or an adapter is attached already.
+            not fit, or an adapter is attached already, or Keras' own LoRA.
         CompacterError: what is saved is not of this method. Nothing is changed then, as above.
     """
     check_free(backbone)
@@ -120,6 +120,7 @@ def put_in(
     for name, (layer, how) in places.items():
         wrap(backbone, name, layer, how)
     originals = {}
+    backbone.trainable = True  # a frozen model's flag, beside which no weight's own counts
     for name, variable in weights.items():
         variable.trainable = name in trained
         if variable.trainable:

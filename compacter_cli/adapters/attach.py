@@ -24,8 +24,9 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
     """Put a method's layers into a KerasHub `T5Backbone`, around the layers they change.
 
     Bottlenecks, deltas, scales and biases have a place there. The backbone is frozen but for what
-    the method trains (all layer norms, of bottlenecks); a `T5Seq2SeqLM` that is built on it, before
-    or after, then fits and generates with the adapter, and is saved and loaded with it.
+    the method trains (all layer norms, of bottlenecks), whatever was frozen before; a `T5Seq2SeqLM`
+    that is built on it, before or after, then fits and generates with the adapter, and is saved and
+    loaded with it.
 
     Args:
         backbone: KerasHub `T5Backbone`, any T5.
@@ -39,7 +40,7 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
     Raises:
         UsageError: the first is no `T5Backbone`, or the second neither settings nor a directory;
             the method adds nothing, or what has no place in KerasHub's T5; its sizes do not fit,
-            or an adapter is attached already.
+            or an adapter is attached already, or Keras' own LoRA.
         CompacterError: the adapter is damaged, or was trained on another backbone.
 
     Examples:

@@ -66,7 +66,7 @@ class Attached:
         A second time it does nothing.
 
         Raises:
-            UsageError: the model was quantized since.
+            UsageError: the model was quantized since, or Keras' own LoRA enabled.
         """
         if not self._wrapped:
             return

@@ -45,13 +45,18 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
         <stack>.layer_norm                                      at the stack's end
 
     Raises:
-        UsageError: it is quantized, and its own weights are gone.
+        UsageError: it is quantized, and its own weights are gone; or Keras' own LoRA is enabled.
         ValueError: the backbone holds a weight that no name was found for.
     """
     if any(getattr(layer, "quantization_mode", None) for layer in backbone._flatten_layers()):
         raise UsageError(
             "the backbone is quantized: the weights that it was made of are gone",
             "attach, save and detach before quantize()",
+        )
+    if any(getattr(layer, "lora_enabled", False) for layer in backbone._flatten_layers()):
+        raise UsageError(
+            "Keras' own LoRA is enabled in the backbone, beside the weights that it was made of",
+            'take one without enable_lora(): attach(lm.backbone, METHODS["lora"]()) is LoRA',
         )
     embedding = backbone.token_embedding
     assert embedding is not None  # as it may be in KerasHub's backbones that read no text

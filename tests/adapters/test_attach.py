@@ -240,6 +240,27 @@ def test_sizes_that_do_not_fit_are_refused_and_change_nothing(tiny_backbone):
     assert len(backbone.trainable_variables) == len(backbone.weights)
 
 
+def test_a_backbone_that_was_frozen_before_trains_what_is_attached(tiny_backbone, tmp_path):
+    backbone = tiny_backbone(num_layers=1)
+    backbone.trainable = False
+    attached = attach(backbone, settings("compacterpp"))
+    trained = {id(variable) for variable in attached.trained.values()}
+    assert {id(variable) for variable in backbone.trainable_variables} == trained
+    lm_on(backbone).save(tmp_path / "lm.keras")
+    loaded = keras.saving.load_model(tmp_path / "lm.keras", compile=False).backbone
+    assert len(loaded.trainable_variables) == len(attached.trained)
+
+
+def test_keras_own_lora_is_refused_and_nothing_changed(tiny_backbone):
+    backbone = tiny_backbone(num_layers=1)
+    backbone.enable_lora(2, target_layer_names=["query_projector"])
+    trainable = len(backbone.trainable_variables)
+    with pytest.raises(UsageError, match="Keras' own LoRA is enabled in the backbone") as caught:
+        attach(backbone, settings("compacterpp"))
+    assert 'METHODS["lora"]()' in caught.value.hint
+    assert len(backbone.trainable_variables) == trainable
+
+
 def test_a_quantized_model_keeps_what_is_attached(tiny_backbone, token_batch):
     backbone, batch = tiny_backbone(num_layers=1), token_batch()
     attached = attach(backbone, METHODS["lora"](projections=["query", "feed_forward.input"]))
