@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -129,9 +129,13 @@ def _average_entry(sweep: Sweep, found: Average | None, best: float | None) -> E
         return ABSENT
     values = {"": found.mean, "sd": deviation(found.by_seed), "tasks": len(found.over)}
     spread = f" ± {values['sd']:.2f}" if values["sd"] is not None else ""
-    whole = len(found.over) == len(sweep.tasks)
-    part = "" if whole else f" ({len(found.over)} of {len(sweep.tasks)})"
-    return Entry(f"{formatted(found.mean)}{spread}{part}", values, whole and found.mean == best)
+    part = _part(found.over, sweep)
+    return Entry(f"{formatted(found.mean)}{spread}{part}", values, not part and found.mean == best)
+
+
+def _part(tasks: Collection[str], sweep: Sweep) -> str:
+    """How many of a sweep's tasks an average is over, where it is not over all."""
+    return "" if len(tasks) == len(sweep.tasks) else f" ({len(tasks)} of {len(sweep.tasks)})"
 
 
 def _paper_entries(sweep: Sweep, paper: PaperRow) -> list[Entry]:
@@ -142,7 +146,7 @@ def _paper_entries(sweep: Sweep, paper: PaperRow) -> list[Entry]:
         Entry(f"{total:.3f}", {"": total}) if isinstance(total, float) else _whole(str(total)),
         Entry(percent_text(percent), {"": percent}),
         *scores,
-        Entry(formatted(average), {"": average}),
+        Entry(formatted(average) + _part(paper.scores, sweep), {"": average}),
     ]
 
 

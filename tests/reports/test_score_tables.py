@@ -137,6 +137,20 @@ def test_a_cell_without_scores_says_why_and_its_row_is_not_best(make_sweep, make
     assert any("not whole: Compacter over RTE" in note for note in table.notes)
 
 
+def test_an_average_of_the_paper_over_some_tasks_says_so(make_sweep, make_line):
+    sweep = make_sweep(tasks=["glue/rte", "super_glue/cb"], paper="table1")
+    lines = [
+        make_line("glue/rte", "compacter", {"accuracy": 70.0}),
+        make_line("super_glue/cb", "compacter", {"accuracy": 80.0, "macro_f1": 60.0}),
+    ]
+    table = score_table(comparison_of(sweep, lines))
+    ours, paper, difference = (rows_of(table, kind)[1] for kind in ("ours", "paper", "difference"))
+    avg = column(table, "avg")
+    assert [row.entries[avg].text for row in (ours, paper, difference)] == [
+        "70.00", "77.70 (1 of 2)", "-",
+    ]  # fmt: skip
+
+
 def test_a_task_that_is_not_the_papers_says_nothing_of_the_paper(make_sweep, make_line):
     line = make_line("glue/rte", "compacter", {"accuracy": 70.0})
     table = score_table(comparison_of(make_sweep(), [line]))
