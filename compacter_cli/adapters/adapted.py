@@ -19,6 +19,7 @@ from compacter_cli.t5.placement import (
     HEAD,
     adapted_projections,
     backbone_weights,
+    is_quantized,
     shape_of_backbone,
     turn_into,
     wrap,
@@ -45,6 +46,11 @@ class AdaptedT5Backbone(keras_hub.models.T5Backbone):
     attached: Attached
 
     def get_config(self) -> dict[str, Any]:
+        if is_quantized(self):  # told while it can still be mended, not by loading
+            raise UsageError(
+                "what is attached to a quantized backbone could not be loaded again",
+                "save before quantize(), and quantize what is loaded",
+            )
         return {**super().get_config(), "adapter": self.attached.method.settings()}
 
     @classmethod

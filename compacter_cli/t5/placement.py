@@ -48,7 +48,7 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
         UsageError: it is quantized, and its own weights are gone; or Keras' own LoRA is enabled.
         ValueError: the backbone holds a weight that no name was found for.
     """
-    if any(getattr(layer, "quantization_mode", None) for layer in backbone._flatten_layers()):
+    if is_quantized(backbone):
         raise UsageError(
             "the backbone is quantized: the weights that it was made of are gone",
             "attach, save and detach before quantize()",
@@ -69,6 +69,11 @@ def backbone_weights(backbone: T5Backbone) -> dict[str, keras.Variable]:
         weights[f"{stack}.layer_norm"] = getattr(backbone, f"{stack}_layer_norm").weight
     _check_complete(backbone, weights)
     return weights
+
+
+def is_quantized(backbone: T5Backbone) -> bool:
+    """Whether a layer of the backbone was quantized."""
+    return any(getattr(layer, "quantization_mode", None) for layer in backbone._flatten_layers())
 
 
 def empty_backbone(**config: Any) -> T5Backbone:

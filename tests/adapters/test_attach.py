@@ -261,7 +261,9 @@ def test_keras_own_lora_is_refused_and_nothing_changed(tiny_backbone):
     assert len(backbone.trainable_variables) == trainable
 
 
-def test_a_quantized_model_keeps_what_is_attached(tiny_backbone, token_batch):
+def test_a_quantized_model_keeps_what_is_attached_and_is_not_saved(
+    tiny_backbone, token_batch, tmp_path
+):
     backbone, batch = tiny_backbone(num_layers=1), token_batch()
     attached = attach(backbone, METHODS["lora"](projections=["query", "feed_forward.input"]))
     assign(attached, values_for(attached.trained))
@@ -275,6 +277,9 @@ def test_a_quantized_model_keeps_what_is_attached(tiny_backbone, token_batch):
     with pytest.raises(UsageError, match="the backbone is quantized") as caught:
         attached.detach()
     assert "before quantize()" in caught.value.hint
+    with pytest.raises(UsageError, match="could not be loaded again"):
+        lm.save_to_preset(str(tmp_path / "preset"))
+    assert not list(tmp_path.rglob("*.json"))
 
 
 # A saved adapter
