@@ -15,6 +15,7 @@ from compacter_cli.adapters.places import places_of
 from compacter_cli.errors import RecipeError, UsageError
 from compacter_cli.methods.base import Method
 from compacter_cli.recipe.choices import read_method
+from compacter_cli.recipe.sections import NO_FLOAT16
 from compacter_cli.t5.placement import (
     HEAD,
     adapted_projections,
@@ -104,10 +105,13 @@ def put_in(
 
     Raises:
         UsageError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
-            not fit, or an adapter is attached already, or Keras' own LoRA.
+            not fit, or an adapter is attached already, or Keras' own LoRA; it
+            computes in float16.
         CompacterError: what is saved is not of this method. Nothing is changed then, as above.
     """
     check_free(backbone)
+    if backbone.compute_dtype == "float16":
+        raise UsageError(NO_FLOAT16, 'from_preset(preset, dtype="mixed_bfloat16"), or float32')
     weights, shape = backbone_weights(backbone), shape_of_backbone(backbone)
     policy = "mixed_bfloat16" if backbone.compute_dtype == "bfloat16" else "float32"
     if problems := method.problems(shape):

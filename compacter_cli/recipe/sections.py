@@ -9,6 +9,10 @@ from compacter_cli.errors import counted
 from compacter_cli.section import AnyText, Count, CountFromZero, Dimension, Section, Text
 from compacter_cli.tasks.own import FORMATS, LABEL_METRICS, TEXT_METRICS, columns_of
 
+NO_FLOAT16 = (
+    "float16 is refused: T5's activations overflow it, its layer norm then returns zeros in silence"
+)
+
 
 class BackboneSection(Section):
     """The pretrained T5."""
@@ -23,10 +27,7 @@ class BackboneSection(Section):
     @classmethod
     def _no_float16(cls, value: object) -> object:
         if value in ("float16", "fp16", "half", "mixed_float16"):
-            raise ValueError(
-                "float16 is refused: T5's activations overflow it, its layer norm then returns "
-                "zeros in silence; use bfloat16 or float32"
-            )
+            raise ValueError(f"{NO_FLOAT16}; use bfloat16 or float32")
         return value
 
 

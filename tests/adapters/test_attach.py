@@ -251,6 +251,13 @@ def test_a_backbone_that_was_frozen_before_trains_what_is_attached(tiny_backbone
     assert len(loaded.trainable_variables) == len(attached.trained)
 
 
+def test_float16_is_refused_as_in_a_recipe(tiny_backbone):
+    backbone = tiny_backbone(num_layers=1, dtype="mixed_float16")
+    with pytest.raises(UsageError, match="float16 is refused: T5's activations overflow") as caught:
+        attach(backbone, settings("lora"))
+    assert "mixed_bfloat16" in caught.value.hint
+
+
 def test_keras_own_lora_is_refused_and_nothing_changed(tiny_backbone):
     backbone = tiny_backbone(num_layers=1)
     backbone.enable_lora(2, target_layer_names=["query_projector"])
