@@ -105,7 +105,7 @@ def put_in(
 
     Raises:
         UsageError: the method adds nothing, or what has no place in KerasHub's T5; its sizes do
-            not fit, or an adapter is attached already, or Keras' own LoRA; it
+            not fit, or an adapter is attached already, or Keras' own LoRA; or the backbone
             computes in float16.
         CompacterError: what is saved is not of this method. Nothing is changed then, as above.
     """
