@@ -188,7 +188,7 @@ FAULTS = {
             a_wrong_label_is_refused_with_its_file_and_line
         data/test_original_lines: a_dropped_row_is_refused_with_both_counts
         data/test_text_rows: a_last_line_needs_no_end
-        data/test_text_files: a_text_of_latin_1_is_refused_by_its_line
+        data/test_text_files: a_text_of_windows_is_refused_by_its_line
      """),
     33: ("two preparations at once", """
         data/test_tfds_preparation: two_processes_that_prepare_at_once_both_succeed
