@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 MOST_COLUMNS = 10_000
 MOST_DIGITS = 300  # of an integer, as many as a float has; from 4,300 on Python refuses to read one
 LOOKED_ON = 1 << 24  # bytes of a file behind a wrong row in which others are counted
-NAMED = 3  # lines of those others
+COUNTED = 1_000  # of those others: what to do about one may take a millisecond to find
+NAMED = 3  # their lines
 
 
 class Record(NamedTuple):
@@ -113,13 +114,14 @@ def _wrong_behind(
 ) -> str:
     """In words, in how many lines behind a wrong one something is wrong, too; "" where in none.
 
-    Looked at are no more than `LOOKED_ON` bytes, for whoever waits for the error.
+    Looked at are no more than `LOOKED_ON` bytes, and counted no more than `COUNTED` rows, for
+    whoever waits for the error.
     """
     wrong: list[int] = []
     at_least = "at least "
     try:
         for other in rest:
-            if other.end - place.end > LOOKED_ON:
+            if other.end - place.end > LOOKED_ON or len(wrong) == COUNTED:
                 break
             try:
                 record_at(other)

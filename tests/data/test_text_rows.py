@@ -244,6 +244,13 @@ def test_behind_a_wrong_row_no_more_than_a_part_of_a_large_file_is_read(refused,
     assert message.endswith("; at least 6 more rows are wrong: lines 4, 6, 8 and others")
 
 
+@pytest.mark.parametrize(("others", "said"), [(2, "2"), (3, "at least 2"), (9, "at least 2")])
+def test_no_more_than_some_wrong_rows_are_counted(refused, monkeypatch, others, said):
+    monkeypatch.setattr(text_rows, "COUNTED", 2)
+    message, _ = refused("tsv", "a\tb\nx\n" + "y\n" * others, "a")
+    assert message.endswith(f"; {said} more rows are wrong: lines 3, 4")
+
+
 # Hostile files
 
 
