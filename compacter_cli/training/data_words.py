@@ -97,28 +97,30 @@ def _of_macro_f1(found: Survey) -> list[str]:
 
 
 def _of_doubles(found: Survey, recipe: Recipe, whole_file: bool) -> list[str]:
-    apart = not whole_file and _apart(recipe)
+    apart = {name: None if whole_file else _apart(recipe, name) for name in found.shared}
     notes = [
         f"{count:,} of {found.examples[name]:,} {name} sources are in train, too, as the model "
-        "reads them: they show what it remembers" + (f"; {apart}" if apart else "")
+        "reads them: they show what it remembers" + (f"; {apart[name]}" if apart[name] else "")
         for name, count in found.shared.items()
         if count
     ]
     if found.repeated:
-        apart = whole_file and _apart(recipe)
+        divided = _apart(recipe, "validation") if whole_file else None
         notes.append(
             f"{found.repeated:,} of {found.examples['train']:,} training sources repeated"
-            + (f", which may be divided between the splits: {apart}" if apart else "")
+            + (f", which may be divided between the splits: {divided}" if divided else "")
         )
     return notes
 
 
-def _apart(recipe: Recipe) -> str | None:
-    """How to keep a source that stands twice on one side; none where no file is divided, or rows
-    stay together by something else already.
+def _apart(recipe: Recipe, split: str) -> str | None:
+    """How to keep a training source that stands twice out of `split`; none where that is not held
+    out of the training file, or rows stay together by something else already.
     """
     data = recipe.data
-    if not isinstance(data, OwnDataSection) or data.group or (data.validation and data.test):
+    if not isinstance(data, OwnDataSection) or data.group or data.validation:
+        return None
+    if split == "test" and data.test:
         return None
     group = "".join(f"{{{name}}}" for name in columns_of(data.source))
     return f"--set {quote(f'data.group={group}')} keeps equal ones on one side"

@@ -102,16 +102,26 @@ def test_what_may_surprise_is_said():
 
 
 @pytest.mark.parametrize(
-    "given", [{"group": "{text}"}, {"validation": "v.jsonl", "test": "t.jsonl"}]
+    "given",
+    [{"group": "{text}"}, {"validation": "v.jsonl"}, {"validation": "v.jsonl", "test": "t.jsonl"}],
 )
 @pytest.mark.parametrize("whole_file", [True, False])
-def test_doubles_are_not_to_be_kept_together_where_they_are_or_nothing_is_divided(
+def test_doubles_are_not_to_be_kept_together_where_they_are_or_train_is_not_divided(
     given, whole_file
 ):
     found = survey(examples={"train": 10, "test": 5}, repeated=2, shared={"test": 1})
     said = "\n".join(notes(found, whole_file, **given))
     assert "2 of 10 training sources repeated" in said
     assert "data.group" not in said
+
+
+def test_of_a_test_file_nothing_is_kept_out_of_train():
+    examples = {"train": 10, "validation": 5, "test": 5}
+    found = survey(examples=examples, shared={"validation": 1, "test": 1})
+    held_out, given = notes(found, test="t.jsonl")
+    assert held_out.startswith("1 of 5 validation")
+    assert given.startswith("1 of 5 test")
+    assert ["data.group" in said for said in (held_out, given)] == [True, False]
 
 
 def test_labels_that_macro_f1_cannot_see_are_told():
