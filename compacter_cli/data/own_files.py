@@ -58,12 +58,11 @@ def rows_from_own_files(task: OwnTask, files: dict[str, Path], seed: int) -> Row
     splits = {split: _read(task, path, split, blank) for split, path in files.items()}
     for split, size in task.split.sizes_of(splits, seed).items():
         if size < 1:
-            divided = (
-                files["train"] if split == "train" else files.get("validation", files["train"])
-            )
+            training = split == "train"  # of which validation rows are held out
+            divided = files["train"] if training else files.get("validation", files["train"])
             raise CompacterError(
                 f"{divided}: too few rows to divide; {split} would have none",
-                f"give more rows, or a file of its own for {split}"
+                f"give more rows, or a file of its own for {'validation' if training else split}"
                 + (", or a data.group of fewer rows" if task.split.group else ""),
             )
     hashes = {split: sha256_of(path) for split, path in files.items()}
