@@ -99,9 +99,12 @@ def _check_named(task: OwnTask, path: Path, templates: Mapping[str, Iterable[str
     """Refuse a file that lacks a column which one of its `templates` names, by its first row.
 
     Raises:
-        CompacterError: it does, or has no rows.
+        CompacterError: it does.
     """
-    _, row = next(read_rows(path, task.name, ()))
+    try:
+        _, row = next(read_rows(path, task.name, ()))
+    except CompacterError:  # told where all of it is read, with what else is wrong there
+        return
     for key, names in templates.items():
         for name in names:
             if name not in row:

@@ -272,6 +272,14 @@ def test_other_rows_that_are_wrong_are_told_with_the_first(here):
     assert hint.startswith('did you mean "y"?')
 
 
+def test_of_a_first_row_that_is_none_others_are_told_whatever_is_wrong_with_them(here):
+    write(here / "rest.jsonl", [*ROWS, {"text": "x", "label": "maybe"}])
+    (here / "train.jsonl").write_text("{\n" + (here / "rest.jsonl").read_text())
+    message, _ = refused(section())
+    assert message.startswith("train.jsonl, line 1: not JSON: ")
+    assert message.endswith("; 1 more row is wrong: line 22")
+
+
 def test_a_long_target_that_is_no_label_is_cut_in_the_message(here):
     write(here / "train.jsonl", [{"text": "a", "label": "x\n" * 100_000}])
     message, _ = refused(section())
