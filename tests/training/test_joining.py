@@ -1,4 +1,5 @@
 import os
+from contextlib import suppress
 
 import pytest
 from torch import distributed
@@ -24,6 +25,32 @@ def test_how_one_ends_is_known_to_the_others(monkeypatch, error, code):
     with pytest.raises(type(error)), joined("cpu"):
         raise error
     assert store.get(ENDED) == f"1 {code}".encode()
+
+
+@pytest.mark.usefixtures("plain_sigterm")
+@pytest.mark.parametrize(
+    ("backends", "error", "ended"),
+    [
+        ("cpu:gloo,cuda:nccl", None, True),
+        ("cpu:gloo,cuda:nccl", OSError, False),
+        ("cpu:gloo,cuda:gloo", OSError, True),
+    ],
+)
+def test_their_group_is_ended_but_where_nccl_would_wait_for_who_is_lost(
+    monkeypatch, backends, error, ended
+):
+    done = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(joining, "_met", distributed.HashStore)
+    monkeypatch.setattr(joining, "Several", lambda *_: ALONE)
+    monkeypatch.setattr(distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(distributed, "get_backend_config", lambda: backends)
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: done.append(True))
+    with suppress(OSError), joined():
+        if error:
+            raise error
+    assert bool(done) == ended
 
 
 # What several cannot do.
