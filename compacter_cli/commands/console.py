@@ -232,10 +232,11 @@ def end_as_it_stands(interrupt: Interrupted) -> NoReturn:
 
     Where Python ends, such a thread aborts the process, and its exit code would be that of a crash.
     """
-    with suppress(CompacterError):
+    try:
         show_interrupt(interrupt, interrupt.exit_code)
         sys.stdout.flush()
-    os._exit(interrupt.exit_code)
+    finally:  # whatever came of the words, another signal too
+        os._exit(interrupt.exit_code)
 
 
 @contextmanager
