@@ -66,7 +66,7 @@ def train(
         >>> result["test"]["metrics"]["accuracy"]
     """
     if rows is not None:
-        overrides = _with(overrides, {"data.train": kept_rows(rows)})
+        overrides = _trained_on(overrides, kept_rows(rows))
     known = isinstance(recipe, str) and wrote_recipe(recipe)
     resolved = load_recipe(recipe, overrides, of_run=known)
     with logged(display or Display()) as told:
@@ -81,11 +81,11 @@ def train(
         )
 
 
-def _with(overrides: Overrides, places: Mapping[str, str]) -> Overrides:
-    """Overrides that say, too, where rows are."""
+def _trained_on(overrides: Overrides, path: str) -> Overrides:
+    """Overrides that say, too, where the training rows are."""
     if isinstance(overrides, Mapping):
-        return {**overrides, **places}
-    return [*overrides, *(f"{key}={json.dumps(path)}" for key, path in places.items())]
+        return {**overrides, "data.train": path}
+    return [*overrides, f"data.train={json.dumps(path)}"]
 
 
 def evaluate(
@@ -118,12 +118,12 @@ def evaluate(
     Examples:
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]
     """
+    directory, recipe, _ = chosen(adapter_of_run(user_path(run), which), overrides)
     if rows is not None:
-        overrides = _with(overrides, evaluation.every_split(kept_rows(rows)))
-    adapter = chosen(adapter_of_run(user_path(run), which), overrides)
+        recipe = evaluation.scoring_all(recipe, kept_rows(rows))
     return evaluation.evaluate(
-        adapter=adapter.directory,
-        recipe=adapter.recipe,
+        adapter=directory,
+        recipe=recipe,
         split=split,
         device=device,
         offline=offline,

@@ -21,7 +21,7 @@ from compacter_cli.commands.options import (
     use_of,
 )
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, counted
-from compacter_cli.training.evaluation import Evaluation, evaluate, every_split
+from compacter_cli.training.evaluation import Evaluation, evaluate, scoring_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -99,7 +99,6 @@ def _scoring(file: Path, recipe: Recipe) -> Recipe:
         UsageError: the adapter's task has rows of its own, or reads files of another form.
         MissingResourceError: there is no such file.
     """
-    from compacter_cli.recipe.recipe import load_recipe
     from compacter_cli.tasks.own import FORMATS
 
     form = file.suffix.removeprefix(".").lower()
@@ -111,7 +110,7 @@ def _scoring(file: Path, recipe: Recipe) -> Recipe:
         )
     if not file.is_file():
         raise MissingResourceError(f"--file: there is no file {file}", "give a file of rows")
-    return load_recipe(recipe, every_split(str(file)))
+    return scoring_all(recipe, str(file))
 
 
 class Record(NamedTuple):

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 SPLITS = "train", "validation", "test"
 
 
-def every_split(path: str) -> dict[str, str]:
-    """The overrides by which a file of rows is every split, so that none of them is divided."""
-    return {f"data.{split}": path for split in SPLITS}
+def scoring_all(recipe: Recipe, path: str) -> Recipe:
+    """An adapter's recipe by which a file of rows is every split, so that each has all of them.
+
+    Raises:
+        RecipeError: its task has no rows of one's own.
+    """
+    from compacter_cli.recipe.recipe import load_recipe
+
+    files = {f"data.{split}": path for split in SPLITS}
+    return load_recipe(recipe, {**files, "data.max_train_samples": None})
 
 
 class Evaluation(ScoresRecord):
