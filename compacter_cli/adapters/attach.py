@@ -40,7 +40,7 @@ def attach(backbone: T5Backbone, adapter: Method | Path | str, *, seed: int = 0)
     Raises:
         UsageError: the first is no `T5Backbone`, or the second neither settings nor a directory;
             the method adds nothing, or what has no place in KerasHub's T5; its sizes do not fit,
-            or an adapter is attached already, or Keras' own LoRA; it computes in float16.
+            an adapter is attached already, or Keras' own LoRA; the backbone computes in float16.
         CompacterError: the adapter is damaged, or was trained on another backbone.
 
     Examples:

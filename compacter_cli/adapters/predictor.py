@@ -32,8 +32,9 @@ class Predictor:
     Args:
         backbone: from `load_backbone`.
         adapter: directory of an adapter, or of a run, whose best it is; or several by name.
-        recipe: what it was trained by, with other values for its use now, as `recipe_with` makes
-            it, or several by name; the adapter's own where left out.
+        recipe: the recipe by which it answers, or several by name; left out, the one that it was
+            trained by. Another one differs from that in how texts are read or computed alone, such
+            as `load_recipe("RUN/recipe.toml", {"data.source_length": 256})`.
 
     Attributes:
         adapters: the `LoadedAdapter`s by name.
@@ -46,7 +47,7 @@ class Predictor:
         >>> backbone = load_backbone("path/to/preset")
         >>> predictor = Predictor(backbone, "runs/glue/rte/compacterpp/mine")
         >>> predictor.predict(["sentence1: It rains. sentence2: It is wet."])
-        ['1']
+        ['not_entailment']
         >>> predictor.swap("runs/demo/other")  # the backbone stays loaded
         >>> several = Predictor(backbone, {"rte": "runs/a", "cb": "runs/b"})
         >>> several.predict(texts, adapter=["rte", "cb", "rte"])
@@ -137,9 +138,11 @@ class Predictor:
         batch_size: int = 100,
         adapter: str | Sequence[str] | None = None,
     ) -> list[str]:
-        """The model's answer to each source text.
+        """The answer to each source text: the name of a label, such as "entailment".
 
-        Texts are read as they are, but for the task's name where the method puts it in front.
+        What the model writes that is no label of the task, or answers a task without labels, is
+        given as it was written. Texts are read as they are, but for the task's name where the
+        method puts it in front.
 
         Args:
             texts: source texts.
@@ -164,7 +167,7 @@ class Predictor:
         batch_size: int = 100,
         adapter: str | Sequence[str] | None = None,
     ) -> list[str]:
-        """The model's answer to each row, a dict with the task's text fields."""
+        """`predict`'s answer to each row, a dict with the task's text fields."""
         return self.predict(self.sources(rows, adapter), batch_size, adapter)
 
     def sources(self, rows: Iterable[Row], adapter: str | Sequence[str] | None = None) -> list[str]:
@@ -196,7 +199,8 @@ class Predictor:
         batch_size: int = 100,
         adapter: str | Sequence[str] | None = None,
     ) -> list[str]:
-        """The target text that the model writes for each source text, such as "1"."""
+        """The target text that the model writes for each source text, such as "1" for the task's
+        second label; `predict` gives the label's name."""
         return self._each(texts, batch_size, adapter, MixedBatch.write)
 
     def probabilities(

@@ -41,17 +41,19 @@ def train(
 
     Args:
         recipe: a shipped name, the path of a TOML file, a mapping of tables, or a `Recipe`.
-        overrides: values by dotted key, such as `{"train.epochs": 3}`, or what `--set` takes.
+        overrides: values by dotted key, such as `{"train.epochs": 3}`, or a list of texts as
+            `--set` takes them.
         output: run directory to write; by default one below runs/ that the recipe names.
         device: "cpu" or "cuda"; a GPU where there is one.
         offline: fetch nothing.
         overwrite: replace a run that is there already.
         resume: go on with the run that is there; begin it where there is none.
-        display: is told while it goes on; silent by default.
+        display: a `compacter_cli.training.display.Display`, which is told how the run goes on;
+            silent by default.
         rows: the training rows of a recipe whose task is "jsonl": dicts by column, or a frame whose
             `to_dict("records")` gives them, as pandas' does. They are written to
             runs/rows/<hash>.jsonl, which becomes the recipe's `data.train`, so that the run can be
-            told, scored and run again like any other.
+            reported, scored and run again like any other.
 
     Returns:
         The result, as in the run's `result.json`; `result["run"]` is its directory.
@@ -111,9 +113,14 @@ def evaluate(
             kept as `train` takes its own. They are every split then, and the files that the
             adapter was trained on need not be there.
 
+    Returns:
+        The scores: `metrics` in percent by name, `majority` those of always giving the most
+        frequent answer, `count` rows, and how many answers were `invalid`, no label of the task.
+
     Raises:
         UsageError: there is no such run, or an override would make it another adapter.
-        CompacterError: the adapter is damaged or not of its backbone, or the data is not there.
+        MissingResourceError: backbone or rows are neither here nor to be had.
+        CompacterError: the adapter is damaged, or not of its backbone.
 
     Examples:
         >>> evaluate("runs/mine", split="validation")["metrics"]["accuracy"]

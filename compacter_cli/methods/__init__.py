@@ -40,3 +40,4 @@ METHODS: Named[type[Method]] = Named(
         "krona": KronA,
     },
 )
+"""The class of each method's settings, by its name in recipes: `METHODS["compacterpp"](n=4)`."""

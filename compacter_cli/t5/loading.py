@@ -59,7 +59,8 @@ def load_backbone(
     """Load a `Backbone`.
 
     Args:
-        preset: KerasHub name, preset directory, or one of `OWN_NAMES`.
+        preset: KerasHub name, directory of a T5 in KerasHub's or Hugging Face's files, or
+            "demo/t5", which is shipped.
         precision: "float32" or "bfloat16", in which the weights are stored.
         keep_float32: store float32 whatever the precision, for methods that train it all.
 

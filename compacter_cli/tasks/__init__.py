@@ -52,6 +52,7 @@ TASKS: Named[Task] = Named(
         "demo/smoke": SMOKE,
     },
 )
+"""The published tasks and the demo's, by their names in recipes; not those on your own files."""
 DEMO_TASKS = (ACCEPTABILITY, SENTIMENT, ENTAILMENT, SIMILARITY)
 PUBLISHED = tuple(task for task in TASKS.values() if isinstance(task, PublishedTask) and task.paper)
 
