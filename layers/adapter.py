@@ -8,7 +8,7 @@ from compacter_layers.signatures import ActivationLike, Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="compacter")
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by its tanh approximation, the form T5 and the paper's runs use."""
+    """GELU by its tanh approximation, the form that T5 1.1 and the paper's runs use."""
     return keras.activations.gelu(x, approximate=True)
 
 

@@ -12,13 +12,13 @@ from keras import ops
 class KroneckerDelta(keras.layers.Layer):
     """`y = scaling x (A kron B)`, to be added to `x W` (KronA, arXiv 2212.10650, section 3).
 
-    Unlike a low-rank delta it can have full rank. B is zero at first, so the delta is.
+    Unlike a product of two thin matrices it can have full rank. B is zero at first, and so is y.
 
     Args:
         units: Output dimension d.
         rows: Rows a of A, a divisor of the input dimension k.
         columns: Columns c of A, a divisor of `units`.
-        scaling: Factor on the delta.
+        scaling: Factor on A kron B.
         initializer: Initializer of `A`. Default: Keras' Glorot uniform.
 
     Attributes:

@@ -12,12 +12,12 @@ from keras import ops
 class LowRankDelta(keras.layers.Layer):
     """`y = scaling x A B`, to be added to `x W` (LoRA, arXiv 2106.09685, section 4.1).
 
-    B is zero at first, so the delta is.
+    B is zero at first, and so is y.
 
     Args:
         units: Output dimension d.
-        rank: Rank r of the delta.
-        scaling: Factor on it: LoRA's alpha / r, or alpha / sqrt(r) as rsLoRA has it.
+        rank: Rank r of A B.
+        scaling: Factor on A B: LoRA's alpha / r, or alpha / sqrt(r) as rsLoRA has it.
         initializer: Initializer of `A`. Default: LoRA's, uniform within 1 / sqrt(k).
 
     Attributes:

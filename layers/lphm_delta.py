@@ -17,7 +17,7 @@ class LPHMDelta(keras.layers.Layer):
     """`y = x sum_i A_i kron (s_i t_i)`, to be added to `x W` (paper, equation 5).
 
     The form of KAdaptation (arXiv 2203.16329): the paper's LPHM as a change of a weight, with one
-    rule A for all of them. t is zero at first, so the delta is.
+    rule A for all of them where they share it. t is zero at first, and so is y.
 
     Args:
         units: Output dimension d, divisible by `n`.

@@ -23,7 +23,8 @@ class LPHMDense(keras.layers.Layer):
         units: Output dimension d, divisible by `n`.
         n: The hypercomplex division.
         rank: Rank r of each B_i = s_i t_i.
-        rule: What gives A, of the same n; `None` for one of the layer's own.
+        rule: What gives A, of the same n; `None` for one of the layer's own (normal, standard
+            deviation 0.0001).
         use_bias: Whether to add `bias`.
         contract: `True` multiplies the input by the factors one after another and never builds W;
             `False` builds W; the results agree to rounding. `None` contracts where it was measured

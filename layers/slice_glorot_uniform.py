@@ -21,8 +21,12 @@ class SliceGlorotUniform(keras.initializers.Initializer):
         seed: An int gives the same values at every call, a generator (or `None`, for a fresh one)
             new values at each.
 
+    Raises:
+        ValueError: the shape that is asked for has fewer than two axes.
+
     Examples:
-        >>> SliceGlorotUniform(seed=1)((4, 192, 6)).shape  # n matrices of 192 x 6
+        >>> SliceGlorotUniform(seed=1)((4, 192, 6)).shape  # n = 4 matrices of 192 x 6
+        (4, 192, 6)
     """
 
     def __init__(
