@@ -11,7 +11,7 @@ class CompacterPP(LowRankHypercomplex):
 
     name: Literal["compacterpp"] = "compacterpp"
     after: After = "feed_forward"
-    """Which sub-layers get an adapter, as in `Bottleneck`."""
+    """Which sub-layers get an adapter; both are self_attention and feed_forward."""
 
     title = "Compacter++"
     searched_rate = 1.6e-2

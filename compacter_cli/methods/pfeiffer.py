@@ -14,7 +14,7 @@ class Pfeiffer(DenseBottleneck):
 
     name: Literal["pfeiffer"] = "pfeiffer"
     after: After = "self_attention"
-    """Which sub-layers get an adapter, as in `Bottleneck`."""
+    """Which sub-layers get an adapter; both are self_attention and feed_forward."""
 
     title = "Pfeiffer-Adapter"
     searched_rate = 1e-3

@@ -21,8 +21,9 @@ class SAID(Efficient):
     intrinsic_dim: Count = 20_000
     """d', the number of trained parameters, the scales included."""
     gradient: Literal["exact", "released"] = "exact"
-    """Released is what the paper's code computes: to v's gradient each weight tensor gives the
-    2^ceil(log2 of its entries)th of its share, so small tensors lead. Nothing else differs."""
+    """released is what the paper's code computes: each weight tensor's part of v's gradient is
+    divided by its number of entries, rounded up to a power of two, so that small tensors lead.
+    Nothing else differs."""
 
     title = "Intrinsic-SAID"
     learning_rate = 3e-2
