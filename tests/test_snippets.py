@@ -275,7 +275,8 @@ def world(keras, stage, rte_folder, tmp_path_factory):
     shutil.copytree(rte_folder, place / "path/to/originals")
     rows = [f"a {word} film {number}" for number, word in enumerate(["good", "bad"] * 30)]
     labels = ["positive", "negative"] * 30
-    for name, mark in {"reviews.csv": ",", "new.csv": ",", "new.tsv": "\t"}.items():
+    for name in ("reviews.csv", "new.csv", "labelled.csv", "new.tsv"):
+        mark = "\t" if name.endswith(".tsv") else ","
         cells = [("text", "label"), *zip(rows, labels, strict=True)]
         (place / name).write_text("".join(f"{mark.join(it)}\n" for it in cells), encoding="utf-8")
     new = [json.dumps({"text": row}) for row in rows]
@@ -302,7 +303,7 @@ def world(keras, stage, rte_folder, tmp_path_factory):
 
 
 FULL = "runs/glue/rte/full/mine"
-RUN_OF = {"adapterhub": "OTHER_RUN", "new.": "OWN", "--file -": "OWN"}
+RUN_OF = {"adapterhub": "OTHER_RUN", "new.": "OWN", "labelled.": "OWN", "--file -": "OWN"}
 """What `RUN` is where a line has such a word: of a method or of rows that it goes with."""
 COPIES = "runs/glue/rte/compacterpp/mine", "runs/glue/rte/adapter/other"
 
