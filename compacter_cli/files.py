@@ -202,6 +202,21 @@ def check_contained(path: Path, within: Path | None = None) -> None:
         raise ValueError(f"it is a link to {target}, outside of its directory")
 
 
+def file_within(path: Path, within: Path) -> Path:
+    """`path`, a file that is there and lies in `within`, for whatever opens it.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is no file, or a link that leads out of `within`.
+    """
+    check_contained(path, within)
+    if not path.exists():
+        raise FileNotFoundError(f"{path.name} is missing")
+    if not path.is_file():
+        raise ValueError(f"{path.name} is no file")
+    return path
+
+
 def cache_directory() -> Path:
     """Where what can be made again is kept: `COMPACTER_CACHE` or ~/.cache/compacter."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "compacter"

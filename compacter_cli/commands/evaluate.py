@@ -18,6 +18,7 @@ from compacter_cli.commands.options import (
     ThreadsOption,
     UseOption,
     WhichOption,
+    file_option,
     use_of,
 )
 from compacter_cli.errors import CompacterError, MissingResourceError, UsageError, counted
@@ -37,11 +38,9 @@ def command(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--file",
-            metavar="FILE",
-            help="Score all rows of this file instead, with an adapter of rows of one's own; its "
-            "other files need not be there.",
+        file_option(
+            "Score all rows of this file instead, with an adapter of rows of one's own; its "
+            "other files need not be there."
         ),
     ] = None,
     set_: UseOption = None,

@@ -113,6 +113,11 @@ def output_option(help_: str, metavar: str = "DIR", **more: Any) -> Any:
     return typer.Option("--output", "-o", metavar=metavar, help=help_, **more)
 
 
+def file_option(help_: str) -> Any:
+    """`--file`, which holds rows."""
+    return typer.Option("--file", metavar="FILE", help=help_)
+
+
 ResumeOption = Annotated[
     bool, typer.Option("--resume", help="Go on with what is there unfinished, or begin it.")
 ]

@@ -29,6 +29,7 @@ from compacter_cli.commands.options import (
     UseOption,
     WhichOption,
     adapters_option,
+    file_option,
     output_option,
     use_of,
 )
@@ -68,11 +69,9 @@ def command(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--file",
-            metavar="FILE",
-            help="Rows with the task's fields (.jsonl, .csv, .tsv), or a source text a line; - is "
-            "standard input. All columns of a row stay beside its answer.",
+        file_option(
+            "Rows with the task's fields (.jsonl, .csv, .tsv), or a source text a line; - is "
+            "standard input. All columns of a row stay beside its answer."
         ),
     ] = None,
     format_: Annotated[

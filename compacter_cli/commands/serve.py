@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ from compacter_cli.serving.limits import NAME, TEXTS, Limits
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from compacter_cli.adapters.restoring import Chosen
 
@@ -94,15 +95,8 @@ def command(
     Example: compacter serve --adapter rte=RUN --adapter cb=OTHER_RUN
     """
     from compacter_cli.commands.asked import chosen_of, runs_of
-    from compacter_cli.commands.console import (
-        end_as_it_stands,
-        err,
-        load_frameworks,
-        print_json,
-        show_note,
-    )
+    from compacter_cli.commands.console import err, load_frameworks, print_json, show_note
     from compacter_cli.serving.access import read_token
-    from compacter_cli.serving.calls import go_on
     from compacter_cli.serving.server import address_of, check_installed, is_local, listening_at
     from compacter_cli.t5.preset_places import check_preset
 
@@ -133,7 +127,7 @@ def command(
             batch=batch_size, waiting=queue, body=max_body, answer_seconds=timeout,
             bodies=max(USUAL.bodies, 4 * max_body),
         )  # fmt: skip
-        try:
+        with _ending_amid_a_call():
             serve(
                 adapters=chosen,
                 listening=listening,
@@ -142,10 +136,20 @@ def command(
                 device=device,
                 ready=ready,
             )
-        except Interrupted as interrupt:
-            if go_on():
-                end_as_it_stands(interrupt)
-            raise
+
+
+@contextmanager
+def _ending_amid_a_call() -> Iterator[None]:
+    """Where a signal comes out of what is inside while a call computes, end the process there."""
+    from compacter_cli.commands.console import end_as_it_stands
+    from compacter_cli.serving.calls import go_on
+
+    try:
+        yield
+    except Interrupted as interrupt:
+        if go_on():
+            end_as_it_stands(interrupt)
+        raise
 
 
 def loading_line(names: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import excerpt
-from compacter_cli.files import check_contained, read_json
+from compacter_cli.files import file_within, read_json
 from compacter_cli.t5.hf_config import RELATIVE_BUCKETS, root_of
 
 if TYPE_CHECKING:
@@ -189,9 +189,9 @@ def _weight_files(directory: Path) -> tuple[list[Path], dict[str, str]]:
     if place is None:
         raise FileNotFoundError(f"it has no weights: {SAFETENSORS} or {TORCH} is missing")
     if place.name in (SAFETENSORS, TORCH):
-        return [_checked(place, root)], {}
+        return [file_within(place, root)], {}
     index = _index(place, root)
-    return [_checked(directory / name, root) for name in sorted(set(index.values()))], index
+    return [file_within(directory / name, root) for name in sorted(set(index.values()))], index
 
 
 def _index(place: Path, root: Path) -> dict[str, str]:
@@ -207,15 +207,6 @@ def _index(place: Path, root: Path) -> dict[str, str]:
         if not isinstance(name, str) or Path(name).name != name:
             raise ValueError(f"{place.name} names {excerpt(name)}, which is not beside it")
     return index
-
-
-def _checked(path: Path, root: Path) -> Path:
-    check_contained(path, root)
-    if not path.exists():
-        raise FileNotFoundError(f"{path.name} is missing")
-    if not path.is_file():
-        raise ValueError(f"{path.name} is no file")
-    return path
 
 
 def _opened(path: Path) -> SafetensorsFile | TorchFile:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compacter_cli.errors import excerpt
-from compacter_cli.files import check_contained, read_json, size_text
+from compacter_cli.files import file_within, read_json, size_text
 from compacter_cli.t5.hf_config import root_of, shares_embedding
 from compacter_cli.t5.shapes import CONFIG, is_hugging_face_s, read_config, shape_in
 
@@ -86,7 +86,7 @@ def _weights_in(directory: Path, parameters: int) -> Path:
     if not place.exists() and (directory / SHARDS).exists():
         place = directory / SHARDS
         files = [directory / name for name in _shards_in(place)]
-    size = sum(_size_of(path, directory) for path in files)
+    size = sum(file_within(path, directory).stat().st_size for path in files)
     if size < parameters:  # no precision has less than a byte
         raise ValueError(
             f"{size_text(size)} of weights, too few for the {parameters:,} parameters of its config"
@@ -106,13 +106,3 @@ def _shards_in(index: Path) -> set[str]:
         if Path(name).name != name:
             raise ValueError(f"{index.name} names {excerpt(name)}, which is not beside it")
     return found
-
-
-def _size_of(path: Path, directory: Path) -> int:
-    """The size of a file in `directory`, which is opened by others."""
-    check_contained(path, directory)
-    if not path.exists():
-        raise FileNotFoundError(f"{path.name} is missing")
-    if not path.is_file():
-        raise ValueError(f"{path.name} is no file")
-    return path.stat().st_size
